@@ -1,0 +1,1 @@
+"""frontgate: file-drop front-end exchange server for criminal-justice units."""

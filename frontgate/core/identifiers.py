@@ -1,0 +1,86 @@
+"""Identifiers with check characters: unit code, case, person, citizen id, social credit code.
+
+Source: GB 11643-1999 (ISO 7064 MOD 11-2), GB 32100-2015, GB 11714-1997; the forms of the unit
+code, CaseUid and PersonUid are the exchange standard's own.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+
+_UNIT = re.compile(r"[1-9]\d{9}[\dX]")
+_CASE = re.compile(r"C(?:19|20)\d{2}[1-9]\d{9}\d{7}[\dX]")
+_CITIZEN = re.compile(r"[1-9]\d{5}(18|19|20)\d{2}(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])\d{3}[\dX]")
+_USCC_ALPHABET = "0123456789ABCDEFGHJKLMNPQRTUWXY"
+_USCC = re.compile(f"[{_USCC_ALPHABET}]{{2}}\\d{{6}}[0-9A-Z]{{8}}[\\dX][{_USCC_ALPHABET}]")
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+
+
+def mod11_2(digits: str) -> str:
+    """Check character of ISO 7064 MOD 11-2 over decimal digits: `0`-`9` or `X`."""
+    rest = 0
+    for digit in digits:
+        rest = (rest + int(digit)) * 2 % 11
+    return "0123456789X"[(12 - rest) % 11]
+
+
+def is_unit_code(text: str) -> bool:
+    """Division 6 + type 2 + serial 2 + MOD 11-2 check."""
+    return bool(_UNIT.fullmatch(text)) and mod11_2(text[:10]) == text[10]
+
+
+def unit_code(ten_digits: str) -> str:
+    """The unit code whose first ten digits are given."""
+    return ten_digits + mod11_2(ten_digits)
+
+
+def is_case_uid(text: str) -> bool:
+    """`C` + year + first 10 of the opening unit's code + 7-digit serial + check: 23 characters."""
+    return bool(_CASE.fullmatch(text)) and mod11_2(text[1:22]) == text[22]
+
+
+def case_uid(year: int, unit: str, serial: int) -> str:
+    """Mint a CaseUid. unit: full unit code. serial: 0..9_999_999, never reused by that unit in a year.
+
+    Raises: ValueError for a serial out of range.
+    """
+    if not 0 <= serial <= 9_999_999:
+        raise ValueError(f"serial {serial} is out of range")
+    body = f"{year:04d}{unit[:10]}{serial:07d}"
+    return f"C{body}{mod11_2(body)}"
+
+
+def is_person_uid(text: str) -> bool:
+    """CaseUid + `-P` + 3 digits."""
+    return (
+        len(text) == 28 and text[23:25] == "-P" and text[25:].isdigit() and is_case_uid(text[:23])
+    )
+
+
+def is_citizen_id(text: str) -> bool:
+    """18 characters, a real birth date, MOD 11-2 check (GB 11643)."""
+    if not _CITIZEN.fullmatch(text) or mod11_2(text[:17]) != text[17]:
+        return False
+    try:
+        date(int(text[6:10]), int(text[10:12]), int(text[12:14]))
+    except ValueError:
+        return False
+    return True
+
+
+def is_uscc(text: str) -> bool:
+    """Unified social credit code: both its own check and the organisation code's (GB 32100, GB 11714)."""
+    if not _USCC.fullmatch(text):
+        return False
+    total = sum(_USCC_ALPHABET.index(c) * pow(3, i, 31) for i, c in enumerate(text[:17]))
+    if _USCC_ALPHABET[(31 - total % 31) % 31] != text[17]:
+        return False
+    weights = (3, 7, 9, 10, 5, 8, 4, 2)
+    organ = sum(int(c, 36) * w for c, w in zip(text[8:16], weights, strict=True))
+    return "0123456789X0"[11 - organ % 11] == text[16]
+
+
+def is_uuid(text: str) -> bool:
+    """Lower-case RFC 9562 UUID of any version."""
+    return bool(_UUID.fullmatch(text))

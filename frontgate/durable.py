@@ -1,0 +1,157 @@
+"""The only file that calls fsync, rename, link, unlink or opens a file for durable writing.
+
+Offers: small verbs that each name one durable step, and `Sink`, a hashing writer.
+Guarantees: after `publish` returns, the file is under its final name with its content and its
+directory entry on stable storage. Order: write under a temporary name, fsync the file, rename,
+fsync the directory; only then is anyone told.
+Fails: OSError goes up untouched. An fsync error is final: the caller must drop the file and
+start again from the source, because Linux reports a lost page only once.
+
+`probe` is called with the step's name before and after each step. It is None in production and
+set by the crash tests, which kill the process at the n-th call.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO
+
+PathLike = str | bytes | os.PathLike[str] | os.PathLike[bytes]
+
+probe: Callable[[str], None] | None = None
+
+
+@contextmanager
+def _step(name: str) -> Iterator[None]:
+    if probe is not None:
+        probe("before " + name)
+    yield
+    if probe is not None:
+        probe("after " + name)
+
+
+def fsync_file(file: int | BinaryIO) -> None:
+    """Force a file's content and metadata to stable storage."""
+    fd = file if isinstance(file, int) else file.fileno()
+    with _step("fsync"):
+        os.fsync(fd)
+
+
+def fsync_dir(path: PathLike) -> None:
+    """Force a directory's entries to stable storage."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with _step("fsync"):
+            os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def rename(source: PathLike, target: PathLike) -> None:
+    """Rename within one file system, replacing `target`. Durable after `fsync_dir`."""
+    with _step("rename"):
+        os.rename(source, target)
+
+
+def unlink(path: PathLike, *, missing_ok: bool = True) -> None:
+    """Remove a file's name. Durable after `fsync_dir`."""
+    with _step("unlink"):
+        try:
+            os.unlink(path)
+        except FileNotFoundError:
+            if not missing_ok:
+                raise
+
+
+def link(source: PathLike, target: PathLike) -> None:
+    """Give a file a second name; fails if `target` exists."""
+    with _step("link"):
+        os.link(source, target)
+
+
+def open_new(path: PathLike, mode: int = 0o600) -> BinaryIO:
+    """Open a new file for reading and writing; it must not exist and is never followed.
+
+    mode: the exact permission bits, whatever the umask.
+    """
+    with _step("open"):
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+    try:
+        os.fchmod(fd, mode)
+        return os.fdopen(fd, "w+b", buffering=1 << 16)
+    except BaseException:
+        os.close(fd)
+        raise
+
+
+def make_dir(path: PathLike, mode: int = 0o700, *, exist_ok: bool = True) -> None:
+    """Make one directory with exact permission bits (setgid included), whatever the umask."""
+    with _step("mkdir"):
+        try:
+            os.mkdir(path, mode & 0o777)
+        except FileExistsError:
+            if not exist_ok:
+                raise
+            return
+    os.chmod(path, mode)
+
+
+def publish(temporary: PathLike, final: PathLike, file: BinaryIO) -> None:
+    """Flush and fsync `file` (open under `temporary`), rename it to `final`, fsync the directory."""
+    file.flush()
+    fsync_file(file)
+    rename(temporary, final)
+    fsync_dir(os.path.dirname(os.fspath(final)) or ".")
+
+
+def write_file(path: Path, data: bytes, mode: int = 0o600) -> None:
+    """Write a whole small file durably; whoever reads `path` sees the old or the new content.
+
+    The temporary name is `.<name>.tmp` in the same directory; a left-over one is replaced.
+    """
+    temporary = path.with_name(f".{path.name}.tmp")
+    unlink(temporary)
+    with open_new(temporary, mode) as file:
+        file.write(data)
+        publish(temporary, path, file)
+
+
+class Sink:
+    """A writer that counts and hashes what passes through: one pass, constant memory.
+
+    Use as a context manager around an open binary file; it does not close the file.
+    """
+
+    __slots__ = ("_file", "_hash", "size_bytes")
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._hash = hashlib.sha256()
+        self.size_bytes = 0
+
+    def write(self, data: bytes) -> int:
+        self._file.write(data)
+        self._hash.update(data)
+        self.size_bytes += len(data)
+        return len(data)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all that was written, lower-case hex."""
+        return self._hash.hexdigest()
+
+    def __enter__(self) -> Sink:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        return None
