@@ -9,6 +9,7 @@ Source: reliability threat B3; XML 1.0 (5th ed.) 2.8, 4.3.3.
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from lxml import etree
 
@@ -52,7 +53,7 @@ def parse(data: bytes, *, max_bytes: int = 32 << 20) -> etree._Element:
     """Parse a whole document and return its root.
 
     data: UTF-8 without BOM. Raises: XmlError FG-XML-001 (not well formed), FG-XML-002..004
-    (encoding), FG-XML-005 (DOCTYPE), FG-XML-006 (too deep or too many elements), FG-XML-007 (too large).
+    (encoding), FG-XML-005 (DOCTYPE), FG-XML-006 (too deep or too many), FG-XML-007 (too large).
     """
     if len(data) > max_bytes:
         raise XmlError("FG-XML-007", size=len(data), limit=max_bytes)
@@ -69,8 +70,8 @@ def parse(data: bytes, *, max_bytes: int = 32 << 20) -> etree._Element:
         root = etree.fromstring(data, parser)
     except etree.XMLSyntaxError as error:
         raise XmlError("FG-XML-001", line=error.lineno or 1, reason=error.msg or "") from None
-    tree = root.getroottree()
-    if tree.docinfo.doctype or tree.docinfo.internalDTD is not None:
+    docinfo: Any = root.getroottree().docinfo
+    if docinfo.doctype or docinfo.internalDTD is not None:
         raise XmlError("FG-XML-005", line=1)
     _check_shape(root)
     return root

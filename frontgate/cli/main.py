@@ -75,7 +75,9 @@ class LazyGroup(click.Group):
 
             near = difflib.get_close_matches(args[0], list(self._table), n=1) if args else []
             if near:
-                error.message = f"{error.message} Did you mean '{near[0]}'?"
+                raise click.UsageError(
+                    f"{error.message} Did you mean '{near[0]}'?", ctx=ctx
+                ) from None
             raise
 
 

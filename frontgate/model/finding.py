@@ -91,14 +91,18 @@ def finding(
 def finding_of(error: FrontgateError, *, file: str = "", line: int | None = None) -> Finding:
     """The finding that says what `error` says: for rooms that raise where a report is wanted."""
     params: Mapping[str, object] = error.params
+    row = error.text
     shown = params.get("line", line)
-    return finding(
-        error.code,
-        Severity.FATAL,
+    return Finding(
+        rule=error.code,
+        severity=Severity.FATAL,
+        zh=error.message("zh"),
+        en=error.message("en"),
         file=str(params.get("file", file)),
         line=shown if isinstance(shown, int) else None,
-        value=str(params.get("value", "")),
-        **{k: v for k, v in params.items() if k not in ("file", "line", "value", "xpath")},
+        value=str(params.get("value", ""))[:200],
+        advice_zh=row.advice_zh,
+        advice_en=row.advice_en,
     )
 
 
