@@ -1,1 +1,3 @@
 """frontgate: file-drop front-end exchange server for criminal-justice units."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,258 @@
+"""The last hop: packages into `inbound/`, and noticing that the case software took them.
+
+A delivery is a transfer to `spool:<key>`: SENT when the entry stands in `inbound/`, whole and
+fsynced (receipt `delivered`, which starts the terms that run "from receipt"); ACKNOWLEDGED when it
+was taken (receipt `handed-over`).
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+
+import structlog
+
+from frontgate.core.lifecycle import Transfer, TransferEvent
+from frontgate.core.routing import HUB
+from frontgate.errors import FrontgateError, SpoolError
+from frontgate.gateway.stations import SPOOL, Post, Posts
+from frontgate.journal import Journal, Reader, Tx, packages, transfers
+from frontgate.model.receipt import Kind
+from frontgate.pipeline import issue
+from frontgate.pipeline.issue import Draft, Issuer
+from frontgate.pipeline.segments import SegmentStore, read_slice
+from frontgate.seal import Package, open_package
+from frontgate.spool.inbound import DeliveryPart, deliver, entry_name, is_collected
+
+log = structlog.get_logger()
+
+BATCH = 64
+
+
+class Delivery:
+    """Puts verified packages into the spools. `turn` is the body of a loop."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        store: SegmentStore,
+        posts: Posts,
+        issuers: dict[str, Issuer],
+        *,
+        large: bool,
+        wake_sender: Callable[[], None],
+    ) -> None:
+        self._journal = journal
+        self._reader: Reader = journal.reader()
+        self._store = store
+        self._posts = posts
+        self._issuers = issuers
+        self._large = large
+        self._wake_sender = wake_sender
+
+    def turn(self) -> float | None:
+        """Deliver all that waits. Returns: when a failed one wants to be tried again."""
+        next_due: float | None = None
+        for post in self._posts.posts:
+            while self._deliver_some(post):
+                pass
+            due_ms = transfers.next_due(self._reader, post.destination)
+            if due_ms is not None:
+                left = max(0.05, due_ms / 1000 - datetime.now(UTC).timestamp())
+                next_due = left if next_due is None else min(next_due, left)
+        return next_due
+
+    def _deliver_some(self, post: Post) -> bool:
+        now = datetime.now(UTC)
+        rows = transfers.due(
+            self._reader,
+            post.destination,
+            now_ms=int(now.timestamp() * 1000),
+            large=self._large,
+            limit=1 if self._large else BATCH,
+        )
+        if not rows:
+            return False
+        names = {
+            row.transfer_id: row.entry
+            or entry_name(now, row.message_type, row.message_id, test=row.test_flag)
+            for row in rows
+        }
+        with self._journal.write(now) as tx:
+            for row in rows:
+                transfers.apply(
+                    tx, row.transfer_id, TransferEvent.START, entry=names[row.transfer_id]
+                )
+        failures: dict[int, FrontgateError] = {}
+        for row in rows:
+            try:
+                self._put(post, row, names[row.transfer_id])
+            except FrontgateError as error:
+                failures[row.transfer_id] = error
+            except OSError as error:
+                failures[row.transfer_id] = SpoolError(
+                    "FG-SPL-030",
+                    reason=errno.errorcode.get(error.errno or 0, "?"),
+                    detail=str(error),
+                )
+        self._settle(post, rows, failures)
+        return True
+
+    def _put(self, post: Post, row: transfers.Row, name: str) -> None:
+        place = packages.place(self._reader, row.package_id)
+        assert place is not None, "a queued delivery has its package"
+        with self._store.open(place.path) as file:
+            if post.form == "sealed":
+                part = DeliveryPart(
+                    f"{row.message_id}.asice",
+                    lambda: read_slice(file, place.offset, place.size_bytes),
+                    place.size_bytes,
+                )
+                deliver(post.paths, name, [part], form="sealed")
+                return
+            package = open_package(file, offset=place.offset, length=place.size_bytes)
+            # Verified when it was taken; verified again, because this is what a court reads.
+            package.verify()
+            deliver(post.paths, name, _parts(package), form=post.form)
+
+    def _settle(
+        self, post: Post, rows: Sequence[transfers.Row], failures: dict[int, FrontgateError]
+    ) -> None:
+        with self._journal.write() as tx:
+            drafts: list[Draft] = []
+            for row in rows:
+                error = failures.get(row.transfer_id)
+                if error is None:
+                    transfers.apply(tx, row.transfer_id, TransferEvent.DELIVERED)
+                    drafts.append(draft_for(tx, row, Kind.DELIVERED))
+                elif error.is_transient:
+                    wait_ms = min(600_000, 1000 << min(row.failures, 9))
+                    transfers.apply(
+                        tx,
+                        row.transfer_id,
+                        TransferEvent.TRANSIENT,
+                        reason=error.code,
+                        due_ms=tx.now_ms + wait_ms,
+                    )
+                else:
+                    transfers.apply(tx, row.transfer_id, TransferEvent.PERMANENT, reason=error.code)
+                    drafts.append(
+                        draft_for(tx, row, Kind.DELIVERY_FAILED, (issue.reason_of(error),))
+                    )
+            issue.issue(tx, self._issuers[post.station.unit], drafts)
+        for row in rows:
+            error = failures.get(row.transfer_id)
+            log.info(
+                "delivery",
+                message=row.message_id,
+                unit=row.receiver,
+                entry=row.entry,
+                code=error.code if error else "",
+                detail=error.detail if error else "",
+            )
+        self._wake_sender()
+
+
+def _parts(package: Package) -> list[DeliveryPart]:
+    """What the case software gets: the standard message and the files."""
+    wanted = [
+        p for p in package.envelope.parts if p.path == "message.xml" or p.path.startswith("files/")
+    ]
+    return [
+        DeliveryPart(part.path, (lambda path=part.path: package.chunks(path)), part.size_bytes)  # type: ignore[misc]
+        for part in wanted
+    ]
+
+
+def draft_for(
+    tx: Tx, row: transfers.Row, kind: Kind, reasons: tuple[issue.Reason, ...] = ()
+) -> Draft:
+    """The receipt of a receiver's gateway about one package and one of its units."""
+    known = tx.one(
+        "SELECT flow_uid, case_uid, content_digest, seal_digest FROM package WHERE id = ?",
+        row.package_id,
+    )
+    assert known is not None
+    return Draft(
+        kind=kind,
+        sender=row.sender,
+        message_id=row.message_id,
+        message_type=row.message_type,
+        flow_uid=str(known[0]),
+        case_uid=str(known[1]),
+        receiver=row.receiver,
+        content_digest=str(known[2]),
+        seal_digest=str(known[3]),
+        attempt=row.attempt,
+        package_id=row.package_id,
+        destinations=(HUB,),
+        reasons=reasons,
+    )
+
+
+class PickUp:
+    """Notices what the case software has taken. `turn` is the body of a loop."""
+
+    LOOK_S = 2.0
+
+    def __init__(
+        self,
+        journal: Journal,
+        posts: Posts,
+        issuers: dict[str, Issuer],
+        *,
+        limit_s: float,
+        wake_sender: Callable[[], None],
+    ) -> None:
+        self._journal = journal
+        self._reader: Reader = journal.reader()
+        self._posts = posts
+        self._issuers = issuers
+        self._limit_ms = int(limit_s * 1000)
+        self._wake_sender = wake_sender
+
+    def turn(self) -> float | None:
+        """Look at every entry that was delivered and not yet taken."""
+        after = 0
+        while True:
+            rows = transfers.in_state(
+                self._reader, Transfer.SENT, destination_prefix=SPOOL, after_id=after, limit=500
+            )
+            if not rows:
+                return self.LOOK_S
+            after = rows[-1].transfer_id
+            taken = [row for row in rows if self._is_taken(row)]
+            late = [row for row in rows if row not in taken and self._is_late(row)]
+            if taken or late:
+                self._settle(taken, late)
+
+    def _is_taken(self, row: transfers.Row) -> bool:
+        post = self._posts.of_destination(row.destination)
+        return post is not None and is_collected(post.paths, row.entry)
+
+    def _is_late(self, row: transfers.Row) -> bool:
+        known = self._reader.one(
+            "SELECT t.changed_ms, EXISTS (SELECT 1 FROM receipt r WHERE r.package_id = t.package_id"
+            " AND r.receiver = t.receiver AND r.kind = 'handover-failed') FROM transfer t WHERE t.id = ?",
+            row.transfer_id,
+        )
+        assert known is not None
+        now_ms = int(datetime.now(UTC).timestamp() * 1000)
+        return not known[1] and now_ms - int(known[0]) > self._limit_ms
+
+    def _settle(self, taken: list[transfers.Row], late: list[transfers.Row]) -> None:
+        with self._journal.write() as tx:
+            drafts: dict[str, list[Draft]] = {}
+            for row in taken:
+                transfers.apply(tx, row.transfer_id, TransferEvent.RECEIPT_ACCEPTED)
+                drafts.setdefault(row.receiver, []).append(draft_for(tx, row, Kind.HANDED_OVER))
+            for row in late:
+                days = self._limit_ms // 86_400_000
+                reason = issue.reason_of(SpoolError("FG-RTE-018", days=days))
+                drafts.setdefault(row.receiver, []).append(
+                    draft_for(tx, row, Kind.HANDOVER_FAILED, (reason,))
+                )
+            for unit, made in drafts.items():
+                issue.issue(tx, self._issuers[unit], made)
+        self._wake_sender()

@@ -1,0 +1,59 @@
+"""Receipt files in the spools: projections of the journal.
+
+They are written right after the commit, without an fsync of their own, and stay marked as
+unflushed until the file system was synced; after a crash every unflushed one is made again. The
+case software may see one twice after a power cut, and never misses one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from frontgate import durable
+from frontgate.gateway.stations import Posts
+from frontgate.journal import Journal, Reader, receipts
+from frontgate.seal.receipts import receipt_file
+from frontgate.spool.receipts import write_receipt
+
+FLUSH_S = 5.0
+BATCH = 2000
+
+
+class ReceiptFiles:
+    """Writes what the journal plans. `turn` is the body of a loop."""
+
+    def __init__(self, journal: Journal, posts: Posts, wake: Callable[[], None]) -> None:
+        self._journal = journal
+        self._reader: Reader = journal.reader()
+        self._posts = posts
+        self._written: set[tuple[str, str]] = set()
+        self._flush_at = time.monotonic() + FLUSH_S
+        self.wake = wake
+
+    def turn(self) -> float | None:
+        """Write new files; now and then make all of them durable. Returns: when to come again."""
+        for file in receipts.unflushed_files(self._reader, BATCH):
+            key = (file.spool, file.name)
+            if key in self._written:
+                continue
+            post = self._posts.by_key.get(file.spool)
+            if post is not None:
+                write_receipt(post.paths, file.name, receipt_file(file.xml, file.signature))
+            self._written.add(key)
+        if not self._written:
+            self._flush_at = time.monotonic() + FLUSH_S
+            return None
+        left = self._flush_at - time.monotonic()
+        if left > 0 and len(self._written) < BATCH:
+            return left
+        self._flush()
+        return 0.0
+
+    def _flush(self) -> None:
+        for post in self._posts.posts:
+            durable.sync_file_system(post.paths.receipts)
+        with self._journal.write() as tx:
+            receipts.mark_flushed(tx, sorted(self._written))
+        self._written.clear()
+        self._flush_at = time.monotonic() + FLUSH_S

@@ -1,0 +1,190 @@
+-- The journal of one node, version 1. Written by one process only (WAL, synchronous=FULL).
+-- Times: *_at is RFC 3339 UTC text with milliseconds; *_ms is milliseconds since 1970 for queues.
+
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+
+-- The audit chain (core/chain.py). Rows are only ever added.
+CREATE TABLE event (
+  seq  INTEGER PRIMARY KEY,
+  at   TEXT NOT NULL,
+  kind TEXT NOT NULL,
+  data TEXT NOT NULL,
+  head TEXT NOT NULL
+) STRICT;
+CREATE TRIGGER event_no_update BEFORE UPDATE ON event BEGIN SELECT RAISE(ABORT, 'append only'); END;
+CREATE TRIGGER event_no_delete BEFORE DELETE ON event BEGIN SELECT RAISE(ABORT, 'append only'); END;
+
+-- Immutable files that hold packages: sealed here, or bundles taken from the other side.
+CREATE TABLE segment (
+  id         INTEGER PRIMARY KEY,
+  path       TEXT NOT NULL UNIQUE,
+  size_bytes INTEGER NOT NULL,
+  origin     TEXT NOT NULL CHECK (origin IN ('sealed', 'taken')),
+  made_at    TEXT NOT NULL
+) STRICT;
+
+-- One row per package (or refused drop). direction: out = sealed here, in = came by bundle.
+CREATE TABLE package (
+  id             INTEGER PRIMARY KEY,
+  direction      TEXT NOT NULL CHECK (direction IN ('out', 'in')),
+  state          TEXT NOT NULL,
+  sender         TEXT NOT NULL,
+  message_id     TEXT NOT NULL,
+  message_type   TEXT NOT NULL DEFAULT '',
+  flow_uid       TEXT NOT NULL DEFAULT '',
+  in_reply_to    TEXT NOT NULL DEFAULT '',
+  case_uid       TEXT NOT NULL DEFAULT '',
+  sender_ref     TEXT NOT NULL DEFAULT '',
+  urgency        INTEGER NOT NULL DEFAULT 1,
+  test_flag      INTEGER NOT NULL DEFAULT 0,
+  business_time  TEXT NOT NULL DEFAULT '',
+  recipients     TEXT NOT NULL DEFAULT '',
+  content_digest TEXT NOT NULL DEFAULT '',
+  seal_digest    TEXT NOT NULL DEFAULT '',
+  unit           TEXT NOT NULL DEFAULT '',
+  app            TEXT NOT NULL DEFAULT '',
+  drop_name      TEXT NOT NULL DEFAULT '',
+  drop_digest    TEXT NOT NULL DEFAULT '',
+  claim_id       TEXT,
+  segment_id     INTEGER REFERENCES segment(id),
+  offset_bytes   INTEGER NOT NULL DEFAULT 0,
+  size_bytes     INTEGER NOT NULL DEFAULT 0,
+  digest         TEXT NOT NULL DEFAULT '',
+  report         TEXT NOT NULL DEFAULT '[]',
+  made_at        TEXT NOT NULL
+) STRICT;
+-- Exactly-once effect: an admitted (sender, MessageId) is bound for ever.
+CREATE UNIQUE INDEX package_identity ON package (direction, sender, message_id) WHERE state = 'ADMITTED';
+-- A claim found again after a crash is recognised by its id and only finished.
+CREATE UNIQUE INDEX package_claim ON package (claim_id) WHERE claim_id IS NOT NULL;
+CREATE INDEX package_message ON package (message_id);
+CREATE INDEX package_case ON package (case_uid) WHERE case_uid <> '';
+
+-- One row per package, destination, receiver and attempt. The state column is written by
+-- journal/transfers.py alone, through core/lifecycle.py.
+CREATE TABLE transfer (
+  id          INTEGER PRIMARY KEY,
+  package_id  INTEGER NOT NULL REFERENCES package(id),
+  destination TEXT NOT NULL,
+  receiver    TEXT NOT NULL DEFAULT '',
+  attempt     INTEGER NOT NULL DEFAULT 1,
+  state       TEXT NOT NULL,
+  urgency     INTEGER NOT NULL DEFAULT 1,
+  flow_uid    TEXT NOT NULL DEFAULT '',
+  is_large    INTEGER NOT NULL DEFAULT 0,
+  failures    INTEGER NOT NULL DEFAULT 0,
+  due_ms      INTEGER NOT NULL DEFAULT 0,
+  bundle_id   TEXT NOT NULL DEFAULT '',
+  entry       TEXT NOT NULL DEFAULT '',
+  reason      TEXT NOT NULL DEFAULT '',
+  made_at     TEXT NOT NULL,
+  changed_at  TEXT NOT NULL,
+  changed_ms  INTEGER NOT NULL DEFAULT 0,
+  UNIQUE (package_id, destination, receiver, attempt)
+) STRICT;
+CREATE INDEX transfer_queue ON transfer (destination, is_large, urgency DESC, id) WHERE state = 'QUEUED';
+CREATE INDEX transfer_open ON transfer (state, destination, changed_ms)
+  WHERE state IN ('QUEUED', 'SENDING', 'SENT', 'HELD', 'UNCONFIRMED');
+CREATE INDEX transfer_flow ON transfer (destination, flow_uid, id)
+  WHERE state IN ('QUEUED', 'SENDING', 'SENT');
+CREATE INDEX transfer_package ON transfer (package_id);
+
+-- A bundle's receipts share one signature; each receipt verifies with it alone.
+CREATE TABLE signature (
+  id     INTEGER PRIMARY KEY,
+  digest TEXT NOT NULL UNIQUE,
+  xml    BLOB NOT NULL
+) STRICT;
+CREATE TABLE receipt (
+  id           INTEGER PRIMARY KEY,
+  receipt_id   TEXT NOT NULL UNIQUE,
+  kind         TEXT NOT NULL,
+  sender       TEXT NOT NULL,
+  message_id   TEXT NOT NULL,
+  receiver     TEXT NOT NULL,
+  issuer       TEXT NOT NULL,
+  issuer_node  TEXT NOT NULL,
+  event_time   TEXT NOT NULL,
+  attempt      INTEGER NOT NULL,
+  audit_seq    INTEGER NOT NULL,
+  audit_head   TEXT NOT NULL,
+  digest       TEXT NOT NULL,
+  xml          BLOB NOT NULL,
+  signature_id INTEGER NOT NULL REFERENCES signature(id),
+  package_id   INTEGER REFERENCES package(id),
+  kept_at      TEXT NOT NULL
+) STRICT;
+CREATE INDEX receipt_message ON receipt (message_id, receiver, id);
+CREATE INDEX receipt_package ON receipt (package_id);
+
+-- Receipts that still have to travel. bundle_id: empty until a bundle took them.
+CREATE TABLE receipt_out (
+  receipt     INTEGER NOT NULL REFERENCES receipt(id),
+  destination TEXT NOT NULL,
+  bundle_id   TEXT NOT NULL DEFAULT '',
+  PRIMARY KEY (destination, receipt)
+) STRICT, WITHOUT ROWID;
+
+-- Receipt files in the spool: projections. flushed = 1 once they are on stable storage.
+CREATE TABLE receipt_file (
+  receipt INTEGER NOT NULL REFERENCES receipt(id),
+  spool   TEXT NOT NULL,
+  stem    TEXT NOT NULL,
+  name    TEXT NOT NULL,
+  flushed INTEGER NOT NULL DEFAULT 0,
+  PRIMARY KEY (spool, name)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX receipt_file_unflushed ON receipt_file (receipt) WHERE flushed = 0;
+CREATE INDEX receipt_file_stem ON receipt_file (spool, stem);
+
+-- Signed control messages waiting for a destination, and the highest number seen per issuer.
+CREATE TABLE control_out (
+  id          INTEGER PRIMARY KEY,
+  destination TEXT NOT NULL,
+  name        TEXT NOT NULL,
+  xml         BLOB NOT NULL,
+  bundle_id   TEXT NOT NULL DEFAULT ''
+) STRICT;
+CREATE TABLE control_in (
+  issuer TEXT NOT NULL, kind TEXT NOT NULL, number INTEGER NOT NULL, at TEXT NOT NULL, xml BLOB NOT NULL,
+  PRIMARY KEY (issuer, kind)
+) STRICT, WITHOUT ROWID;
+
+-- Bundles composed here: members and order are journaled before the first byte travels.
+CREATE TABLE bundle_out (
+  bundle_id   TEXT PRIMARY KEY,
+  destination TEXT NOT NULL,
+  sequence    INTEGER NOT NULL,
+  state       TEXT NOT NULL CHECK (state IN ('composed', 'sent')),
+  members     TEXT NOT NULL,
+  extra       BLOB NOT NULL,
+  size_bytes  INTEGER NOT NULL,
+  made_at     TEXT NOT NULL,
+  UNIQUE (destination, sequence)
+) STRICT;
+CREATE INDEX bundle_out_open ON bundle_out (destination, sequence) WHERE state = 'composed';
+
+-- Bundles taken from a peer; a repeat is recognised by its id.
+CREATE TABLE bundle_in (
+  bundle_id  TEXT NOT NULL,
+  peer       TEXT NOT NULL,
+  segment_id INTEGER NOT NULL REFERENCES segment(id),
+  taken_at   TEXT NOT NULL,
+  PRIMARY KEY (peer, bundle_id)
+) STRICT, WITHOUT ROWID;
+
+-- CaseUids minted by this gateway, by unit, app and SenderRef, so that a repeat gets the same.
+CREATE TABLE minted_case (key TEXT PRIMARY KEY, case_uid TEXT NOT NULL) STRICT, WITHOUT ROWID;
+
+-- What is waiting for a person, or was refused without a package of its own (damaged members).
+CREATE TABLE quarantine (
+  id         INTEGER PRIMARY KEY,
+  at         TEXT NOT NULL,
+  origin     TEXT NOT NULL,
+  name       TEXT NOT NULL,
+  segment_id INTEGER REFERENCES segment(id),
+  offset_bytes INTEGER NOT NULL DEFAULT 0,
+  size_bytes INTEGER NOT NULL DEFAULT 0,
+  code       TEXT NOT NULL,
+  detail     TEXT NOT NULL
+) STRICT;

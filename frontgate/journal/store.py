@@ -1,0 +1,272 @@
+"""The journal: one SQLite file, one writer, WAL with synchronous=FULL.
+
+Offers: `Journal.open`, `write()` (one durable transaction), `reader()` (a read-only connection).
+Guarantees: when `write()` ends without an error, all of it is on stable storage; when it raises,
+nothing of it is. The file is opened by apsw only (its SQLite has the WAL-reset fix of 3.51.3),
+and by one writing process: an exclusive lock on `<journal>.lock` is held while it is open.
+Fails: `JournalError` FG-JRN-001 (damaged), 002 (another process), 003 (newer), 004 (disk).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from frontgate import durable
+from frontgate.core import chain
+from frontgate.errors import JournalError
+
+VERSION = 1
+APPLICATION_ID = 0x46474A31  # "FGJ1"
+
+
+def timestamp(at: datetime) -> str:
+    """RFC 3339 UTC with milliseconds and `Z`."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{at.microsecond // 1000:03d}Z"
+
+
+class Tx:
+    """One write transaction. It ends with its `with` block; never keep it."""
+
+    __slots__ = ("_head", "_seq", "db", "epoch", "now", "now_at", "now_ms")
+
+    def __init__(self, db: apsw.Connection, now: datetime, seq: int, head: str, epoch: int) -> None:
+        self.db = db
+        self.now = now
+        self.now_at = timestamp(now)
+        self.now_ms = int(now.timestamp() * 1000)
+        self.epoch = epoch
+        self._seq = seq
+        self._head = head
+
+    @property
+    def head(self) -> tuple[int, str]:
+        """Sequence number and hash of the newest audit event."""
+        return self._seq, self._head
+
+    def event(self, kind: str, **data: object) -> tuple[int, str]:
+        """Append one event to the audit chain. data: JSON values, ids only, never payload.
+
+        Returns: its (seq, head).
+        """
+        text = chain.canonical(data)
+        self._seq += 1
+        self._head = chain.head_after(self._head, self._seq, self.now_at, kind, text)
+        self.run(
+            "INSERT INTO event (seq, at, kind, data, head) VALUES (?, ?, ?, ?, ?)",
+            self._seq,
+            self.now_at,
+            kind,
+            text,
+            self._head,
+        )
+        return self._seq, self._head
+
+    def run(self, sql: str, *values: Any) -> int:
+        """Execute one statement. Returns: the rows it changed."""
+        self.db.execute(sql, values)
+        return self.db.changes()
+
+    def insert(self, sql: str, *values: Any) -> int:
+        """Execute one INSERT. Returns: the new row's id."""
+        self.db.execute(sql, values)
+        return self.db.last_insert_rowid()
+
+    def all(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        return list(self.db.execute(sql, values))
+
+    def one(self, sql: str, *values: Any) -> tuple[Any, ...] | None:
+        row: tuple[Any, ...] | None = next(iter(self.db.execute(sql, values)), None)
+        return row
+
+    def meta(self, key: str) -> str | None:
+        row = self.one("SELECT value FROM meta WHERE key = ?", key)
+        return None if row is None else str(row[0])
+
+    def set_meta(self, key: str, value: str) -> None:
+        self.run("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", key, value)
+
+    def next_number(self, key: str) -> int:
+        """The next number of a counter that never goes back, beginning with 1."""
+        number = int(self.meta(key) or "0") + 1
+        self.set_meta(key, str(number))
+        return number
+
+
+class Reader:
+    """A read-only view; every call sees the newest committed state."""
+
+    __slots__ = ("_lock", "db")
+
+    def __init__(self, db: apsw.Connection) -> None:
+        self.db = db
+        self._lock = threading.Lock()
+
+    def all(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        with self._lock:
+            return list(self.db.execute(sql, values))
+
+    def one(self, sql: str, *values: Any) -> tuple[Any, ...] | None:
+        rows = self.all(sql, *values)
+        return rows[0] if rows else None
+
+    def each(self, sql: str, *values: Any) -> Iterator[tuple[Any, ...]]:
+        """Stream rows; not for two threads at once."""
+        yield from self.db.execute(sql, values)
+
+    def meta(self, key: str) -> str | None:
+        row = self.one("SELECT value FROM meta WHERE key = ?", key)
+        return None if row is None else str(row[0])
+
+    def close(self) -> None:
+        self.db.close()
+
+
+class Journal:
+    """The one writer of a node's journal."""
+
+    def __init__(self, path: Path, db: apsw.Connection, lock_fd: int, node: str) -> None:
+        self.path = path
+        self.node = node
+        self._db = db
+        self._lock_fd = lock_fd
+        self._write_lock = threading.Lock()
+        self._seq, self._head = 0, ""
+        self._epoch = 1
+        self._load_head()
+
+    @classmethod
+    def open(cls, path: Path, *, node: str) -> Journal:
+        """Open or make the journal of `node` (`gateway:<unit>` or `hub:<unit>`).
+
+        Raises: JournalError, see the module's header.
+        """
+        lock_fd = os.open(
+            path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
+        )
+        try:
+            fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock_fd)
+            raise JournalError("FG-JRN-002", detail=str(path)) from None
+        try:
+            db = _connect(path)
+            _migrate(db, node, path)
+        except apsw.Error as error:
+            os.close(lock_fd)
+            raise JournalError("FG-JRN-001", path=path.name, detail=str(error)) from error
+        except BaseException:
+            os.close(lock_fd)
+            raise
+        durable.fsync_dir(path.parent)
+        return cls(path, db, lock_fd, node)
+
+    def _load_head(self) -> None:
+        row = next(
+            iter(self._db.execute("SELECT seq, head FROM event ORDER BY seq DESC LIMIT 1")), None
+        )
+        self._epoch = int(
+            next(iter(self._db.execute("SELECT value FROM meta WHERE key = 'epoch'")))[0]
+        )
+        if row is None:
+            self._seq, self._head = 0, chain.genesis(self.node, self._epoch)
+        else:
+            self._seq, self._head = int(row[0]), str(row[1])
+
+    @contextmanager
+    def write(self, now: datetime | None = None) -> Iterator[Tx]:
+        """One transaction, committed and fsynced when the block ends, undone when it raises.
+
+        Raises: JournalError FG-JRN-004 where the disk refuses.
+        """
+        with self._write_lock:
+            tx = Tx(self._db, now or datetime.now(UTC), self._seq, self._head, self._epoch)
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+                try:
+                    yield tx
+                    if durable.probe is not None:
+                        durable.probe("before commit")
+                    self._db.execute("COMMIT")
+                    if durable.probe is not None:
+                        durable.probe("after commit")
+                except BaseException:
+                    if self._db.in_transaction:
+                        self._db.execute("ROLLBACK")
+                    raise
+            except (apsw.FullError, apsw.IOError, apsw.ReadOnlyError, apsw.CantOpenError) as error:
+                raise JournalError(
+                    "FG-JRN-004", reason=type(error).__name__, detail=str(error)
+                ) from error
+            self._seq, self._head = tx.head
+
+    def reader(self) -> Reader:
+        return open_reader(self.path)
+
+    def close(self) -> None:
+        """Close the file and give the lock back."""
+        with self._write_lock:
+            self._db.close()
+            os.close(self._lock_fd)
+
+
+def open_reader(path: Path) -> Reader:
+    """A read-only connection to a journal that may be in use.
+
+    Raises: JournalError FG-JRN-001 where it is missing or unreadable.
+    """
+    try:
+        db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+        db.set_busy_timeout(5000)
+        db.execute("PRAGMA query_only = ON")
+        next(iter(db.execute("SELECT count(*) FROM meta")))
+    except apsw.Error as error:
+        raise JournalError("FG-JRN-001", path=path.name, detail=str(error)) from error
+    return Reader(db)
+
+
+def _connect(path: Path) -> apsw.Connection:
+    old = os.umask(0o077)
+    try:
+        db = apsw.Connection(str(path))
+        db.set_busy_timeout(5000)
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = FULL")
+        db.execute("PRAGMA foreign_keys = ON")
+        db.execute("PRAGMA secure_delete = ON")
+        # Checkpoints are cheap while short; 4 000 pages keep the WAL near 16 MiB.
+        db.execute("PRAGMA wal_autocheckpoint = 4000")
+        db.execute("PRAGMA cache_size = -8000")
+    finally:
+        os.umask(old)
+    return db
+
+
+def _migrate(db: apsw.Connection, node: str, path: Path) -> None:
+    found = int(next(iter(db.execute("PRAGMA user_version")))[0])
+    if found > VERSION:
+        raise JournalError("FG-JRN-003", found=found, known=VERSION, detail=str(path))
+    for version in range(found + 1, VERSION + 1):
+        sql = (
+            resources.files("frontgate.journal")
+            .joinpath(f"schema_{version}.sql")
+            .read_text("utf-8")
+        )
+        with db:
+            db.execute(sql)
+            if version == 1:
+                db.execute("INSERT INTO meta VALUES ('node', ?), ('epoch', '1')", (node,))
+                db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            db.execute(f"PRAGMA user_version = {version}")
+    known = next(iter(db.execute("SELECT value FROM meta WHERE key = 'node'")))[0]
+    if known != node:
+        raise JournalError("FG-JRN-001", path=path.name, detail=f"belongs to {known}, not {node}")

@@ -1,0 +1,300 @@
+"""Transfers: the only place that writes a state, and only as `core.lifecycle` says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from frontgate.core.lifecycle import FINAL, Transfer, TransferEvent, advance
+from frontgate.errors import InternalError
+from frontgate.journal.store import Reader, Tx
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A transfer and what its way needs of the package."""
+
+    transfer_id: int
+    package_id: int
+    destination: str
+    receiver: str
+    attempt: int
+    state: Transfer
+    failures: int
+    sender: str
+    message_id: str
+    message_type: str
+    size_bytes: int
+    bundle_id: str
+    entry: str
+    test_flag: bool
+
+
+_COLUMNS = (
+    "t.id, t.package_id, t.destination, t.receiver, t.attempt, t.state, t.failures, p.sender,"
+    " p.message_id, p.message_type, p.size_bytes, t.bundle_id, t.entry, p.test_flag"
+)
+
+
+def _row(values: Sequence[object]) -> Row:
+    v = values
+    return Row(
+        int(str(v[0])),
+        int(str(v[1])),
+        str(v[2]),
+        str(v[3]),
+        int(str(v[4])),
+        Transfer(str(v[5])),
+        int(str(v[6])),
+        str(v[7]),
+        str(v[8]),
+        str(v[9]),
+        int(str(v[10])),
+        str(v[11]),
+        str(v[12]),
+        bool(v[13]),
+    )
+
+
+def add(
+    tx: Tx,
+    *,
+    package_id: int,
+    destination: str,
+    receiver: str = "",
+    is_large: bool = False,
+    attempt: int = 1,
+) -> int:
+    """Queue a package for a destination. Returns: the transfer's id."""
+    return tx.insert(
+        "INSERT INTO transfer (package_id, destination, receiver, attempt, state, urgency, flow_uid,"
+        " is_large, made_at, changed_at, changed_ms)"
+        " SELECT id, ?, ?, ?, 'QUEUED', urgency, flow_uid, ?, ?, ?, ? FROM package WHERE id = ?",
+        destination,
+        receiver,
+        attempt,
+        int(is_large),
+        tx.now_at,
+        tx.now_at,
+        tx.now_ms,
+        package_id,
+    )
+
+
+def apply(
+    tx: Tx,
+    transfer_id: int,
+    event: TransferEvent,
+    *,
+    reason: str = "",
+    due_ms: int | None = None,
+    bundle_id: str | None = None,
+    entry: str | None = None,
+) -> Transfer:
+    """Apply one event: state, audit event and details in the caller's transaction.
+
+    reason: code of why, for refusals and retries. due_ms: when a queued transfer may start.
+    Returns: the new state. Raises: IllegalTransition; InternalError if the row vanished.
+    """
+    row = tx.one("SELECT state, failures FROM transfer WHERE id = ?", transfer_id)
+    if row is None:
+        raise InternalError("FG-INT-001", what=f"transfer {transfer_id} is gone")
+    old, failures = Transfer(row[0]), int(row[1])
+    new = advance(old, event)
+    if old in FINAL:
+        tx.event("late-evidence", transfer=transfer_id, state=old.value, event=event.value)
+        return old
+    if event is TransferEvent.TRANSIENT:
+        failures += 1
+    elif event is TransferEvent.DELIVERED:
+        failures = 0
+    changed = tx.run(
+        "UPDATE transfer SET state = ?, failures = ?, changed_at = ?, changed_ms = ?,"
+        " reason = CASE WHEN ? <> '' THEN ? WHEN ? THEN '' ELSE reason END,"
+        " due_ms = coalesce(?, due_ms), bundle_id = coalesce(?, bundle_id), entry = coalesce(?, entry)"
+        " WHERE id = ? AND state = ?",
+        new.value,
+        failures,
+        tx.now_at,
+        tx.now_ms,
+        reason,
+        reason,
+        int(new in (Transfer.SENT, Transfer.ACKNOWLEDGED)),
+        due_ms,
+        bundle_id,
+        entry,
+        transfer_id,
+        old.value,
+    )
+    if changed != 1:
+        raise InternalError("FG-INT-001", what=f"transfer {transfer_id} changed under us")
+    tx.event(
+        "transfer",
+        transfer=transfer_id,
+        old=old.value,
+        event=event.value,
+        new=new.value,
+        **({"reason": reason} if reason else {}),
+    )
+    return new
+
+
+def due(
+    source: Tx | Reader, destination: str, *, now_ms: int, large: bool, limit: int
+) -> list[Row]:
+    """Queued transfers of one lane that may start now, urgent first, then in order.
+
+    Order within a flow: one waits while an earlier one of the same FlowUid to the same destination
+    is not yet answered, unless that one is in this very list before it; a held or failed one
+    releases its followers.
+    """
+    rows = source.all(
+        f"SELECT {_COLUMNS} FROM transfer t JOIN package p ON p.id = t.package_id"  # noqa: S608
+        " WHERE t.destination = ? AND t.state = 'QUEUED' AND t.is_large = ? AND t.due_ms <= ?"
+        " AND NOT EXISTS (SELECT 1 FROM transfer e WHERE e.destination = t.destination"
+        "   AND e.flow_uid = t.flow_uid AND e.flow_uid <> '' AND e.id < t.id"
+        "   AND e.package_id <> t.package_id AND (e.state IN ('SENDING', 'SENT')"
+        "   OR (e.state = 'QUEUED' AND (e.is_large <> t.is_large OR e.due_ms > ?"
+        "       OR e.urgency < t.urgency))))"
+        " ORDER BY t.urgency DESC, t.id LIMIT ?",
+        destination,
+        int(large),
+        now_ms,
+        now_ms,
+        limit,
+    )
+    return [_row(r) for r in rows]
+
+
+def next_due(source: Tx | Reader, destination: str) -> int | None:
+    """When the next queued transfer to `destination` may start, in ms; None if none is queued."""
+    row = source.one(
+        "SELECT min(due_ms) FROM transfer WHERE destination = ? AND state = 'QUEUED' AND due_ms > 0",
+        destination,
+    )
+    return None if row is None or row[0] is None else int(row[0])
+
+
+def destinations(source: Tx | Reader, *, now_ms: int, large: bool) -> list[str]:
+    """Destinations with a queued transfer whose time has come."""
+    rows = source.all(
+        "SELECT DISTINCT destination FROM transfer INDEXED BY transfer_queue"
+        " WHERE state = 'QUEUED' AND is_large = ? AND due_ms <= ?",
+        int(large),
+        now_ms,
+    )
+    return [str(r[0]) for r in rows]
+
+
+def in_state(
+    source: Tx | Reader,
+    state: Transfer,
+    *,
+    destination_prefix: str = "",
+    limit: int = 1000,
+    after_id: int = 0,
+    changed_before_ms: int | None = None,
+) -> list[Row]:
+    """Transfers in one open state, by id; page with `after_id`."""
+    rows = source.all(
+        f"SELECT {_COLUMNS} FROM transfer t JOIN package p ON p.id = t.package_id"  # noqa: S608
+        " WHERE t.state = ? AND t.id > ? AND substr(t.destination, 1, ?) = ? AND t.changed_ms < ?"
+        " ORDER BY t.id LIMIT ?",
+        state.value,
+        after_id,
+        len(destination_prefix),
+        destination_prefix,
+        changed_before_ms if changed_before_ms is not None else 1 << 62,
+        limit,
+    )
+    return [_row(r) for r in rows]
+
+
+def of_bundle(source: Tx | Reader, bundle_id: str) -> list[Row]:
+    """The transfers that ride in one outgoing bundle."""
+    rows = source.all(
+        f"SELECT {_COLUMNS} FROM transfer t JOIN package p ON p.id = t.package_id"  # noqa: S608
+        " WHERE t.bundle_id = ? AND t.state IN ('SENDING', 'SENT') ORDER BY t.id",
+        bundle_id,
+    )
+    return [_row(r) for r in rows]
+
+
+def of_package(source: Tx | Reader, package_id: int) -> list[Row]:
+    """All transfers of a package, oldest first."""
+    rows = source.all(
+        f"SELECT {_COLUMNS} FROM transfer t JOIN package p ON p.id = t.package_id"  # noqa: S608
+        " WHERE t.package_id = ? ORDER BY t.id",
+        package_id,
+    )
+    return [_row(r) for r in rows]
+
+
+def latest(
+    source: Tx | Reader,
+    *,
+    direction: str,
+    message_id: str,
+    sender: str = "",
+    receiver: str | None,
+    prefix: str = "",
+) -> Row | None:
+    """The newest transfer of a message (to one receiver, if given)."""
+    rows = source.all(
+        f"SELECT {_COLUMNS} FROM transfer t JOIN package p ON p.id = t.package_id"  # noqa: S608
+        " WHERE p.message_id = ? AND p.direction = ? AND (? = '' OR p.sender = ?)"
+        " AND (? IS NULL OR t.receiver = ?) AND substr(t.destination, 1, ?) = ?"
+        " ORDER BY t.id DESC LIMIT 1",
+        message_id,
+        direction,
+        sender,
+        sender,
+        receiver,
+        receiver,
+        len(prefix),
+        prefix,
+    )
+    return _row(rows[0]) if rows else None
+
+
+def replay(tx: Tx, transfer_id: int, *, actor: str, reason: str) -> int | None:
+    """A new row for a failed or cancelled transfer: Attempt + 1, same package.
+
+    Returns: the new transfer's id, or None where there is nothing to do (it is still open, was
+    acknowledged, or was replayed already): a second replay has no second effect.
+    """
+    row = tx.one(
+        "SELECT package_id, destination, receiver, attempt, state, is_large FROM transfer WHERE id = ?",
+        transfer_id,
+    )
+    if row is None:
+        return None
+    package_id, destination, receiver, attempt, state, is_large = row
+    newest = tx.one(
+        "SELECT max(attempt) FROM transfer WHERE package_id = ? AND destination = ? AND receiver = ?",
+        package_id,
+        destination,
+        receiver,
+    )
+    assert newest is not None
+    if Transfer(state) not in (Transfer.FAILED, Transfer.CANCELLED, Transfer.UNCONFIRMED):
+        return None
+    if int(newest[0]) != int(attempt):
+        return None
+    new_id = add(
+        tx,
+        package_id=int(package_id),
+        destination=str(destination),
+        receiver=str(receiver),
+        is_large=bool(is_large),
+        attempt=int(attempt) + 1,
+    )
+    tx.event(
+        "replay",
+        transfer=transfer_id,
+        new=new_id,
+        attempt=int(attempt) + 1,
+        actor=actor,
+        reason=reason,
+    )
+    return new_id

@@ -1,0 +1,183 @@
+"""Composing bundles for a destination and settling what became of them.
+
+One bundle takes what has gathered: at most `members` small packages, or one large one alone, with
+the receipts and control messages that wait for the same destination. Members and order are
+journaled before the first byte leaves, so that a broken upload is continued with the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from frontgate import bundle
+from frontgate.core.lifecycle import TransferEvent
+from frontgate.journal import Journal, Reader, Tx, bundles, packages, receipts, transfers
+from frontgate.pipeline.segments import Composite, SegmentStore
+from frontgate.seal.receipts import write_list
+
+LARGE_BYTES = 4 << 20
+"""From this size on a package travels alone, so that small ones never wait for it."""
+MOST_RECEIPTS = 512
+MOST_BYTES = 16 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """Small packages share bundles; each large one has its own."""
+
+    large: bool
+    members: int = 64
+
+
+def compose(
+    journal: Journal, destination: str, lane: Lane, now: datetime
+) -> bundles.Outgoing | None:
+    """Put what waits for `destination` into a new bundle, in one transaction; None if nothing does."""
+    with journal.write(now) as tx:
+        rows = transfers.due(
+            tx,
+            destination,
+            now_ms=tx.now_ms,
+            large=lane.large,
+            limit=1 if lane.large else lane.members,
+        )
+        members: list[bundles.OutMember] = []
+        seen: set[int] = set()
+        riding: list[transfers.Row] = []
+        total = 0
+        for row in rows:
+            if row.package_id not in seen:
+                place = packages.place(tx, row.package_id)
+                assert place is not None, "a queued transfer has its package"
+                if members and total + place.size_bytes > MOST_BYTES:
+                    break
+                total += place.size_bytes
+                seen.add(row.package_id)
+                members.append(
+                    bundles.OutMember(
+                        f"{row.message_id}.asice", place.size_bytes, place.digest, row.package_id
+                    )
+                )
+            riding.append(row)
+        extra, small = _extra(tx, destination, lane, riding)
+        if not riding and not small:
+            return None
+        sequence = tx.next_number(f"bundle:{destination}")
+        members.extend(small.members)
+        name = bundle.bundle_id(sequence, [_plain(m) for m in members])
+        outgoing = bundles.Outgoing(
+            name,
+            destination,
+            sequence,
+            tuple(members),
+            extra,
+            bundle.size_of(_plain(m) for m in members),
+        )
+        bundles.add_out(tx, outgoing)
+        for row in riding:
+            transfers.apply(tx, row.transfer_id, TransferEvent.START, bundle_id=name)
+        receipts.assign(tx, destination, small.receipts, name)
+        bundles.assign_controls(tx, small.controls, name)
+        tx.event(
+            "bundle",
+            bundle=name,
+            destination=destination,
+            packages=len(seen),
+            receipts=len(small.receipts),
+            controls=len(small.controls),
+        )
+        return outgoing
+
+
+@dataclass(slots=True)
+class _Small:
+    members: list[bundles.OutMember]
+    receipts: list[int]
+    controls: list[int]
+
+    def __bool__(self) -> bool:
+        return bool(self.members)
+
+
+def _extra(
+    tx: Tx, destination: str, lane: Lane, riding: Iterable[transfers.Row]
+) -> tuple[bytes, _Small]:
+    """The receipt list and control messages that ride along, as bytes and as members."""
+    small = _Small([], [], [])
+    pieces: list[bytes] = []
+    waiting = receipts.waiting_with(
+        tx, destination, [row.message_id for row in riding], 0 if lane.large else MOST_RECEIPTS
+    )
+    at = 0
+    if waiting:
+        groups: dict[int, tuple[bytes, list[bytes]]] = {}
+        for kept in waiting:
+            groups.setdefault(kept.signature_id, (kept.signature, []))[1].append(kept.xml)
+            small.receipts.append(kept.row_id)
+        data = write_list(groups.values())
+        small.members.append(_small_member("0001-receipts.xml", data, at))
+        pieces.append(data)
+        at += len(data)
+    if not lane.large:
+        for row, name, xml in bundles.waiting_controls(tx, destination):
+            small.members.append(_small_member(name, xml, at))
+            small.controls.append(row)
+            pieces.append(xml)
+            at += len(xml)
+    return b"".join(pieces), small
+
+
+def _small_member(name: str, data: bytes, at: int) -> bundles.OutMember:
+    return bundles.OutMember(name, len(data), hashlib.sha256(data).hexdigest(), None, at)
+
+
+def _plain(member: bundles.OutMember) -> bundle.Member:
+    return bundle.Member(member.name, member.size_bytes, member.digest)
+
+
+def has_small(source: Reader, destination: str) -> bool:
+    """Whether receipts or control messages wait for `destination`."""
+    return destination in receipts.waiting_destinations(
+        source
+    ) or destination in bundles.control_destinations(source)
+
+
+def is_large(outgoing: bundles.Outgoing) -> bool:
+    """Whether a composed bundle belongs to the lane of large packages."""
+    return any(m.package_id is not None and m.size_bytes > LARGE_BYTES for m in outgoing.members)
+
+
+def open_bundle(journal: Journal, store: SegmentStore, outgoing: bundles.Outgoing) -> Composite:
+    """The bundle's bytes as one seekable file: headers made here, packages read where they lie."""
+    reader = journal.reader()
+    try:
+        pieces: list[bytes | tuple[str, int, int]] = []
+        for member in outgoing.members:
+            pieces.append(bundle.member_header(_plain(member)))
+            if member.package_id is None:
+                at = member.extra_offset
+                pieces.append(outgoing.extra[at : at + member.size_bytes])
+            else:
+                place = packages.place(reader, member.package_id)
+                assert place is not None
+                pieces.append((place.path, place.offset, place.size_bytes))
+            pieces.append(bundle.member_padding(member.size_bytes))
+        pieces.append(bundle.TRAILER)
+    finally:
+        reader.close()
+    return Composite(store.root, [p for p in pieces if p])
+
+
+def sent(journal: Journal, outgoing: bundles.Outgoing, now: datetime) -> None:
+    """The other side has the bundle durably."""
+    with journal.write(now) as tx:
+        for row in transfers.of_bundle(tx, outgoing.bundle_id):
+            if row.state.value == "SENDING":
+                transfers.apply(tx, row.transfer_id, TransferEvent.DELIVERED)
+        receipts.sent(tx, outgoing.destination, outgoing.bundle_id)
+        bundles.controls_sent(tx, outgoing.bundle_id)
+        bundles.mark_sent(tx, outgoing.bundle_id)
+        tx.event("bundle-sent", bundle=outgoing.bundle_id, destination=outgoing.destination)

@@ -1,0 +1,193 @@
+"""Segments: the immutable files that hold packages, and reading slices of them.
+
+A segment is written under `<state>/tmp/`, fsynced, renamed into `<state>/segments/<date>/` and only
+then named in the journal. A file there that the journal does not name is a left-over of a crash
+before the commit: nobody was told of it, and `sweep_orphans` removes it.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import secrets
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO
+
+from frontgate import durable
+from frontgate.journal import Reader
+
+CHUNK = 1 << 20
+
+
+class OpenSegment:
+    """A segment being written. `publish` or `abandon` ends it."""
+
+    def __init__(self, temporary: Path, final: Path, root: Path) -> None:
+        self._temporary = temporary
+        self._final = final
+        self._root = root
+        self.file: BinaryIO = durable.open_new(temporary)
+
+    @property
+    def relative_path(self) -> str:
+        return self._final.relative_to(self._root).as_posix()
+
+    def publish(self) -> int:
+        """Make it durable under its final name. Returns: its size in bytes."""
+        self.file.flush()
+        size = os.fstat(self.file.fileno()).st_size
+        durable.publish(self._temporary, self._final, self.file)
+        self.file.close()
+        return size
+
+    def abandon(self) -> None:
+        """Remove it: nothing in it counts."""
+        self.file.close()
+        durable.unlink(self._temporary)
+
+
+class SegmentStore:
+    """The segments of one node, below its state folder."""
+
+    def __init__(self, state: Path) -> None:
+        self.root = state
+        self._tmp = state / "tmp"
+        self._segments = state / "segments"
+        for folder in (self._tmp, self._segments):
+            durable.make_dir(folder)
+        durable.fsync_dir(state)
+
+    def new(self, now: datetime) -> OpenSegment:
+        """Begin a segment. Its name carries the time and 64 random bits, nothing of the content."""
+        at = now.astimezone(UTC)
+        folder = self._segments / at.strftime("%Y%m%d")
+        if not folder.is_dir():
+            durable.make_dir(folder)
+            durable.fsync_dir(self._segments)
+        name = f"{at.strftime('%H%M%S')}-{secrets.token_hex(8)}.bundle"
+        return OpenSegment(self._tmp / (name + ".tmp"), folder / name, self.root)
+
+    def open(self, relative_path: str) -> BinaryIO:
+        """A segment's file, for reading."""
+        return (self.root / relative_path).open("rb")
+
+    def recover(self) -> None:
+        """Remove what was being written when the process died."""
+        for entry in os.scandir(self._tmp):
+            durable.unlink(entry.path)
+
+    def sweep_orphans(self, reader: Reader, *, now: datetime) -> int:
+        """Remove segments that the journal never named. Call before any new one is begun.
+
+        Returns: how many were removed. Only folders of the last two days are looked at: an
+        orphan is at most as old as the crash before this start.
+        """
+        removed = 0
+        newest = sorted((e.name for e in os.scandir(self._segments) if e.is_dir()), reverse=True)[
+            :2
+        ]
+        for day in newest:
+            folder = self._segments / day
+            for entry in list(os.scandir(folder)):
+                path = f"segments/{day}/{entry.name}"
+                if reader.one("SELECT 1 FROM segment WHERE path = ?", path) is None:
+                    durable.unlink(entry.path)
+                    removed += 1
+            if removed:
+                durable.fsync_dir(folder)
+        return removed
+
+
+def read_slice(file: BinaryIO, offset: int, size_bytes: int) -> Iterator[bytes]:
+    """Chunks of `size_bytes` bytes beginning at `offset`. Raises: EOFError if they are not there."""
+    file.seek(offset)
+    left = size_bytes
+    while left:
+        chunk = file.read(min(CHUNK, left))
+        if not chunk:
+            raise EOFError(f"segment ends {left} bytes early")
+        left -= len(chunk)
+        yield chunk
+
+
+class Composite(io.RawIOBase):
+    """Bytes and slices of files read as one seekable file, nothing copied beforehand."""
+
+    def __init__(self, root: Path, pieces: list[bytes | tuple[str, int, int]]) -> None:
+        super().__init__()
+        self._root = root
+        self._pieces = pieces
+        self._starts: list[int] = []
+        size = 0
+        for piece in pieces:
+            self._starts.append(size)
+            size += len(piece) if isinstance(piece, bytes) else piece[2]
+        self.size_bytes = size
+        self._position = 0
+        self._open: tuple[str, BinaryIO] | None = None
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self.size_bytes}[whence]
+        self._position = max(0, base + offset)
+        return self._position
+
+    def tell(self) -> int:
+        return self._position
+
+    def readinto(self, buffer: object) -> int:
+        view = memoryview(buffer).cast("B")  # type: ignore[arg-type]
+        data = self._read_some(len(view))
+        view[: len(data)] = data
+        return len(data)
+
+    def read(self, size: int = -1) -> bytes:
+        wanted = self.size_bytes - self._position if size < 0 else size
+        pieces: list[bytes] = []
+        while wanted > 0:
+            data = self._read_some(wanted)
+            if not data:
+                break
+            pieces.append(data)
+            wanted -= len(data)
+        return b"".join(pieces)
+
+    def _read_some(self, most: int) -> bytes:
+        import bisect
+
+        if self._position >= self.size_bytes or most <= 0:
+            return b""
+        index = bisect.bisect_right(self._starts, self._position) - 1
+        piece = self._pieces[index]
+        inside = self._position - self._starts[index]
+        if isinstance(piece, bytes):
+            data = piece[inside : inside + most]
+        else:
+            path, offset, size = piece
+            file = self._file(path)
+            file.seek(offset + inside)
+            data = file.read(min(most, size - inside))
+            if not data:
+                raise EOFError(f"{path} ends early")
+        self._position += len(data)
+        return data
+
+    def _file(self, path: str) -> BinaryIO:
+        if self._open is None or self._open[0] != path:
+            if self._open is not None:
+                self._open[1].close()
+            self._open = (path, (self._root / path).open("rb"))
+        return self._open[1]
+
+    def close(self) -> None:
+        if self._open is not None:
+            self._open[1].close()
+            self._open = None
+        super().close()
