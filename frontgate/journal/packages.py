@@ -195,3 +195,19 @@ def of_claim(source: Tx | Reader, claim_id: str) -> tuple[int, str, str] | None:
     """(row id, state, report JSON) of a claim that was judged before a crash."""
     row = source.one("SELECT id, state, report FROM package WHERE claim_id = ?", claim_id)
     return None if row is None else (int(row[0]), str(row[1]), str(row[2]))
+
+
+def find_by_message(source: Tx | Reader, direction: str, message_id: str) -> Known | None:
+    """The admitted package with this MessageId where only one sender used it."""
+    rows = source.all(
+        "SELECT id, content_digest, drop_digest FROM package WHERE direction = ?"
+        " AND message_id = ? AND state = 'ADMITTED' LIMIT 2",
+        direction,
+        message_id,
+    )
+    return Known(int(rows[0][0]), str(rows[0][1]), str(rows[0][2])) if len(rows) == 1 else None
+
+
+def sender_of(source: Tx | Reader, package_id: int) -> str:
+    row = source.one("SELECT sender FROM package WHERE id = ?", package_id)
+    return "" if row is None else str(row[0])

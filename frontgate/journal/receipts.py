@@ -218,3 +218,27 @@ def send_again(tx: Tx, package_id: int, destination: str, *, own_node: str) -> N
         own_node,
     ):
         send(tx, int(row[0]), destination)
+
+
+def claim_for(tx: Tx, sender: str, message_id: str, package_id: int) -> None:
+    """Receipts that came before or with their package belong to it from now on."""
+    tx.run(
+        "UPDATE receipt SET package_id = ? WHERE message_id = ? AND sender = ? AND package_id IS NULL",
+        package_id,
+        message_id,
+        sender,
+    )
+
+
+def copy_to(
+    tx: Tx, sender: str, message_id: str, destinations: Sequence[str], *, kind: str
+) -> None:
+    """Let the kept receipts of one kind travel to whoever gets the package."""
+    for row in tx.all(
+        "SELECT id FROM receipt WHERE message_id = ? AND sender = ? AND kind = ?",
+        message_id,
+        sender,
+        kind,
+    ):
+        for destination in destinations:
+            send(tx, int(row[0]), destination)

@@ -1,1 +1,50 @@
-"""transports"""
+"""Ways to the other side: a small contract, and one file each.
+
+A transport carries bundles by name between this node and its peer: `put` towards it, `list`,
+`get` and `remove` what it has for us. Every implementation passes the same contract tests.
+Guarantees: when `put` returns, the peer has the whole file durably under its final name; a name is
+never seen by the peer before that. `put` of a name that is already there is done at once.
+Fails: `TransportError`, transient or permanent by its code; after one the transport is closed and
+a new one is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import BinaryIO, Protocol
+
+RESUME_BLOCK = 1 << 20
+"""A resumed upload goes back this far before the end of what is there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One complete file that waits."""
+
+    name: str
+    size_bytes: int
+
+
+class Transport(Protocol):
+    """See the module."""
+
+    def put(self, name: str, source: BinaryIO, size_bytes: int) -> None:
+        """Upload whole and durably; resumes what an earlier try left. source: seekable."""
+
+    def list(self) -> list[Entry]:
+        """Complete files that the peer has for us, by name."""
+
+    def get(self, name: str, sink: Callable[[bytes], object], offset: int = 0) -> int:
+        """Feed the bytes from `offset` on to `sink`, in order. Returns: how many."""
+
+    def remove(self, name: str) -> None:
+        """Remove a file that we have taken; a missing one is fine."""
+
+    def pending(self) -> list[Entry]:
+        """Complete files of ours that the peer has not taken yet."""
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait until something may be new, at most `timeout_s`. True if a bell said so."""
+
+    def close(self) -> None: ...

@@ -1,0 +1,113 @@
+"""The mailboxes of the hub: per account a `to-hub/` and a `from-hub/` folder below one root."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from frontgate import durable
+from frontgate.model.unit import Directory
+
+ACCOUNT = "account:"
+"""Destinations of the hub are `account:<SFTP account>`."""
+BUNDLE_NAME = re.compile(r"\d{16}-[0-9a-f]{64}\.bundle")
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Mailbox:
+    """One account's folders. unit: code of the front end that the account belongs to."""
+
+    account: str
+    unit: str
+    root: Path
+
+    @property
+    def to_hub(self) -> Path:
+        return self.root / self.account / "to-hub"
+
+    @property
+    def from_hub(self) -> Path:
+        return self.root / self.account / "from-hub"
+
+    def next_upload(self) -> str | None:
+        """The oldest complete upload by sequence; None if there is none."""
+        best: str | None = None
+        try:
+            with os.scandir(self.to_hub) as entries:
+                for entry in entries:
+                    if BUNDLE_NAME.fullmatch(entry.name) and (best is None or entry.name < best):
+                        best = entry.name
+        except FileNotFoundError:
+            return None
+        return best
+
+
+class Mailboxes:
+    """All mailboxes that the directory names, and placing bundles into them."""
+
+    def __init__(
+        self, root: Path, staging: Path, directory: Callable[[], Directory], bell: Path | None
+    ) -> None:
+        self.root = root
+        self._staging = staging
+        self._directory = directory
+        self._bell_path = bell
+        self._bell = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        durable.make_dir(staging)
+        for entry in os.scandir(staging):
+            durable.unlink(entry.path)
+
+    def all(self) -> Iterator[Mailbox]:
+        """One mailbox per front end, in the order of account names."""
+        ends = {unit.front_end or unit.code for unit in self._directory().units.values()}
+        for code in sorted(ends):
+            yield Mailbox("u" + code.lower(), code, self.root)
+
+    def of_account(self, account: str) -> Mailbox:
+        code = next(
+            (
+                u.front_end or u.code
+                for u in self._directory().units.values()
+                if u.account == account
+            ),
+            account[1:].upper(),
+        )
+        return Mailbox(account, code, self.root)
+
+    def place(self, mailbox: Mailbox, name: str, source: BinaryIO) -> None:
+        """Put a bundle into `from-hub/`, whole and durable, then ring. Safe to repeat."""
+        final = mailbox.from_hub / name
+        if not final.exists():
+            temporary = self._staging / f"{mailbox.account}-{name}.tmp"
+            durable.unlink(temporary)
+            with durable.open_new(temporary, 0o640) as file:
+                while chunk := source.read(_CHUNK):
+                    file.write(chunk)
+                info = os.stat(mailbox.from_hub)
+                if os.geteuid() == 0 and (info.st_uid or info.st_gid):
+                    os.fchown(file.fileno(), -1, info.st_gid)
+                durable.publish(temporary, final, file)
+        self.ring(mailbox)
+
+    def ring(self, mailbox: Mailbox) -> None:
+        """Tell the account that there is something new: a content-free bell, never the truth."""
+        bell = mailbox.from_hub / ".bell"
+        try:
+            os.utime(bell)
+        except FileNotFoundError:
+            bell.touch(mode=0o640)
+        if self._bell_path is not None:
+            try:
+                self._bell.sendto(mailbox.account.encode("ascii"), str(self._bell_path))
+            except OSError:
+                # The server is away or busy: the gateway finds the entry when it looks next.
+                return
+
+    def close(self) -> None:
+        self._bell.close()

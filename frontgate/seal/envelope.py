@@ -1,0 +1,129 @@
+"""`envelope.xml`: written in one strict form, read back only if it is in that form."""
+
+from __future__ import annotations
+
+from lxml import etree
+
+from frontgate import safexml
+from frontgate.errors import ContainerError
+from frontgate.model.envelope import Copy, Envelope, Part
+from frontgate.model.message import ENVELOPE_NS, Address, Header, Software
+from frontgate.seal.xml import attribute, element, optional
+
+MAX_BYTES = 8 << 20
+
+
+def write_envelope(envelope: Envelope) -> bytes:
+    """The bytes of `envelope.xml`. Their SHA-256 is the ContentDigest."""
+    h = envelope.header
+    out = [f'<Envelope xmlns="{ENVELOPE_NS}" standard="{attribute(h.standard)}">']
+    out += [
+        element("MessageId", h.message_id),
+        element("MessageType", h.message_type),
+        element("FlowUid", h.flow_uid),
+        optional("InReplyTo", h.in_reply_to),
+        optional("Replaces", h.replaces),
+        optional("SenderRef", h.sender_ref),
+        optional("Revision", h.revision),
+        element("Sender", h.sender),
+    ]
+    out += [element("Receiver", code) for code in envelope.receivers]
+    out += [f'<Cc mode="{attribute(c.mode)}">{attribute(c.unit)}</Cc>' for c in envelope.copies]
+    out += [optional("CaseUid", h.case_uid), optional("CaseStage", h.case_stage)]
+    out += [element("PersonUid", uid) for uid in h.person_uids]
+    out += [
+        element("BusinessTime", h.business_time),
+        element("Urgency", h.urgency),
+        optional("ReplyBy", h.reply_by),
+        element("Confidentiality", h.confidentiality),
+    ]
+    if h.software is not None:
+        s = h.software
+        out.append(
+            "<Software>"
+            + element("Vendor", s.vendor)
+            + element("Product", s.product)
+            + element("Version", s.version)
+            + "</Software>"
+        )
+    if h.test_flag:
+        out.append("<TestFlag>true</TestFlag>")
+    if envelope.original_message_id:
+        out.append(
+            "<Original>"
+            + element("MessageId", envelope.original_message_id)
+            + element("Digest", envelope.original_digest)
+            + "</Original>"
+        )
+    out.append(optional("OnBehalfOf", envelope.on_behalf_of))
+    out.append("<Manifest>")
+    out += [
+        f'<Part bytes="{p.size_bytes}" mediaType="{attribute(p.media_type)}"'
+        f' path="{attribute(p.path)}" sha256="{p.digest}"></Part>'
+        for p in envelope.parts
+    ]
+    out.append("</Manifest></Envelope>")
+    return "".join(out).encode()
+
+
+def read_envelope(data: bytes) -> Envelope:
+    """Parse `envelope.xml`. Raises: ContainerError FG-CNT-044 for any other form; XmlError."""
+    root = safexml.parse(data, max_bytes=MAX_BYTES)
+    envelope = _values(root)
+    if envelope is None or write_envelope(envelope) != data:
+        raise ContainerError("FG-CNT-044")
+    return envelope
+
+
+def _values(root: etree._Element) -> Envelope | None:
+    def tag(name: str) -> str:
+        return f"{{{ENVELOPE_NS}}}{name}"
+
+    def one(name: str, parent: etree._Element = root) -> str:
+        return parent.findtext(tag(name)) or ""
+
+    if root.tag != tag("Envelope"):
+        return None
+    parts: list[Part] = []
+    for node in root.iterfind(f"{tag('Manifest')}/{tag('Part')}"):
+        size = node.get("bytes", "")
+        if not size.isascii() or not size.isdigit():
+            return None
+        parts.append(
+            Part(node.get("path", ""), int(size), node.get("mediaType", ""), node.get("sha256", ""))
+        )
+    software = root.find(tag("Software"))
+    original = root.find(tag("Original"))
+    receivers = tuple(n.text or "" for n in root.iterfind(tag("Receiver")))
+    header = Header(
+        standard=root.get("standard", ""),
+        message_type=one("MessageType"),
+        sender=one("Sender"),
+        receivers=tuple(Address(code) for code in receivers),
+        business_time=one("BusinessTime"),
+        message_id=one("MessageId"),
+        flow_uid=one("FlowUid"),
+        in_reply_to=one("InReplyTo"),
+        replaces=one("Replaces"),
+        sender_ref=one("SenderRef"),
+        revision=one("Revision"),
+        case_uid=one("CaseUid"),
+        case_stage=one("CaseStage"),
+        person_uids=tuple(n.text or "" for n in root.iterfind(tag("PersonUid"))),
+        urgency=one("Urgency"),
+        reply_by=one("ReplyBy"),
+        confidentiality=one("Confidentiality"),
+        software=None
+        if software is None
+        else Software(one("Vendor", software), one("Product", software), one("Version", software)),
+        test_flag=one("TestFlag") == "true",
+    )
+    return Envelope(
+        header=header,
+        receivers=receivers,
+        copies=tuple(Copy(n.text or "", n.get("mode", "")) for n in root.iterfind(tag("Cc"))),
+        parts=tuple(parts),
+        original_message_id="" if original is None else one("MessageId", original),
+        original_digest="" if original is None else one("Digest", original),
+        on_behalf_of=one("OnBehalfOf"),
+    )

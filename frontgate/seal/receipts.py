@@ -1,0 +1,321 @@
+"""Receipts in XML: signed together, each verifying alone.
+
+All receipts of one signature stand in a `ds:Manifest` inside it, one reference each; the signature
+covers the manifest. A receipt's file is the receipt with that signature as its last child: the
+manifest's reference has the enveloped-signature transform, so it verifies in a file and in a list
+alike. Every text is written canonical and read back only in that form.
+Source: XML Signature 1.1, 5.1 (Manifest); `standards/1.0/xsd/receipt.xsd`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from lxml import etree
+
+from frontgate import safexml
+from frontgate.errors import FrontgateError, SignatureError, XmlError
+from frontgate.model.message import RECEIPT_NS
+from frontgate.model.receipt import Kind, Reason, Receipt
+from frontgate.seal.xml import (
+    DS,
+    ENVELOPED,
+    EXCLUSIVE,
+    attribute,
+    b64,
+    child_text,
+    element,
+    hex_of,
+    optional,
+    unb64,
+)
+from frontgate.suites import Signer, by_uri, public_key_of
+
+SHA256 = "http://www.w3.org/2001/04/xmlenc#sha256"
+_NS = {"r": RECEIPT_NS, "ds": DS}
+_DIGEST = f'<ds:DigestMethod Algorithm="{SHA256}"></ds:DigestMethod>'
+_OPEN = f'<ReceiptList xmlns="{RECEIPT_NS}">'
+MAX_BYTES = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class SignedReceipts:
+    """items: (receipt, canonical XML, digest) in the given order; one signature for all."""
+
+    signature: bytes
+    items: tuple[tuple[Receipt, bytes, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptGroup:
+    """The receipts of one signature in a list. error: set where they do not verify."""
+
+    signature: bytes
+    certificate: bytes
+    items: tuple[tuple[Receipt, bytes, str], ...]
+    error: FrontgateError | None = None
+
+
+def receipt_xml(receipt: Receipt) -> bytes:
+    """The canonical bytes of a receipt, without signature."""
+    r = receipt
+    out = [
+        f'<Receipt xmlns="{RECEIPT_NS}" Id="r-{attribute(r.receipt_id)}">',
+        element("ReceiptId", r.receipt_id),
+        element("Kind", r.kind.value),
+        element("EventTime", r.event_time),
+        f'<Issuer node="{attribute(r.issuer_node)}">{attribute(r.issuer)}</Issuer>',
+        element("MessageId", r.message_id),
+        optional("MessageType", r.message_type),
+        optional("FlowUid", r.flow_uid),
+        element("Sender", r.sender),
+        optional("Receiver", r.receiver),
+        optional("SenderRef", r.sender_ref),
+        optional("DropName", _printable(r.drop_name)),
+        optional("BundleId", r.bundle_id),
+        optional("ContentDigest", r.content_digest),
+        optional("SealDigest", r.seal_digest),
+        optional("CrlNumber", r.crl_number),
+        optional("CaseUid", r.case_uid),
+        element("Attempt", str(r.attempt)),
+        optional("PreviousReceiptDigest", r.previous),
+        element("AuditSeq", str(r.audit_seq)),
+        element("AuditHead", r.audit_head),
+        optional("Dialect", r.dialect),
+    ]
+    if r.reasons:
+        out.append("<Reasons>")
+        for reason in r.reasons:
+            out += [
+                "<Reason>",
+                element("Code", reason.code),
+                element("Severity", reason.severity),
+                element("TextZh", _printable(reason.zh)),
+                element("TextEn", _printable(reason.en)),
+                optional("File", _printable(reason.file)),
+                optional("Line", str(reason.line) if reason.line is not None else ""),
+                optional("XPath", _printable(reason.xpath)),
+                optional("Value", _printable(reason.value)),
+                "</Reason>",
+            ]
+        out.append("</Reasons>")
+    out.append("</Receipt>")
+    return "".join(out).encode()
+
+
+def _printable(value: str) -> str:
+    """Without what XML cannot hold: control characters become a visible escape."""
+    return "".join(
+        c
+        if (c >= " " and not "\ud800" <= c <= "\udfff" and c not in "\ufffe\uffff") or c in "\t\n"
+        else f"\\x{ord(c):02x}"
+        for c in value
+    )
+
+
+def receipt_digest(xml: bytes) -> str:
+    """SHA-256 of a receipt's canonical bytes."""
+    return hashlib.sha256(xml).hexdigest()
+
+
+def _manifest(references: Sequence[tuple[str, str]], ident: str, *, apex: bool) -> str:
+    transforms = (
+        f'<ds:Transforms><ds:Transform Algorithm="{ENVELOPED}"></ds:Transform>'
+        f'<ds:Transform Algorithm="{EXCLUSIVE}"></ds:Transform></ds:Transforms>'
+    )
+    inner = "".join(
+        f'<ds:Reference URI="#r-{attribute(receipt_id)}">{transforms}{_DIGEST}'
+        f"<ds:DigestValue>{b64(bytes.fromhex(digest))}</ds:DigestValue></ds:Reference>"
+        for receipt_id, digest in references
+    )
+    declared = f' xmlns:ds="{DS}"' if apex else ""
+    return f'<ds:Manifest{declared} Id="{ident}">{inner}</ds:Manifest>'
+
+
+def _info(uri: str, ident: str, digest: str, *, apex: bool) -> str:
+    declared = f' xmlns:ds="{DS}"' if apex else ""
+    return (
+        f'<ds:SignedInfo{declared}><ds:CanonicalizationMethod Algorithm="{EXCLUSIVE}">'
+        f'</ds:CanonicalizationMethod><ds:SignatureMethod Algorithm="{attribute(uri)}">'
+        f'</ds:SignatureMethod><ds:Reference Type="{DS}Manifest" URI="#{ident}"><ds:Transforms>'
+        f'<ds:Transform Algorithm="{EXCLUSIVE}"></ds:Transform></ds:Transforms>{_DIGEST}'
+        f"<ds:DigestValue>{b64(bytes.fromhex(digest))}</ds:DigestValue></ds:Reference>"
+        "</ds:SignedInfo>"
+    )
+
+
+def _ident(references: Sequence[tuple[str, str]]) -> str:
+    """The manifest's Id: from its content, so that two of them in one list differ."""
+    joined = "".join(f"{i}\n{d}\n" for i, d in references)
+    return "m-" + hashlib.sha256(joined.encode()).hexdigest()[:32]
+
+
+def _signature(
+    references: Sequence[tuple[str, str]], uri: str, value: bytes, certificate: bytes
+) -> bytes:
+    ident = _ident(references)
+    digest = hashlib.sha256(_manifest(references, ident, apex=True).encode()).hexdigest()
+    return (
+        f'<ds:Signature xmlns:ds="{DS}">{_info(uri, ident, digest, apex=False)}'
+        f"<ds:SignatureValue>{b64(value)}</ds:SignatureValue>"
+        f"<ds:KeyInfo><ds:X509Data><ds:X509Certificate>{b64(certificate)}</ds:X509Certificate>"
+        "</ds:X509Data></ds:KeyInfo>"
+        f"<ds:Object>{_manifest(references, ident, apex=False)}</ds:Object></ds:Signature>"
+    ).encode()
+
+
+def _signed_bytes(references: Sequence[tuple[str, str]], uri: str) -> bytes:
+    ident = _ident(references)
+    digest = hashlib.sha256(_manifest(references, ident, apex=True).encode()).hexdigest()
+    return _info(uri, ident, digest, apex=True).encode()
+
+
+def sign_receipts(receipts: Sequence[Receipt], signer: Signer) -> SignedReceipts:
+    """Sign any number of receipts of one issuer with one signature."""
+    items = []
+    for receipt in receipts:
+        xml = receipt_xml(receipt)
+        items.append((receipt, xml, receipt_digest(xml)))
+    references = [(receipt.receipt_id, digest) for receipt, _, digest in items]
+    uri = signer.suite.signature_uri
+    value = signer.sign(_signed_bytes(references, uri))
+    return SignedReceipts(_signature(references, uri, value, signer.certificate), tuple(items))
+
+
+def receipt_file(xml: bytes, signature: bytes) -> bytes:
+    """One receipt with its signature: what stands in `receipts/`."""
+    end = b"</Receipt>"
+    return b'<?xml version="1.0" encoding="UTF-8"?>\n' + xml[: -len(end)] + signature + end + b"\n"
+
+
+def write_list(groups: Iterable[tuple[bytes, Sequence[bytes]]]) -> bytes:
+    """A list for the wire. groups: (signature, canonical receipts that it covers)."""
+    out = [_OPEN.encode()]
+    for signature, receipts in groups:
+        out += [b"<Group>", signature, *receipts, b"</Group>"]
+    out.append(b"</ReceiptList>")
+    return b"".join(out)
+
+
+def read_list(data: bytes) -> tuple[ReceiptGroup, ...]:
+    """Read and verify a list. A group that does not verify has `error` set; the others hold.
+
+    Raises: XmlError; SignatureError FG-SIG-031 where it is no list at all.
+    """
+    root = safexml.parse(data, max_bytes=MAX_BYTES)
+    if root.tag != f"{{{RECEIPT_NS}}}ReceiptList":
+        raise SignatureError("FG-SIG-031", what="ReceiptList")
+    groups: list[ReceiptGroup] = []
+    for node in root:
+        try:
+            signatures = node.findall("ds:Signature", _NS)
+            if node.tag != f"{{{RECEIPT_NS}}}Group" or len(signatures) != 1:
+                raise SignatureError("FG-SIG-031", what="Group")
+            groups.append(_verify_group(signatures[0], node.findall("r:Receipt", _NS)))
+        except (SignatureError, XmlError) as error:
+            groups.append(ReceiptGroup(b"", b"", (), error))
+    return tuple(groups)
+
+
+def read_receipt_file(data: bytes) -> tuple[Receipt, bytes, str]:
+    """Read and verify a receipt's file. Returns: (receipt, certificate DER, digest).
+
+    Raises: XmlError, SignatureError.
+    """
+    root = safexml.parse(data.strip(), max_bytes=MAX_BYTES)
+    signatures = root.findall("ds:Signature", _NS)
+    if root.tag != f"{{{RECEIPT_NS}}}Receipt":
+        raise SignatureError("FG-SIG-031", what="Receipt")
+    if not signatures:
+        raise SignatureError("FG-SIG-021")
+    if len(signatures) != 1 or root[-1] is not signatures[0]:
+        raise SignatureError("FG-SIG-031", what="Signature")
+    group = _verify_group(signatures[0], [root])
+    receipt, _, digest = group.items[0]
+    return receipt, group.certificate, digest
+
+
+def _verify_group(node: etree._Element, receipts: Sequence[etree._Element]) -> ReceiptGroup:
+    signature = safexml.canonical(node)
+    method = node.find("ds:SignedInfo/ds:SignatureMethod", _NS)
+    uri = "" if method is None else method.get("Algorithm", "")
+    references = [
+        (
+            reference.get("URI", "").removeprefix("#r-"),
+            hex_of(child_text(reference, "ds:DigestValue", _NS, "DigestValue"), "DigestValue"),
+        )
+        for reference in node.iterfind("ds:Object/ds:Manifest/ds:Reference", _NS)
+    ]
+    value = unb64(child_text(node, "ds:SignatureValue", _NS, "SignatureValue"), "SignatureValue")
+    certificate = unb64(
+        child_text(node, "ds:KeyInfo/ds:X509Data/ds:X509Certificate", _NS, "X509Certificate"),
+        "X509Certificate",
+    )
+    if _signature(references, uri, value, certificate) != signature:
+        raise SignatureError("FG-SIG-020", what="Signature")
+    by_uri(uri).verify(public_key_of(certificate), _signed_bytes(references, uri), value)
+    known = dict(references)
+    if len(known) != len(references):
+        raise SignatureError("FG-SIG-020", what="Manifest")
+    items: list[tuple[Receipt, bytes, str]] = []
+    for element_ in receipts:
+        receipt = _read(element_)
+        xml = receipt_xml(receipt)
+        for inner in element_.findall("ds:Signature", _NS):
+            element_.remove(inner)
+        if xml != safexml.canonical(element_):
+            raise SignatureError("FG-SIG-031", what=receipt.receipt_id)
+        digest = receipt_digest(xml)
+        if known.get(receipt.receipt_id) != digest:
+            raise SignatureError("FG-SIG-030", value=receipt.receipt_id)
+        items.append((receipt, xml, digest))
+    return ReceiptGroup(signature, certificate, tuple(items))
+
+
+def _read(node: etree._Element) -> Receipt:
+    def one(name: str, parent: etree._Element = node) -> str:
+        return parent.findtext(f"{{{RECEIPT_NS}}}{name}") or ""
+
+    issuer = node.find(f"{{{RECEIPT_NS}}}Issuer")
+    try:
+        return Receipt(
+            receipt_id=one("ReceiptId"),
+            kind=Kind(one("Kind")),
+            event_time=one("EventTime"),
+            issuer="" if issuer is None else issuer.text or "",
+            issuer_node="" if issuer is None else issuer.get("node", ""),
+            message_id=one("MessageId"),
+            sender=one("Sender"),
+            message_type=one("MessageType"),
+            flow_uid=one("FlowUid"),
+            receiver=one("Receiver"),
+            sender_ref=one("SenderRef"),
+            drop_name=one("DropName"),
+            bundle_id=one("BundleId"),
+            content_digest=one("ContentDigest"),
+            seal_digest=one("SealDigest"),
+            crl_number=one("CrlNumber"),
+            previous=one("PreviousReceiptDigest"),
+            attempt=int(one("Attempt")),
+            audit_seq=int(one("AuditSeq")),
+            audit_head=one("AuditHead"),
+            case_uid=one("CaseUid"),
+            dialect=one("Dialect"),
+            reasons=tuple(
+                Reason(
+                    code=one("Code", n),
+                    zh=one("TextZh", n),
+                    en=one("TextEn", n),
+                    file=one("File", n),
+                    line=int(one("Line", n)) if one("Line", n) else None,
+                    xpath=one("XPath", n),
+                    value=one("Value", n),
+                    severity=one("Severity", n),
+                )
+                for n in node.iterfind("r:Reasons/r:Reason", _NS)
+            ),
+        )
+    except ValueError:
+        raise SignatureError("FG-SIG-031", what=one("ReceiptId") or "Receipt") from None

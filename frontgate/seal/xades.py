@@ -1,0 +1,195 @@
+"""`META-INF/signatures.xml`: XAdES-B over every part, in one strict form.
+
+Source: ETSI EN 319 132-1 (XAdES-B-B), ETSI EN 319 162-1 (ASiC-E), XML Signature 1.1, C14N 1.1.
+The text is written canonical, so the bytes that are digested and signed are pieces of the file with
+the namespace declarations of their ancestors added, as inclusive C14N 1.1 renders an apex element.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from urllib.parse import quote
+
+from frontgate import safexml
+from frontgate.errors import SignatureError
+from frontgate.model.envelope import Part
+from frontgate.seal.xml import DS, INCLUSIVE_11, attribute, b64, child_text, hex_of, text, unb64
+from frontgate.suites import Signer, by_uri, public_key_of
+
+ASIC = "http://uri.etsi.org/02918/v1.2.1#"
+XADES = "http://uri.etsi.org/01903/v1.3.2#"
+SIGNED_PROPERTIES = "http://uri.etsi.org/01903#SignedProperties"
+SHA256 = "http://www.w3.org/2001/04/xmlenc#sha256"
+MAX_BYTES = 8 << 20
+_NS = {"asic": ASIC, "ds": DS, "xades": XADES}
+_DIGEST = f'<ds:DigestMethod Algorithm="{SHA256}"></ds:DigestMethod>'
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All that varies in a signature file. references: part path → SHA-256 hex."""
+
+    signature_uri: str
+    references: tuple[tuple[str, str], ...]
+    media_types: tuple[str, ...]
+    signing_time: str
+    certificate: bytes
+    value: bytes = b""
+
+
+def _digest_value(hex_digest: str) -> str:
+    return f"{_DIGEST}<ds:DigestValue>{b64(bytes.fromhex(hex_digest))}</ds:DigestValue>"
+
+
+def _signed_properties(facts: Facts) -> str:
+    """Inner text from `<xades:SignedSignatureProperties>` on."""
+    formats = "".join(
+        f'<xades:DataObjectFormat ObjectReference="#r-{n}"><xades:MimeType>{text(media)}'
+        "</xades:MimeType></xades:DataObjectFormat>"
+        for n, media in enumerate(facts.media_types)
+    )
+    certificate = hashlib.sha256(facts.certificate).hexdigest()
+    return (
+        "<xades:SignedSignatureProperties>"
+        f"<xades:SigningTime>{text(facts.signing_time)}</xades:SigningTime>"
+        "<xades:SigningCertificateV2><xades:Cert><xades:CertDigest>"
+        f"{_digest_value(certificate)}"
+        "</xades:CertDigest></xades:Cert></xades:SigningCertificateV2>"
+        "</xades:SignedSignatureProperties>"
+        f"<xades:SignedDataObjectProperties>{formats}</xades:SignedDataObjectProperties>"
+    )
+
+
+def _signed_info(facts: Facts, properties_digest: str) -> str:
+    """Inner text of `<ds:SignedInfo>`."""
+    references = "".join(
+        f'<ds:Reference Id="r-{n}" URI="{attribute(quote(path))}">{_digest_value(digest)}'
+        "</ds:Reference>"
+        for n, (path, digest) in enumerate(facts.references)
+    )
+    return (
+        f'<ds:CanonicalizationMethod Algorithm="{INCLUSIVE_11}"></ds:CanonicalizationMethod>'
+        f'<ds:SignatureMethod Algorithm="{attribute(facts.signature_uri)}"></ds:SignatureMethod>'
+        f"{references}"
+        f'<ds:Reference Type="{SIGNED_PROPERTIES}" URI="#SP-1"><ds:Transforms>'
+        f'<ds:Transform Algorithm="{INCLUSIVE_11}"></ds:Transform></ds:Transforms>'
+        f"{_digest_value(properties_digest)}</ds:Reference>"
+    )
+
+
+def _canonical_properties(inner: str) -> bytes:
+    return (
+        f'<xades:SignedProperties xmlns:asic="{ASIC}" xmlns:ds="{DS}" xmlns:xades="{XADES}"'
+        f' Id="SP-1">{inner}</xades:SignedProperties>'
+    ).encode()
+
+
+def _canonical_info(inner: str) -> bytes:
+    return f'<ds:SignedInfo xmlns:asic="{ASIC}" xmlns:ds="{DS}">{inner}</ds:SignedInfo>'.encode()
+
+
+def _document(facts: Facts, info: str, properties: str) -> bytes:
+    return (
+        f'<asic:XAdESSignatures xmlns:asic="{ASIC}"><ds:Signature xmlns:ds="{DS}" Id="S-1">'
+        f"<ds:SignedInfo>{info}</ds:SignedInfo>"
+        f"<ds:SignatureValue>{b64(facts.value)}</ds:SignatureValue>"
+        f"<ds:KeyInfo><ds:X509Data><ds:X509Certificate>{b64(facts.certificate)}"
+        "</ds:X509Certificate></ds:X509Data></ds:KeyInfo>"
+        f'<ds:Object><xades:QualifyingProperties xmlns:xades="{XADES}" Target="#S-1">'
+        f'<xades:SignedProperties Id="SP-1">{properties}</xades:SignedProperties>'
+        "</xades:QualifyingProperties></ds:Object></ds:Signature></asic:XAdESSignatures>"
+    ).encode()
+
+
+def write_signatures(parts: Sequence[Part], signer: Signer, signing_time: datetime) -> bytes:
+    """Sign the parts (envelope.xml among them) and return the file's bytes."""
+    facts = Facts(
+        signature_uri=signer.suite.signature_uri,
+        references=tuple((p.path, p.digest) for p in parts),
+        media_types=tuple(p.media_type for p in parts),
+        signing_time=signing_time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        certificate=signer.certificate,
+    )
+    properties = _signed_properties(facts)
+    digest = hashlib.sha256(_canonical_properties(properties)).hexdigest()
+    info = _signed_info(facts, digest)
+    value = signer.sign(_canonical_info(info))
+    signed = Facts(
+        facts.signature_uri,
+        facts.references,
+        facts.media_types,
+        facts.signing_time,
+        facts.certificate,
+        value,
+    )
+    return _document(signed, info, properties)
+
+
+def read_signatures(data: bytes) -> Facts:
+    """Take the values out of a signature file and compare its shape, byte for byte.
+
+    Nothing is verified here. Raises: SignatureError FG-SIG-020, FG-SIG-021; XmlError.
+    """
+    root = safexml.parse(data, max_bytes=MAX_BYTES)
+    if root.tag != f"{{{ASIC}}}XAdESSignatures":
+        raise SignatureError("FG-SIG-020", what="XAdESSignatures")
+    signatures = root.findall("ds:Signature", _NS)
+    if not signatures:
+        raise SignatureError("FG-SIG-021")
+    if len(signatures) != 1:
+        raise SignatureError("FG-SIG-020", what="Signature")
+    node = signatures[0]
+    method = node.find("ds:SignedInfo/ds:SignatureMethod", _NS)
+    references: list[tuple[str, str]] = []
+    properties_digest = ""
+    for reference in node.iterfind("ds:SignedInfo/ds:Reference", _NS):
+        digest = hex_of(child_text(reference, "ds:DigestValue", _NS, "DigestValue"), "DigestValue")
+        if reference.get("Type") == SIGNED_PROPERTIES:
+            properties_digest = digest
+        else:
+            references.append((_unquote(reference.get("URI", "")), digest))
+    base = "ds:Object/xades:QualifyingProperties/xades:SignedProperties/"
+    facts = Facts(
+        signature_uri="" if method is None else method.get("Algorithm", ""),
+        references=tuple(references),
+        media_types=tuple(
+            n.text or ""
+            for n in node.iterfind(
+                base + "xades:SignedDataObjectProperties/xades:DataObjectFormat/xades:MimeType", _NS
+            )
+        ),
+        signing_time=child_text(
+            node, base + "xades:SignedSignatureProperties/xades:SigningTime", _NS, "SigningTime"
+        ),
+        certificate=unb64(
+            child_text(node, "ds:KeyInfo/ds:X509Data/ds:X509Certificate", _NS, "X509Certificate"),
+            "X509Certificate",
+        ),
+        value=unb64(child_text(node, "ds:SignatureValue", _NS, "SignatureValue"), "SignatureValue"),
+    )
+    properties = _signed_properties(facts)
+    if _document(facts, _signed_info(facts, properties_digest), properties) != data:
+        raise SignatureError("FG-SIG-020", what="signatures.xml")
+    return facts
+
+
+def _unquote(uri: str) -> str:
+    from urllib.parse import unquote
+
+    return unquote(uri)
+
+
+def verify_signatures(facts: Facts, allowed: frozenset[str] | None) -> str:
+    """Verify the signature value over what `read_signatures` took out. Returns: the suite's name.
+
+    The digests of the parts are compared by the package reader.
+    Raises: SignatureError FG-SIG-001, 004, 010.
+    """
+    suite = by_uri(facts.signature_uri, allowed)
+    key = public_key_of(facts.certificate)
+    digest = hashlib.sha256(_canonical_properties(_signed_properties(facts))).hexdigest()
+    suite.verify(key, _canonical_info(_signed_info(facts, digest)), facts.value)
+    return suite.name

@@ -1,0 +1,131 @@
+"""Layer `codes`: code lists at the record's date and check characters, in one pass.
+
+The XSD holds the pattern of a code; whether the code exists and is in force is judged here, so
+that lists change without a new schema. Source: exchange standard 1.0, layers of checking.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import date, datetime, timedelta, timezone
+
+from lxml import etree
+
+from frontgate.core import identifiers
+from frontgate.model.finding import Finding, Severity, finding
+from frontgate.standard.catalogue import Catalogue
+from frontgate.standard.codelists import LOCAL_PREFIX, CodeList
+from frontgate.standard.declarations import Checks
+from frontgate.standard.places import Places
+
+LEGAL_ZONE = timezone(timedelta(hours=8))
+"""Legal days are days in China Standard Time."""
+
+CHECKS: Mapping[str, tuple[Callable[[str], bool], str, str]] = {
+    "unit-code": (identifiers.is_unit_code, "单位代码", "unit code"),
+    "case-uid": (identifiers.is_case_uid, "协同案件号", "CaseUid"),
+    "person-uid": (identifiers.is_person_uid, "人员编号", "PersonUid"),
+    "citizen-id": (identifiers.is_citizen_id, "公民身份号码", "citizen id number"),
+    "uscc": (identifiers.is_uscc, "统一社会信用代码", "unified social credit code"),
+}
+"""Names of `fg:check` → (judge, name zh, name en)."""
+
+
+def record_date(business_time: str) -> date:
+    """The legal day (UTC+08:00) of a time with offset, as XSD 1.0 writes it.
+
+    Raises: ValueError for what is not such a time.
+    """
+    text = business_time.strip()
+    day_over = text[11:19] == "24:00:00"  # XSD dateTime allows it, for the day after
+    if day_over:
+        text = f"{text[:11]}00:00:00{text[19:]}"
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError("a time without offset has no legal day")
+    return (moment.astimezone(LEGAL_ZONE) + timedelta(days=1 if day_over else 0)).date()
+
+
+def check_codes(
+    root: etree._Element, catalogue: Catalogue, flow: str, on: date, places: Places
+) -> Iterator[Finding]:
+    """Findings FG-COD-001..004 in the order of the document.
+
+    root: a message that the schema accepted. on: see `record_date`.
+    """
+    marks = catalogue.marks(flow)
+    lists: dict[str, CodeList] = {}
+    of = marks.of
+    by_name = marks.by_name
+    for element in root.iter(*marks.names):
+        checks = by_name.get(element.tag) or of(element)
+        text = (element.text or "").strip() if len(element) == 0 else _text(element)
+        if checks.list:
+            codes = lists.get(checks.list)
+            if codes is None:
+                codes = lists[checks.list] = catalogue.code_list(checks.list)
+            if not codes.has(text, on):
+                yield _refused(element, codes, text, on, places)
+        if checks.check and _applies(element, checks):
+            judge, zh, en = CHECKS[checks.check]
+            if not judge(text):
+                yield finding(
+                    "FG-COD-002",
+                    line=places.line(element),
+                    xpath=places.xpath(element),
+                    value=text,
+                    element=places.name(element),
+                    check_zh=zh,
+                    check_en=en,
+                )
+
+
+def _refused(
+    element: etree._Element, codes: CodeList, text: str, on: date, places: Places
+) -> Finding:
+    rows = codes.codes.get(text)
+    if rows:
+        row = rows[-1]
+        return finding(
+            "FG-COD-003",
+            line=places.line(element),
+            xpath=places.xpath(element),
+            value=text,
+            element=places.name(element),
+            text=row.zh,
+            on=on.isoformat(),
+            valid_from=row.valid_from.isoformat() if row.valid_from else "…",
+            valid_to=row.valid_to.isoformat() if row.valid_to else "…",
+        )
+    is_local = text.startswith(LOCAL_PREFIX) and len(text) > 1
+    near = ", ".join(f"{c} {codes.text(c)}" for c in codes.nearest(text)) or "-"
+    return finding(
+        "FG-COD-004" if is_local else "FG-COD-001",
+        Severity.WARNING if is_local else Severity.ERROR,
+        line=places.line(element),
+        xpath=places.xpath(element),
+        value=text,
+        element=places.name(element),
+        list=codes.name,
+        near=near,
+    )
+
+
+def _applies(element: etree._Element, checks: Checks) -> bool:
+    if element.get("scheme"):
+        return False  # an external code, written in another numbering system
+    if not checks.when_sibling:
+        return True
+    name, _, wanted = checks.when_sibling.partition("=")
+    parent = element.getparent()
+    if parent is None:
+        return False
+    return any(
+        (sibling.text or "").strip() == wanted
+        for sibling in parent.iterchildren(f"{{{etree.QName(element).namespace}}}{name}")
+    )
+
+
+def _text(element: etree._Element) -> str:
+    """The text with comments and processing instructions taken out, as the schema saw it."""
+    return "".join(element.xpath("text()")).strip()

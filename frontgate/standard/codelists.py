@@ -1,0 +1,109 @@
+"""Code lists: values with both languages and the time they are in force.
+
+Offers: `CodeList`, read from one CSV file of the standard.
+Guarantees: a code is judged at a date, because codes retire but old records keep them; a code
+is never removed from a list, it gets a `valid_to`.
+Fails: `CatalogueError` FG-STD-003 for a file that is not a code list.
+"""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from frontgate.errors import CatalogueError
+
+LOCAL_PREFIX = "L"
+"""Codes that begin so are a province's own; receivers take unknown ones as 'other'."""
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """One row. valid_from, valid_to: both days included; None where open."""
+
+    code: str
+    zh: str
+    en: str
+    valid_from: date | None = None
+    valid_to: date | None = None
+    parent: str = ""
+    note: str = ""
+
+    def is_valid(self, on: date) -> bool:
+        """Whether the code is in force on that day."""
+        return (self.valid_from is None or self.valid_from <= on) and (
+            self.valid_to is None or on <= self.valid_to
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class CodeList:
+    """A named list. codes: in the order of the file; a code may have several periods."""
+
+    name: str
+    codes: Mapping[str, tuple[Code, ...]]
+
+    def has(self, code: str, on: date) -> bool:
+        """Whether `code` is in the list and in force on that day."""
+        rows = self.codes.get(code)
+        return rows is not None and any(row.is_valid(on) for row in rows)
+
+    def text(self, code: str, lang: str = "zh") -> str:
+        """The name of `code` in `zh` or `en`; empty if the list does not hold it."""
+        rows = self.codes.get(code)
+        if not rows:
+            return ""
+        return rows[-1].zh if lang == "zh" else rows[-1].en
+
+    def nearest(self, code: str, count: int = 3) -> tuple[str, ...]:
+        """Codes that look like `code`; for a hint, so a bounded comparison is enough."""
+        wanted = code[:64]
+        near = difflib.get_close_matches(wanted, list(self.codes), n=count, cutoff=0.5)
+        if not near and len(self.codes) <= 12:
+            return tuple(self.codes)
+        return tuple(near)
+
+
+def read_codes(path: Path) -> CodeList:
+    """Read `codes/<list>.csv`: code,zh,en,valid_from,valid_to,parent,note; UTF-8.
+
+    Raises: CatalogueError FG-STD-003 for a missing column, an empty or repeated code, a bad date.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CatalogueError("FG-STD-003", file=path.name, reason=str(error)) from None
+    rows: dict[str, tuple[Code, ...]] = {}
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    missing = {"code", "zh", "en"} - set(reader.fieldnames or ())
+    if missing:
+        reason = f"column {', '.join(sorted(missing))} is missing"
+        raise CatalogueError("FG-STD-003", file=path.name, reason=reason)
+    for row in reader:
+        line = reader.line_num
+        try:
+            code = Code(
+                code=(row["code"] or "").strip(),
+                zh=(row["zh"] or "").strip(),
+                en=(row["en"] or "").strip(),
+                valid_from=_day(row.get("valid_from")),
+                valid_to=_day(row.get("valid_to")),
+                parent=(row.get("parent") or "").strip(),
+                note=(row.get("note") or "").strip(),
+            )
+        except ValueError as error:
+            reason = f"line {line}: {error}"
+            raise CatalogueError("FG-STD-003", file=path.name, reason=reason) from None
+        if not code.code:
+            raise CatalogueError("FG-STD-003", file=path.name, reason=f"line {line}: no code")
+        rows[code.code] = (*rows.get(code.code, ()), code)
+    return CodeList(path.stem, rows)
+
+
+def _day(text: str | None) -> date | None:
+    return date.fromisoformat(text.strip()) if text and text.strip() else None

@@ -1,0 +1,303 @@
+"""What the XSD files declare, as data: elements, their types, texts, code lists and checks.
+
+lxml validates but does not show the schema's components, so the declarations that the code
+check, the messages for people and the handbook need are read from the XSD files here. Only the
+forms the standard uses are understood: named and anonymous types, extension and restriction,
+sequence, choice, all, groups, references and wildcards.
+
+Fails: `CatalogueError` FG-STD-003 for a file that cannot be read or names an unknown component.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from lxml import etree
+
+from frontgate import safexml
+from frontgate.errors import CatalogueError, XmlError
+from frontgate.standard.reading import SCHEMA_NS
+
+XS = "http://www.w3.org/2001/XMLSchema"
+_LANG = "{http://www.w3.org/XML/1998/namespace}lang"
+_FACETS = frozenset(
+    {"pattern", "enumeration", "minLength", "maxLength", "length", "minInclusive", "maxInclusive",
+     "minExclusive", "maxExclusive", "totalDigits", "fractionDigits"}
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Checks:
+    """The standard's own attributes on an element declaration.
+
+    list: name of its code list. check: name of its check-character rule. when_sibling: `Name=value`
+    of the sibling element on which the check depends; empty = always.
+    """
+
+    list: str = ""
+    check: str = ""
+    when_sibling: str = ""
+
+    def __bool__(self) -> bool:
+        return bool(self.list or self.check)
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """An element as declared at one place. name: `{namespace}local`. min, max: -1 = unbounded.
+
+    type_name: local name of its type, or of the base of an anonymous one. facets: (name, value).
+    node: the `xs:element`, from which children are read.
+    """
+
+    name: str
+    zh: str
+    en: str
+    min: int
+    max: int
+    type_name: str
+    checks: Checks
+    facets: tuple[tuple[str, str], ...]
+    attributes: tuple[tuple[str, str, bool], ...]
+    choice: bool
+    node: etree._Element = field(repr=False, compare=False)
+
+    @property
+    def local(self) -> str:
+        return self.name.rpartition("}")[2]
+
+
+class Declarations:
+    """The components of a set of XSD files that import and include each other.
+
+    start: the files to begin with; what they import by relative location is read too.
+    """
+
+    def __init__(self, start: tuple[Path, ...]) -> None:
+        self._roots: dict[Path, etree._Element] = {}
+        self._elements: dict[str, etree._Element] = {}
+        self._types: dict[str, etree._Element] = {}
+        self._groups: dict[str, etree._Element] = {}
+        for path in start:
+            self._load(path.resolve())
+
+    def _load(self, path: Path) -> None:
+        if path in self._roots:
+            return
+        try:
+            root = safexml.parse(path.read_bytes())
+        except (OSError, XmlError) as error:
+            raise CatalogueError("FG-STD-003", file=path.name, reason=str(error)) from None
+        self._roots[path] = root
+        target = root.get("targetNamespace", "")
+        for node in root.iterchildren(f"{{{XS}}}*"):
+            local = etree.QName(node).localname
+            if local in ("import", "include"):
+                location = node.get("schemaLocation")
+                if location:
+                    self._load((path.parent / location).resolve())
+                continue
+            name = f"{{{target}}}{node.get('name')}"
+            if local == "element":
+                self._elements[name] = node
+            elif local in ("complexType", "simpleType"):
+                self._types[name] = node
+            elif local in ("group", "attributeGroup"):
+                self._groups[name] = node
+
+    def root(self, name: str) -> Declaration | None:
+        """The global element `{namespace}local`."""
+        node = self._elements.get(name)
+        return self._declaration(node, node, choice=False) if node is not None else None
+
+    @property
+    def global_elements(self) -> tuple[str, ...]:
+        return tuple(self._elements)
+
+    def children(self, declaration: Declaration) -> tuple[Declaration, ...]:
+        """The elements that may stand directly inside, in order of declaration."""
+        body = self._body(declaration.node)
+        return tuple(self._particles(body, choice=False)) if body is not None else ()
+
+    def has_wildcard(self, declaration: Declaration) -> bool:
+        """Whether elements of other namespaces may stand inside (`xs:any`)."""
+        body = self._body(declaration.node)
+        return body is not None and next(body.iter(f"{{{XS}}}any"), None) is not None
+
+    def type_text(self, declaration: Declaration) -> tuple[str, str]:
+        """The texts (zh, en) of the element's named type; empty where it has none."""
+        name = declaration.node.get("type")
+        if name is None:
+            return "", ""
+        node = self._types.get(self._resolve(declaration.node, name))
+        return _texts(node) if node is not None else ("", "")
+
+    @cached_property
+    def names(self) -> dict[str, tuple[str, str]]:
+        """Texts (zh, en) by element name, for sentences; the first declaration found wins."""
+        found: dict[str, tuple[str, str]] = {}
+        for root in self._roots.values():
+            target = root.get("targetNamespace", "")
+            for node in root.iter(f"{{{XS}}}element"):
+                name = node.get("name")
+                if name is not None:
+                    texts = _texts(node)
+                    if texts != ("", ""):
+                        found.setdefault(f"{{{target}}}{name}", texts)
+        return found
+
+    def checks_of_attributes(self) -> Iterator[str]:
+        """Every code list named anywhere in the files."""
+        for root in self._roots.values():
+            for node in root.iter(f"{{{XS}}}*"):
+                name = node.get(f"{{{SCHEMA_NS}}}list")
+                if name:
+                    yield name
+
+    # -- reading one declaration ---------------------------------------------------------------
+
+    def _declaration(
+        self, place: etree._Element, node: etree._Element, *, choice: bool
+    ) -> Declaration:
+        """place: the particle (carries occurrence); node: the declaration it stands for."""
+        type_name, facets = self._simple(node)
+        zh, en = _texts(place)
+        if not (zh or en) and place is not node:
+            zh, en = _texts(node)
+        most = place.get("maxOccurs", "1")
+        return Declaration(
+            name=f"{{{_target(node)}}}{node.get('name')}",
+            zh=zh,
+            en=en,
+            min=int(place.get("minOccurs", "1")),
+            max=-1 if most == "unbounded" else int(most),
+            type_name=type_name,
+            checks=Checks(
+                list=node.get(f"{{{SCHEMA_NS}}}list", ""),
+                check=node.get(f"{{{SCHEMA_NS}}}check", ""),
+                when_sibling=node.get(f"{{{SCHEMA_NS}}}check-when-sibling", ""),
+            ),
+            facets=facets,
+            attributes=tuple(self._attributes(node)),
+            choice=choice,
+            node=node,
+        )
+
+    def _particles(self, node: etree._Element, *, choice: bool) -> Iterator[Declaration]:
+        for child in node.iterchildren(f"{{{XS}}}*"):
+            local = etree.QName(child).localname
+            if local == "element":
+                ref = child.get("ref")
+                target = child if ref is None else self._find(self._elements, child, ref)
+                yield self._declaration(child, target, choice=choice)
+            elif local in ("sequence", "all", "complexContent", "restriction"):
+                yield from self._particles(child, choice=choice)
+            elif local == "choice":
+                yield from self._particles(child, choice=True)
+            elif local == "extension":
+                base = self._types.get(self._resolve(child, child.get("base", "")))
+                if base is not None:
+                    yield from self._particles(base, choice=choice)
+                yield from self._particles(child, choice=choice)
+            elif local == "group" and child.get("ref"):
+                group = self._find(self._groups, child, child.get("ref", ""))
+                yield from self._particles(group, choice=choice)
+
+    def _body(self, node: etree._Element) -> etree._Element | None:
+        """The complex type of an element declaration; None where its content is simple."""
+        name = node.get("type")
+        if name is None:
+            return node.find(f"{{{XS}}}complexType")
+        found = self._types.get(self._resolve(node, name))
+        return (
+            found if found is not None and etree.QName(found).localname == "complexType" else None
+        )
+
+    def _simple(self, node: etree._Element) -> tuple[str, tuple[tuple[str, str], ...]]:
+        """Name of the type, and the facets along its derivations, the nearest first."""
+        name = node.get("type", "")
+        shown = name
+        place = node
+        holder = None if name else _either(node, "simpleType", "complexType")
+        facets: list[tuple[str, str]] = []
+        while True:
+            if holder is None:
+                full = self._resolve(place, name) if name else ""
+                if not full or full.startswith(f"{{{XS}}}"):
+                    break
+                holder = self._find(self._types, place, name)
+            derivation = _derivation(holder)
+            if derivation is None:
+                break
+            facets.extend(
+                (etree.QName(f).localname, f.get("value", ""))
+                for f in derivation.iterchildren(f"{{{XS}}}*")
+                if etree.QName(f).localname in _FACETS
+            )
+            place, name, holder = derivation, derivation.get("base", ""), None
+            shown = shown or name
+        return shown.rpartition(":")[2], tuple(facets)
+
+    def _attributes(self, node: etree._Element) -> Iterator[tuple[str, str, bool]]:
+        body = self._body(node)
+        if body is None:
+            return
+        inner = f"{{{XS}}}element"
+        for attribute in body.iter(f"{{{XS}}}attribute"):
+            if any(a.tag == inner and a is not node for a in _up_to(attribute, body)):
+                continue  # it belongs to an element declared deeper inside
+            kind = attribute.get("type", "").rpartition(":")[2]
+            yield attribute.get("name", ""), kind, attribute.get("use") == "required"
+
+    def _find(
+        self, where: dict[str, etree._Element], node: etree._Element, name: str
+    ) -> etree._Element:
+        full = self._resolve(node, name)
+        found = where.get(full)
+        if found is None:
+            raise CatalogueError("FG-STD-003", file=_target(node), reason=f"{full} is not declared")
+        return found
+
+    def _resolve(self, node: etree._Element, name: str) -> str:
+        prefix, _, local = name.rpartition(":")
+        return f"{{{node.nsmap.get(prefix or None, '')}}}{local}"
+
+
+def _either(node: etree._Element, *names: str) -> etree._Element | None:
+    return next(node.iterchildren(*(f"{{{XS}}}{n}" for n in names)), None)
+
+
+def _derivation(holder: etree._Element) -> etree._Element | None:
+    """The restriction or extension that gives a type its simple value; None where it has none."""
+    inner = holder
+    if holder.tag == f"{{{XS}}}complexType":
+        content = _either(holder, "simpleContent")
+        if content is None:
+            return None
+        inner = content
+    return _either(inner, "restriction", "extension")
+
+
+def _up_to(node: etree._Element, top: etree._Element) -> Iterator[etree._Element]:
+    for ancestor in node.iterancestors():
+        if ancestor is top:
+            return
+        yield ancestor
+
+
+def _target(node: etree._Element) -> str:
+    return node.getroottree().getroot().get("targetNamespace", "")
+
+
+def _texts(node: etree._Element) -> tuple[str, str]:
+    zh = en = ""
+    for text in node.iterfind(f"{{{XS}}}annotation/{{{XS}}}documentation"):
+        content = " ".join("".join(text.itertext()).split())
+        if text.get(_LANG, "").startswith("zh"):
+            zh = zh or content
+        else:
+            en = en or content
+    return zh, en

@@ -1,0 +1,271 @@
+"""Plain SFTP to the hub: paramiko for SSH, our own windowed requests above it.
+
+The socket is opened here, because the library never sets TCP_NODELAY and small packets would stall
+40 ms each. Keys only, modern algorithms only, the host key pinned to the hub and not to an address,
+a deadline on every step. The same code talks to the embedded server and to OpenSSH.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import paramiko
+
+from frontgate.errors import TransportError
+from frontgate.transports import RESUME_BLOCK, Entry, Transport
+from frontgate.transports.sftp_wire import DENIED, NO_SUCH_FILE, Sftp, StatusError
+
+BELL_SUBSYSTEM = "frontgate-bell"
+_TO, _FROM, _BELL_FILE = "/to-hub", "/from-hub", "/from-hub/.bell"
+_CIPHERS = (
+    "aes128-gcm@openssh.com",
+    "aes256-gcm@openssh.com",
+    "aes128-ctr",
+    "aes256-ctr",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SftpPeer:
+    """The hub as a gateway sees it. host_keys: `ssh-ed25519 AAAA…` lines, any of which may answer."""
+
+    host: str
+    port: int
+    account: str
+    key_file: Path
+    host_keys: tuple[str, ...]
+    connect_timeout_s: float = 10.0
+    step_timeout_s: float = 60.0
+
+
+def connect_sftp(peer: SftpPeer, *, with_bell: bool = False) -> Transport:
+    """Open a connection. with_bell: also ask for the notification channel.
+
+    Raises: TransportError FG-TRN-001 unreachable, 002 wrong host key, 003 login refused,
+    004 time-out, 006 no common algorithm, 011 key unreadable.
+    """
+    try:
+        key = paramiko.Ed25519Key.from_private_key_file(str(peer.key_file))
+    except (OSError, paramiko.SSHException, ValueError) as error:
+        raise TransportError("FG-TRN-011", detail=str(error)) from error
+    try:
+        sock = socket.create_connection((peer.host, peer.port), timeout=peer.connect_timeout_s)
+    except OSError as error:
+        raise TransportError(
+            "FG-TRN-001", host=peer.host, port=peer.port, detail=str(error)
+        ) from error
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    session = paramiko.Transport(sock)
+    try:
+        return _login(session, peer, key, with_bell)
+    except BaseException:
+        session.close()
+        raise
+
+
+def _login(
+    session: paramiko.Transport, peer: SftpPeer, key: paramiko.PKey, with_bell: bool
+) -> Transport:
+    options = session.get_security_options()
+    options.ciphers = [c for c in _CIPHERS if c in options.ciphers]
+    options.key_types = [t for t in options.key_types if t in _key_types(peer)]
+    session.banner_timeout = peer.connect_timeout_s
+    session.auth_timeout = peer.connect_timeout_s
+    session.handshake_timeout = peer.connect_timeout_s
+    try:
+        session.start_client(timeout=peer.connect_timeout_s)
+    except paramiko.SSHException as error:
+        text = str(error).lower()
+        if "incompatible ssh" in text or "no acceptable" in text:
+            # Only the pinned key types are offered: a server with another type has another key.
+            code = "FG-TRN-002" if "host key" in text else "FG-TRN-006"
+            raise TransportError(code, detail=str(error)) from error
+        if isinstance(error, paramiko.ssh_exception.IncompatiblePeer):
+            raise TransportError("FG-TRN-002", detail=str(error)) from error
+        raise TransportError("FG-TRN-004", what="handshake", detail=str(error)) from error
+    except (OSError, EOFError) as error:
+        raise TransportError("FG-TRN-005", what="handshake", detail=str(error)) from error
+    offered = session.get_remote_server_key()
+    shown = f"{offered.get_name()} {offered.get_base64()}"
+    if shown not in {" ".join(line.split()[:2]) for line in peer.host_keys}:
+        raise TransportError("FG-TRN-002", detail=shown)
+    try:
+        session.auth_publickey(peer.account, key)
+    except paramiko.AuthenticationException as error:
+        raise TransportError("FG-TRN-003", account=peer.account, detail=str(error)) from error
+    except (paramiko.SSHException, OSError, EOFError) as error:
+        raise TransportError("FG-TRN-005", what="login", detail=str(error)) from error
+    session.set_keepalive(30)
+    with _translated("session"):
+        channel = session.open_session(timeout=peer.connect_timeout_s)
+        channel.settimeout(peer.step_timeout_s)
+        channel.invoke_subsystem("sftp")
+        return _SftpTransport(session, Sftp(channel), _bell(session, peer) if with_bell else None)
+
+
+def _key_types(peer: SftpPeer) -> set[str]:
+    names = {line.split()[0] for line in peer.host_keys if line.strip()}
+    if "ssh-rsa" in names:
+        names |= {"rsa-sha2-512", "rsa-sha2-256"}
+        names.discard("ssh-rsa")
+    return names
+
+
+def _bell(session: paramiko.Transport, peer: SftpPeer) -> paramiko.Channel | None:
+    """The notification channel, where the server offers one."""
+    channel = session.open_session(timeout=peer.connect_timeout_s)
+    channel.settimeout(peer.connect_timeout_s)
+    try:
+        channel.invoke_subsystem(BELL_SUBSYSTEM)
+    except (paramiko.SSHException, EOFError):
+        channel.close()
+        return None
+    return channel
+
+
+@contextlib.contextmanager
+def _translated(what: str) -> Iterator[None]:
+    """Library and socket faults as ours, decided once: transient or permanent."""
+    try:
+        yield
+    except StatusError as error:
+        if error.code == NO_SUCH_FILE:
+            raise TransportError("FG-TRN-009", what=what, detail=str(error)) from error
+        if error.code == DENIED:
+            raise TransportError("FG-TRN-008", what=what, detail=str(error)) from error
+        raise TransportError("FG-TRN-007", what=what, detail=str(error)) from error
+    except TimeoutError as error:
+        raise TransportError("FG-TRN-004", what=what, detail=str(error)) from error
+    except (paramiko.SSHException, OSError, EOFError) as error:
+        raise TransportError("FG-TRN-005", what=what, detail=repr(error)) from error
+
+
+class _SftpTransport:
+    """One connection. Not for two threads at once."""
+
+    def __init__(
+        self, session: paramiko.Transport, sftp: Sftp, bell: paramiko.Channel | None
+    ) -> None:
+        self._session = session
+        self._sftp = sftp
+        self._bell = bell
+        self._stamp: tuple[int, int] | None = None
+        self._pause_s = 0.1
+
+    def put(self, name: str, source: BinaryIO, size_bytes: int) -> None:
+        final, part = f"{_TO}/{name}", f"{_TO}/.{name}.part"
+        with _translated("put"):
+            have = self._sftp.size(part)
+            if have is None and self._sftp.size(final) == size_bytes:
+                return
+            start = 0
+            if have is not None and have <= size_bytes:
+                start = max(0, have - RESUME_BLOCK) // RESUME_BLOCK * RESUME_BLOCK
+            self._sftp.upload(part, final, source, size_bytes, start=start)
+            self._sftp.sync_folder(_TO)
+
+    def list(self) -> list[Entry]:
+        with _translated("list"):
+            return self._complete(_FROM)
+
+    def pending(self) -> list[Entry]:
+        with _translated("list"):
+            return self._complete(_TO)
+
+    def _complete(self, folder: str) -> list[Entry]:
+        found = [
+            Entry(name, size)
+            for name, size in self._sftp.list_folder(folder)
+            if not name.startswith(".")
+        ]
+        return sorted(found, key=lambda e: e.name)
+
+    def get(self, name: str, sink: Callable[[bytes], object], offset: int = 0) -> int:
+        path = f"{_FROM}/{name}"
+        with _translated("get"):
+            size = self._sftp.size(path)
+            if size is None:
+                raise TransportError("FG-TRN-009", what=name)
+        return self._get(path, sink, offset, size)
+
+    def _get(self, path: str, sink: Callable[[bytes], object], offset: int, size: int) -> int:
+        failure: list[BaseException] = []
+
+        def guarded(data: bytes) -> None:
+            try:
+                sink(data)
+            except OSError as error:
+                # Our own disk, not the wire: it must not look like a broken connection.
+                failure.append(error)
+                raise _SinkFailed from error
+
+        try:
+            with _translated("get"):
+                return self._sftp.download(path, guarded, offset, size)
+        except _SinkFailed:
+            raise failure[0] from None
+
+    def remove(self, name: str) -> None:
+        with _translated("remove"):
+            self._sftp.remove(f"{_FROM}/{name}")
+
+    def wait(self, timeout_s: float) -> bool:
+        if self._bell is not None:
+            return self._wait_bell(self._bell, timeout_s)
+        return self._poll(timeout_s)
+
+    def _wait_bell(self, bell: paramiko.Channel, timeout_s: float) -> bool:
+        bell.settimeout(timeout_s)
+        try:
+            data = bell.recv(4096)
+        except TimeoutError:
+            if not self._session.is_active():
+                raise TransportError("FG-TRN-005", what="bell") from None
+            return False
+        except (OSError, paramiko.SSHException, EOFError) as error:
+            raise TransportError("FG-TRN-005", what="bell", detail=str(error)) from error
+        if not data:
+            raise TransportError("FG-TRN-005", what="bell")
+        return True
+
+    def _poll(self, timeout_s: float) -> bool:
+        """Look at one bell file, often after news and seldom when it is quiet."""
+        end = time.monotonic() + timeout_s
+        with _translated("poll"):
+            while True:
+                stamp = self._sftp.stamp(_BELL_FILE)
+                if self._stamp is not None and stamp != self._stamp:
+                    self._stamp, self._pause_s = stamp, 0.1
+                    return True
+                self._stamp = stamp
+                left = end - time.monotonic()
+                if left <= 0:
+                    return False
+                time.sleep(min(self._pause_s, left))
+                self._pause_s = min(2.0, self._pause_s * 1.5)
+
+    def close(self) -> None:
+        self._session.close()
+
+
+class _SinkFailed(Exception):
+    """Carries a fault of our own sink past the translation."""
+
+
+def fingerprint(public_key_line: str) -> str:
+    """`SHA256:…` of a public key line, as ssh-keygen shows it."""
+    import base64
+    import hashlib
+
+    blob = base64.b64decode(public_key_line.split()[1])
+    return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
+
+
+__all__: list[Any] = ["SftpPeer", "connect_sftp", "fingerprint"]
