@@ -72,8 +72,9 @@ def finding(
     value: str = "",
     **params: object,
 ) -> Finding:
-    """Make a finding from a code of the error table; `params` fill the fields of its texts."""
+    """Make a finding from a code of the error table; `params` and `value` fill its texts."""
     row = describe(code)
+    params.setdefault("value", value[:200])
     return Finding(
         rule=code,
         severity=severity,

@@ -17,6 +17,7 @@ from frontgate.standard.catalogue import Catalogue
 from frontgate.standard.codelists import LOCAL_PREFIX, CodeList
 from frontgate.standard.declarations import Checks
 from frontgate.standard.places import Places
+from frontgate.standard.tree import text_of
 
 LEGAL_ZONE = timezone(timedelta(hours=8))
 """Legal days are days in China Standard Time."""
@@ -34,7 +35,7 @@ CHECKS: Mapping[str, tuple[Callable[[str], bool], str, str]] = {
 def record_date(business_time: str) -> date:
     """The legal day (UTC+08:00) of a time with offset, as XSD 1.0 writes it.
 
-    Raises: ValueError for what is not such a time.
+    Raises: ValueError for what is not such a time or lies outside the years 1 to 9999.
     """
     text = business_time.strip()
     day_over = text[11:19] == "24:00:00"  # XSD dateTime allows it, for the day after
@@ -43,7 +44,10 @@ def record_date(business_time: str) -> date:
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError("a time without offset has no legal day")
-    return (moment.astimezone(LEGAL_ZONE) + timedelta(days=1 if day_over else 0)).date()
+    try:
+        return (moment.astimezone(LEGAL_ZONE) + timedelta(days=1 if day_over else 0)).date()
+    except OverflowError as error:
+        raise ValueError(str(error)) from None
 
 
 def check_codes(
@@ -59,7 +63,7 @@ def check_codes(
     by_name = marks.by_name
     for element in root.iter(*marks.names):
         checks = by_name.get(element.tag) or of(element)
-        text = (element.text or "").strip() if len(element) == 0 else _text(element)
+        text = text_of(element)
         if checks.list:
             codes = lists.get(checks.list)
             if codes is None:
@@ -74,7 +78,7 @@ def check_codes(
                     line=places.line(element),
                     xpath=places.xpath(element),
                     value=text,
-                    element=places.name(element),
+                    **places.names(element),
                     check_zh=zh,
                     check_en=en,
                 )
@@ -91,23 +95,25 @@ def _refused(
             line=places.line(element),
             xpath=places.xpath(element),
             value=text,
-            element=places.name(element),
-            text=row.zh,
+            **places.names(element),
+            text_zh=row.zh,
+            text_en=row.en,
             on=on.isoformat(),
             valid_from=row.valid_from.isoformat() if row.valid_from else "…",
             valid_to=row.valid_to.isoformat() if row.valid_to else "…",
         )
     is_local = text.startswith(LOCAL_PREFIX) and len(text) > 1
-    near = ", ".join(f"{c} {codes.text(c)}" for c in codes.nearest(text)) or "-"
+    near = codes.nearest(text)
     return finding(
         "FG-COD-004" if is_local else "FG-COD-001",
         Severity.WARNING if is_local else Severity.ERROR,
         line=places.line(element),
         xpath=places.xpath(element),
         value=text,
-        element=places.name(element),
+        **places.names(element),
         list=codes.name,
-        near=near,
+        near_zh="、".join(f"{c} {codes.text(c)}" for c in near) or "无",
+        near_en=", ".join(f"{c} {codes.text(c, 'en')}" for c in near) or "none",
     )
 
 
@@ -121,11 +127,6 @@ def _applies(element: etree._Element, checks: Checks) -> bool:
     if parent is None:
         return False
     return any(
-        (sibling.text or "").strip() == wanted
+        text_of(sibling) == wanted
         for sibling in parent.iterchildren(f"{{{etree.QName(element).namespace}}}{name}")
     )
-
-
-def _text(element: etree._Element) -> str:
-    """The text with comments and processing instructions taken out, as the schema saw it."""
-    return "".join(element.xpath("text()")).strip()

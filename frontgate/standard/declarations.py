@@ -20,6 +20,7 @@ from lxml import etree
 from frontgate import safexml
 from frontgate.errors import CatalogueError, XmlError
 from frontgate.standard.reading import SCHEMA_NS
+from frontgate.standard.tree import all_text
 
 XS = "http://www.w3.org/2001/XMLSchema"
 _LANG = "{http://www.w3.org/XML/1998/namespace}lang"
@@ -295,7 +296,7 @@ def _target(node: etree._Element) -> str:
 def _texts(node: etree._Element) -> tuple[str, str]:
     zh = en = ""
     for text in node.iterfind(f"{{{XS}}}annotation/{{{XS}}}documentation"):
-        content = " ".join("".join(text.itertext()).split())
+        content = all_text(text)
         if text.get(_LANG, "").startswith("zh"):
             zh = zh or content
         else:

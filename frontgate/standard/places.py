@@ -7,11 +7,11 @@ prefixes stand in `flow.toml` and `rules.sch`.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from lxml import etree
 
-_LINE_LIMIT = 65_535
-"""libxml2 keeps lines in 16 bits; from there on it does not know."""
+from frontgate.standard.tree import line_of
 
 
 class Places:
@@ -23,8 +23,7 @@ class Places:
 
     def line(self, element: etree._Element) -> int | None:
         """1-based line of the start tag; None where the parser does not know it."""
-        line = element.sourceline
-        return line if line is not None and 0 < line < _LINE_LIMIT else None
+        return line_of(element)
 
     def xpath(self, element: etree._Element) -> str:
         """Absolute path; a position is given only where siblings share the name."""
@@ -34,20 +33,27 @@ class Places:
             parent = node.getparent()
             step = self._step(node.tag)
             if parent is not None:
-                same = [c for c in parent.iterchildren(node.tag)]
+                same = list(parent.iterchildren(node.tag))
                 if len(same) > 1:
                     step += f"[{same.index(node) + 1}]"
             steps.append(step)
             node = parent
         return "/" + "/".join(reversed(steps))
 
-    def name(self, element: etree._Element | str) -> str:
-        """`IssuedOn（签发日期）` for both languages: the tag is what a vendor searches for."""
-        tag = element if isinstance(element, str) else element.tag
-        zh, _ = self._names.get(tag, ("", ""))
+    def names(self, element: etree._Element | str, role: str = "element") -> dict[str, Any]:
+        """`element_zh` and `element_en` for the table's texts: the tag, then what it means."""
+        tag = element if isinstance(element, str) else str(element.tag)
+        return {f"{role}_zh": self.shown(tag, "zh"), f"{role}_en": self.shown(tag, "en")}
+
+    def shown(self, tag: str, lang: str) -> str:
+        """`IssuedOn（签发日期）` or `IssuedOn (date of issue)`: vendors search for the tag."""
+        zh, en = self._names.get(tag, ("", ""))
         local = tag.rpartition("}")[2]
-        short = zh.partition("。")[0].partition("，")[0][:24]
-        return f"{local}（{short}）" if short else local
+        if lang == "zh":
+            short = zh.partition("。")[0].partition("，")[0][:30]
+            return f"{local}（{short}）" if short else local
+        short = en.partition(". ")[0].partition(";")[0].rstrip(".")[:50]
+        return f"{local} ({short})" if short else local
 
     def _step(self, tag: str) -> str:
         uri, _, local = tag.rpartition("}")
