@@ -17,7 +17,7 @@ from frontgate.core.routing import HUB
 from frontgate.errors import RoutingError
 from frontgate.gateway.stations import Posts
 from frontgate.journal import Journal, Reader, Tx, bundles, transfers
-from frontgate.model.message import CONTROL_NS
+from frontgate.model.message import CONTROL_MAP, CONTROL_NS
 from frontgate.model.receipt import Kind
 from frontgate.pipeline import issue
 from frontgate.pipeline.issue import Draft, FilePlan, Issuer
@@ -133,7 +133,7 @@ class Tend:
     def _heartbeat(self, now: datetime) -> None:
         """Tell the hub how we are: one signed control message, replacing an unsent older one."""
         unit = self._posts.units[0]
-        body = etree.Element(f"{{{CONTROL_NS}}}Heartbeat", nsmap={None: CONTROL_NS})
+        body = etree.Element(f"{{{CONTROL_NS}}}Heartbeat", nsmap=CONTROL_MAP)
         for name, value in sorted({**self._facts(), "version": __version__}.items()):
             fact = etree.SubElement(body, f"{{{CONTROL_NS}}}Fact", name=name)
             fact.text = value

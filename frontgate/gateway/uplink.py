@@ -176,7 +176,7 @@ class Fetcher:
             return 5.0
         try:
             transport = self.link.transport()
-            for entry in transport.list():
+            for entry in transport.entries():
                 if self._is_stopping():
                     return 0.0
                 self._take(transport, entry.name)

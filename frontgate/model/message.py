@@ -6,7 +6,7 @@ Source: the exchange standard 1.0, `standards/1.0/xsd/message.xsd`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NewType
+from typing import Any, NewType
 
 UnitCode = NewType("UnitCode", str)
 MessageId = NewType("MessageId", str)
@@ -17,6 +17,8 @@ MESSAGE_NS = "urn:frontgate:message:1"
 ENVELOPE_NS = "urn:frontgate:envelope:1"
 RECEIPT_NS = "urn:frontgate:receipt:1"
 CONTROL_NS = "urn:frontgate:control:1"
+CONTROL_MAP: Any = {None: CONTROL_NS}
+"""For building control messages: the default namespace."""
 
 
 @dataclass(frozen=True, slots=True)

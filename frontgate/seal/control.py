@@ -15,7 +15,7 @@ from lxml import etree
 
 from frontgate import safexml
 from frontgate.errors import SignatureError
-from frontgate.model.message import CONTROL_NS
+from frontgate.model.message import CONTROL_MAP, CONTROL_NS
 from frontgate.seal.xml import DS, ENVELOPED, EXCLUSIVE, attribute, b64, child_text, unb64
 from frontgate.suites import Signer, by_uri, public_key_of
 
@@ -63,7 +63,7 @@ def write_control(
     kind: str, number: int, issuer: str, issued_at: datetime, body: etree._Element, signer: Signer
 ) -> bytes:
     """A signed control message. number: grows with each one of this issuer."""
-    root = etree.Element(f"{{{CONTROL_NS}}}Control", nsmap={None: CONTROL_NS})
+    root = etree.Element(f"{{{CONTROL_NS}}}Control", nsmap=CONTROL_MAP)
     root.set("issuedAt", issued_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
     root.set("issuer", issuer)
     root.set("kind", kind)

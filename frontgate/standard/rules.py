@@ -13,10 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from lxml import (
-    etree,
-    isoschematron,  # type: ignore[attr-defined]  # lxml-stubs lack it
-)
+from lxml import etree, isoschematron  # type: ignore[attr-defined]  # not in lxml-stubs
 
 from frontgate import safexml
 from frontgate.errors import CatalogueError, XmlError

@@ -9,7 +9,8 @@ from lxml import etree
 LINE_LIMIT = 65_535
 """libxml2 keeps lines in 16 bits; from there on it does not know them."""
 
-NO_ACCESS = etree.XSLTAccessControl(
+_access: Any = etree.XSLTAccessControl  # its keywords are unknown to lxml-stubs
+NO_ACCESS: etree.XSLTAccessControl = _access(
     read_file=False, write_file=False, create_dir=False, read_network=False, write_network=False
 )
 """For every stylesheet: nothing outside the document is read or written."""

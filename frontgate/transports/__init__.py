@@ -1,6 +1,6 @@
 """Ways to the other side: a small contract, and one file each.
 
-A transport carries bundles by name between this node and its peer: `put` towards it, `list`,
+A transport carries bundles by name between this node and its peer: `put` towards it, `entries`,
 `get` and `remove` what it has for us. Every implementation passes the same contract tests.
 Guarantees: when `put` returns, the peer has the whole file durably under its final name; a name is
 never seen by the peer before that. `put` of a name that is already there is done at once.
@@ -32,7 +32,7 @@ class Transport(Protocol):
     def put(self, name: str, source: BinaryIO, size_bytes: int) -> None:
         """Upload whole and durably; resumes what an earlier try left. source: seekable."""
 
-    def list(self) -> list[Entry]:
+    def entries(self) -> list[Entry]:
         """Complete files that the peer has for us, by name."""
 
     def get(self, name: str, sink: Callable[[bytes], object], offset: int = 0) -> int:

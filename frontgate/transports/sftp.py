@@ -171,7 +171,7 @@ class _SftpTransport:
             self._sftp.upload(part, final, source, size_bytes, start=start)
             self._sftp.sync_folder(_TO)
 
-    def list(self) -> list[Entry]:
+    def entries(self) -> list[Entry]:
         with _translated("list"):
             return self._complete(_FROM)
 

@@ -1,1 +1,1 @@
-"""trust"""
+"""Trust and enrolment: the authority, requests and unit bundles, the signed unit directory."""

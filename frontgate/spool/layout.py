@@ -1,0 +1,140 @@
+"""The folders of a spool, their rights, and what file system they lie on."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from frontgate import durable
+from frontgate.errors import SpoolError
+
+SHARED = ("outbound", "inbound", "receipts", "rejected", "reference")
+SHARED_MODE = 0o2770
+SHARED_FILE_MODE = 0o660
+_KINDS = {
+    "nfs": "nfs",
+    "nfs4": "nfs",
+    "cifs": "cifs",
+    "smb3": "cifs",
+    "smbfs": "cifs",
+    "9p": "9p",
+    "ceph": "network",
+    "glusterfs": "network",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolPaths:
+    """One spool below `root`. `.frontgate/` is private to the gateway, on the same file system."""
+
+    root: Path
+
+    @property
+    def outbound(self) -> Path:
+        return self.root / "outbound"
+
+    @property
+    def inbound(self) -> Path:
+        return self.root / "inbound"
+
+    @property
+    def receipts(self) -> Path:
+        return self.root / "receipts"
+
+    @property
+    def rejected(self) -> Path:
+        return self.root / "rejected"
+
+    @property
+    def reference(self) -> Path:
+        return self.root / "reference"
+
+    @property
+    def private(self) -> Path:
+        return self.root / ".frontgate"
+
+    @property
+    def claims(self) -> Path:
+        return self.private / "claims"
+
+    @property
+    def staging(self) -> Path:
+        return self.private / "staging"
+
+
+def prepare(paths: SpoolPaths, *, group: str = "") -> None:
+    """Make the folders with their rights; safe to repeat.
+
+    group: name of the group that daemon and case software share; empty leaves the group as it is.
+    Raises: SpoolError FG-SPL-001.
+    """
+    try:
+        paths.root.mkdir(parents=True, exist_ok=True)
+        gid = shutil_gid(group)
+        for name in SHARED:
+            folder = paths.root / name
+            if not folder.is_dir():
+                durable.make_dir(folder, SHARED_MODE)
+            if gid is not None and folder.stat().st_gid != gid:
+                os.chown(folder, -1, gid)
+            if (
+                folder.stat().st_mode & 0o7777 != SHARED_MODE
+                and folder.stat().st_uid == os.geteuid()
+            ):
+                os.chmod(folder, SHARED_MODE)
+            _default_acl(folder, group)
+        for folder in (paths.private, paths.claims, paths.staging):
+            durable.make_dir(folder, 0o700)
+        durable.fsync_dir(paths.private)
+        durable.fsync_dir(paths.root)
+    except OSError as error:
+        raise SpoolError("FG-SPL-001", path=str(paths.root), detail=str(error)) from error
+
+
+def shutil_gid(group: str) -> int | None:
+    """The id of a group; None for an empty name. Raises: SpoolError FG-SPL-002."""
+    if not group:
+        return None
+    import grp
+
+    try:
+        return grp.getgrnam(group).gr_gid
+    except KeyError:
+        raise SpoolError("FG-SPL-002", group=group) from None
+
+
+def _default_acl(folder: Path, group: str) -> None:
+    """What either side makes stays writable for the other, whatever its umask."""
+    tool = shutil.which("setfacl")
+    if not group or tool is None:
+        return
+    with contextlib.suppress(subprocess.CalledProcessError):
+        subprocess.run(  # noqa: S603 (fixed arguments, a name from settings)
+            [tool, "-d", "-m", f"g:{group}:rwX,o::-", str(folder)], check=True, capture_output=True
+        )
+
+
+def filesystem_kind(path: Path) -> str:
+    """`local`, or what it is where change events cannot be relied on: nfs, cifs, fuse, network."""
+    wanted = os.path.realpath(path)
+    best, kind = "", "local"
+    with contextlib.suppress(OSError), open("/proc/self/mountinfo", encoding="utf-8") as mounts:
+        for line in mounts:
+            left, _, right = line.partition(" - ")
+            mount = left.split()[4].encode().decode("unicode_escape")
+            inside = wanted == mount or wanted.startswith(mount.rstrip("/") + "/")
+            if inside and len(mount) >= len(best):
+                best, kind = mount, right.split()[0]
+    if kind.startswith("fuse"):
+        return "fuse"
+    return _KINDS.get(kind, "local")
+
+
+def mount_identity(path: Path) -> tuple[int, int]:
+    """(device, inode) of a folder: another value means it was remounted or swapped."""
+    info = os.stat(path)
+    return info.st_dev, info.st_ino

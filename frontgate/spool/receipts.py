@@ -1,0 +1,36 @@
+"""`receipts/`: one XML file per event of what the unit sent.
+
+The files are projections of the journal: written by a rename so that nobody reads half a file, but
+without an fsync of their own; the caller makes them durable together and re-makes them after a crash.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+
+from frontgate.spool.layout import SHARED_FILE_MODE, SpoolPaths
+
+_SAFE = re.compile(r"[^A-Za-z0-9-]")
+
+
+def receipt_name(stem: str, number: int, kind: str, receiver: str) -> str:
+    """`<stem>.<nn>-<kind>[-<receiver>].xml`; number: order written here, from 1."""
+    safe = _SAFE.sub("_", stem)[:100]
+    tail = f"-{receiver}" if receiver else ""
+    return f"{safe}.{number:02d}-{kind}{tail}.xml"
+
+
+def write_receipt(paths: SpoolPaths, file_name: str, data: bytes) -> None:
+    """Write one receipt's file, replacing an earlier copy of it. Raises: OSError."""
+    target = paths.receipts / file_name
+    temporary = paths.receipts / f".{file_name}.tmp"
+    fd = os.open(
+        temporary,
+        os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC,
+        SHARED_FILE_MODE,
+    )
+    with os.fdopen(fd, "wb") as file:
+        os.fchmod(fd, SHARED_FILE_MODE)
+        file.write(data)
+    os.rename(temporary, target)
