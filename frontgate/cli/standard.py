@@ -1,0 +1,303 @@
+"""`frontgate sample` and `frontgate standard`: the standard, for people who write case software."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from frontgate.cli.output import Output
+from frontgate.errors import CatalogueError
+from frontgate.standard import Catalogue, Checker, Flow, Standards, Step
+from frontgate.standard.compare import compare
+from frontgate.standard.fields import fields_of
+from frontgate.standard.handbook import write_handbook
+from frontgate.standard.samples import BREAKS, pick, samples_of_flow, write_drop
+
+_ROOT = click.option(
+    "--standards",
+    "root",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder of the standard, instead of the installed one.",
+)
+_VERSION = click.option("--version", "version", metavar="V", help="Version; else the newest.")
+
+
+def _catalogue(root: Path | None, version: str | None) -> tuple[Standards, Catalogue]:
+    standards = Standards.load(root)
+    return standards, standards.version(version or standards.newest)
+
+
+def _usage(out: Output, error: CatalogueError) -> click.UsageError:
+    """An unknown type or sample is a slip in the call: exit code 2, not 3."""
+    return click.UsageError(f"{error.code}: {error.message(out.language)}")
+
+
+@click.command()
+@click.argument("message_type", required=False, metavar="TYPE")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path(),
+    help="Where the drop's folder is made; else here.",
+)
+@click.option("--invalid", metavar="RULE", default="", help="A sample that breaks this rule.")
+@click.option("--list", "list_", is_flag=True, help="List the samples (of TYPE, or of all).")
+@_ROOT
+@_VERSION
+@click.pass_obj
+def sample(
+    out: Output,
+    message_type: str | None,
+    output: Path,
+    invalid: str,
+    list_: bool,
+    root: Path | None,
+    version: str | None,
+) -> None:
+    """Write a sample message with its files, as a folder that can be dropped into outbound/."""
+    standards, catalogue = _catalogue(root, version)
+    if list_:
+        _list_samples(out, catalogue, message_type)
+        return
+    if message_type is None:
+        raise click.UsageError(
+            out.pick(
+                "请给出报文类型，或用 --list 列出样例。", "Name a message type, or use --list."
+            )
+        )
+    try:
+        chosen = pick(catalogue, message_type, invalid)
+    except CatalogueError as error:
+        raise _usage(out, error) from None
+    broken = invalid if invalid in BREAKS else ""
+    try:
+        folder = write_drop(chosen, Checker(standards), output, broken)
+    except FileExistsError as error:
+        raise click.UsageError(
+            out.pick(f"{error.filename} 已存在。", f"{error.filename} is there already.")
+        ) from None
+    files = sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+    out.emit(
+        {
+            "folder": str(folder),
+            "sample": chosen.name,
+            "message_type": chosen.message_type,
+            "breaks": chosen.rule or broken,
+            "files": files,
+        },
+        f"已写入 {folder}（{len(files)} 个文件）",
+        f"Wrote {folder} ({len(files)} files)",
+    )
+
+
+def _list_samples(out: Output, catalogue: Catalogue, message_type: str | None) -> None:
+    rows: list[dict[str, str]] = []
+    for name in catalogue.flow_names:
+        if message_type is not None and message_type.partition(".")[0] != name:
+            continue
+        rows += [
+            {"message_type": s.message_type, "sample": s.name, "breaks": s.rule}
+            for s in samples_of_flow(catalogue, name)
+            if message_type in (None, name, s.message_type)
+        ]
+    if out.as_json:
+        out.json(rows)
+        return
+    for row in rows:
+        suffix = f"  --invalid {row['breaks']}" if row["breaks"] else ""
+        click.echo(f"{row['message_type'] or '-':36} {row['sample']}{suffix}")
+    for rule, (zh, en) in BREAKS.items():
+        click.echo(f"{'*':36} {out.pick(zh, en)}  --invalid {rule}")
+
+
+@click.group()
+def standard() -> None:
+    """The exchange standard: message types, their fields, a handbook, differences of versions."""
+
+
+@standard.command("list")
+@_ROOT
+@_VERSION
+@click.pass_obj
+def list_(out: Output, root: Path | None, version: str | None) -> None:
+    """List flows and their message types."""
+    standards, catalogue = _catalogue(root, version)
+    flows = [catalogue.flow(name) for name in catalogue.flow_names]
+    if out.as_json:
+        out.json(
+            {
+                "version": catalogue.version,
+                "versions": list(standards.versions),
+                "flows": [_flow_dict(flow) for flow in flows],
+            }
+        )
+        return
+    out.line(f"标准 {catalogue.version}", f"Standard {catalogue.version}")
+    for flow in flows:
+        click.echo(f"\n{flow.number:4} {flow.name}  {out.pick(flow.zh, flow.en)}")
+        for step in flow.steps.values():
+            route = f"{'+'.join(step.from_roles)} → {'+'.join(step.to_roles)}"
+            click.echo(f"     {step.message_type:34} {out.pick(step.zh, step.en)}  ({route})")
+
+
+def _flow_dict(flow: Flow) -> dict[str, object]:
+    return {
+        "name": flow.name,
+        "number": flow.number,
+        "zh": flow.zh,
+        "en": flow.en,
+        "law": list(flow.law),
+        "message_types": [s.message_type for s in flow.steps.values()],
+    }
+
+
+@standard.command()
+@click.argument("message_type", metavar="TYPE")
+@_ROOT
+@_VERSION
+@click.pass_obj
+def show(out: Output, message_type: str, root: Path | None, version: str | None) -> None:
+    """Show one message type: purpose, parties, documents, fields, rules."""
+    _, catalogue = _catalogue(root, version)
+    try:
+        step = catalogue.step(message_type)
+    except CatalogueError as error:
+        raise _usage(out, error) from None
+    if out.as_json:
+        out.json(_step_dict(catalogue, step))
+        return
+    click.echo(f"{step.message_type}  {out.pick(step.zh, step.en)}")
+    click.echo(f"  {out.pick(step.purpose_zh, step.purpose_en)}")
+    click.echo(f"  {'+'.join(step.from_roles)} → {'+'.join(step.to_roles)}")
+    for copy in step.cc:
+        click.echo(f"  cc {copy.role} ({copy.mode})")
+    titles = catalogue.code_list("doc-type")
+    out.line("\n文书", "\nDocuments")
+    pairs = [("", d) for d in step.documents]
+    pairs += [(f"[{v.name}] ", d) for v in step.variants for d in v.documents]
+    for variant, rule in pairs:
+        names = " / ".join(f"{t} {titles.text(t, out.language)}" for t in rule.types)
+        when = f"  ({rule.when})" if rule.when else ""
+        click.echo(f"  {variant}{rule.min}..{rule.max or '*'}  {names}{when}")
+    out.line("\n字段", "\nFields")
+    for field in fields_of(catalogue, message_type):
+        mark = f" [{field.codes or field.check}]" if field.codes or field.check else ""
+        label = f"{'  ' * field.depth}{field.name}"
+        click.echo(f"  {label:44} {field.occurs:6} {out.pick(field.zh, field.en)}{mark}")
+    out.line("\n业务规则", "\nRules")
+    for rule_set in catalogue.rule_sets(step.flow):
+        for item in rule_set.rules.values():
+            basis = f"  ({item.basis})" if item.basis else ""
+            click.echo(f"  {item.id}  {item.severity.value}  {out.pick(item.zh, item.en)}{basis}")
+
+
+def _step_dict(catalogue: Catalogue, step: Step) -> dict[str, object]:
+    return {
+        "message_type": step.message_type,
+        "zh": step.zh,
+        "en": step.en,
+        "purpose_zh": step.purpose_zh,
+        "purpose_en": step.purpose_en,
+        "from": list(step.from_roles),
+        "to": list(step.to_roles),
+        "stage": step.stage,
+        "opens": step.opens,
+        "after": list(step.after),
+        "answers": list(step.answers),
+        "cc": [{"role": c.role, "mode": c.mode} for c in step.cc],
+        "documents": [
+            {
+                "types": list(d.types),
+                "min": d.min,
+                "max": d.max or None,
+                "when": d.when,
+                "variant": variant,
+            }
+            for variant, d in (
+                *(("", d) for d in step.documents),
+                *((v.name, d) for v in step.variants for d in v.documents),
+            )
+        ],
+        "fields": [
+            {
+                "path": f.path,
+                "zh": f.zh,
+                "en": f.en,
+                "occurs": f.occurs,
+                "type": f.type_name,
+                "limits": f.limits,
+                "codes": f.codes,
+                "check": f.check,
+            }
+            for f in fields_of(catalogue, step.message_type)
+        ],
+        "rules": [
+            {"id": r.id, "severity": r.severity.value, "zh": r.zh, "en": r.en, "basis": r.basis}
+            for rule_set in catalogue.rule_sets(step.flow)
+            for r in rule_set.rules.values()
+        ],
+    }
+
+
+@standard.command()
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for the pages.",
+)
+@_ROOT
+@_VERSION
+@click.pass_obj
+def docs(out: Output, output: Path, root: Path | None, version: str | None) -> None:
+    """Write the standard as a bilingual handbook of self-contained HTML pages."""
+    _, catalogue = _catalogue(root, version)
+    pages = write_handbook(catalogue, output)
+    out.emit(
+        {"pages": [str(p) for p in pages]},
+        f"已写入 {len(pages)} 页，请打开 {pages[0]}",
+        f"Wrote {len(pages)} pages; open {pages[0]}",
+    )
+
+
+@standard.command()
+@click.argument("old", metavar="A")
+@click.argument("new", metavar="B")
+@_ROOT
+@click.pass_obj
+def diff(out: Output, old: str, new: str, root: Path | None) -> None:
+    """Show what differs between two versions (numbers, or folders of a version)."""
+    changes = compare(_named(out, old, root), _named(out, new, root))
+    if out.as_json:
+        out.json(
+            [
+                {
+                    "kind": c.kind,
+                    "area": c.area,
+                    "name": c.name,
+                    "before": c.before,
+                    "after": c.after,
+                }
+                for c in changes
+            ]
+        )
+    else:
+        signs = {"added": "+", "removed": "-", "changed": "~"}
+        for c in changes:
+            detail = " → ".join(part for part in (c.before, c.after) if part)
+            click.echo(f"{signs[c.kind]} {c.area:9} {c.name}  {detail}")
+        out.line(f"共 {len(changes)} 处不同", f"{len(changes)} differences")
+    raise click.exceptions.Exit(1 if changes else 0)
+
+
+def _named(out: Output, name: str, root: Path | None) -> Catalogue:
+    folder = Path(name)
+    if (folder / "standard.toml").is_file():
+        return Catalogue(folder.resolve())
+    try:
+        return Standards.load(root).version(name)
+    except CatalogueError as error:
+        raise _usage(out, error) from None

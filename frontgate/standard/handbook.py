@@ -1,0 +1,264 @@
+"""The standard as a readable handbook: HTML pages in both languages, complete in themselves.
+
+Every page is built as a tree of elements and text, so whatever the standard's data hold is
+escaped by construction; no page loads anything from elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from lxml import etree
+
+from frontgate.standard.catalogue import Catalogue
+from frontgate.standard.fields import Field, fields_of
+from frontgate.standard.flows import DocumentRule, Flow, Step
+from frontgate.standard.rules import Rule
+from frontgate.standard.samples import Sample, samples_of_flow
+
+Node = etree._Element | str
+
+STYLE = """
+body{font:15px/1.6 "Noto Sans CJK SC","Microsoft YaHei",sans-serif;margin:0 auto;max-width:72rem;padding:1rem 2rem;color:#1a1a1a}
+h1,h2,h3{line-height:1.3} h2{border-top:2px solid #335;padding-top:1rem;margin-top:2.5rem}
+table{border-collapse:collapse;width:100%;margin:.5rem 0 1rem} th,td{border:1px solid #bbc;padding:.2rem .5rem;text-align:left;vertical-align:top}
+th{background:#eef} td.n{font-family:monospace;white-space:nowrap} .en{color:#555} .w{word-break:break-all}
+pre{background:#f6f6f9;border:1px solid #ccd;padding:.6rem;overflow:auto;font-size:13px} a{color:#235}
+"""
+
+
+def write_handbook(catalogue: Catalogue, target: Path) -> tuple[Path, ...]:
+    """Write `index.html`, one page a flow and `codes.html` into `target`; returns their paths.
+
+    The folder is made if it is not there; pages of the same names are replaced.
+    Raises: CatalogueError for a standard that cannot be read, OSError.
+    """
+    target.mkdir(parents=True, exist_ok=True)
+    pages = [_save(target / "index.html", _index(catalogue))]
+    for name in catalogue.flow_names:
+        flow = catalogue.flow(name)
+        pages.append(_save(target / f"{name}.html", _flow_page(catalogue, flow)))
+    pages.append(_save(target / "codes.html", _codes_page(catalogue)))
+    return tuple(pages)
+
+
+def el(tag: str, *content: Node | Iterable[Node], **attributes: str) -> etree._Element:
+    """An HTML element with children and text. `cls` stands for `class`."""
+    node = etree.Element(tag)
+    for name, value in attributes.items():
+        node.set("class" if name == "cls" else name, value)
+    for item in content:
+        for child in [item] if isinstance(item, str | etree._Element) else item:
+            _append(node, child)
+    return node
+
+
+def _append(node: etree._Element, child: Node) -> None:
+    if isinstance(child, etree._Element):
+        node.append(child)
+    elif len(node):
+        node[-1].tail = (node[-1].tail or "") + child
+    else:
+        node.text = (node.text or "") + child
+
+
+def both(zh: str, en: str) -> tuple[Node, ...]:
+    """Chinese, then English in its own colour."""
+    return (zh, " " if zh else "", el("span", en, cls="en")) if en else (zh,)
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[Node | Iterable[Node]]]) -> etree._Element:
+    """A table; the first cell of each row is a name in fixed width."""
+    top = el("table", el("tr", *(el("th", h) for h in head)))
+    for row in rows:
+        cells = list(row)
+        top.append(el("tr", *(el("td", c, cls="w" if i else "n") for i, c in enumerate(cells))))
+    return top
+
+
+def _save(path: Path, page: etree._Element) -> Path:
+    path.write_bytes(
+        etree.tostring(page, method="html", encoding="utf-8", doctype="<!DOCTYPE html>")
+    )
+    return path
+
+
+def _page(title_zh: str, title_en: str, *content: Node | Iterable[Node]) -> etree._Element:
+    return el(
+        "html",
+        el(
+            "head",
+            el("meta", charset="utf-8"),
+            el("meta", name="viewport", content="width=device-width, initial-scale=1"),
+            el("title", f"{title_zh} {title_en}"),
+            el("style", STYLE),
+        ),
+        el("body", el("h1", both(title_zh, title_en)), *content),
+        lang="zh-CN",
+    )
+
+
+def _index(catalogue: Catalogue) -> etree._Element:
+    version = catalogue.version
+    rows = []
+    for name in catalogue.flow_names:
+        flow = catalogue.flow(name)
+        steps = "、".join(f"{s.name} {s.zh}" for s in flow.steps.values())
+        rows.append((el("a", name, href=f"{name}.html"), both(flow.zh, flow.en), steps))
+    return _page(
+        f"业务协同数据交换标准 {version}",
+        f"Exchange standard {version}",
+        el("p", el("a", *both("代码表", "Code lists"), href="codes.html")),
+        el("h2", both("业务流程", "Flows")),
+        table(("流程 flow", "名称 name", "步骤 steps"), rows),
+        el("h2", both("角色", "Roles")),
+        table(
+            ("角色 role", "名称 name", "单位类型 unit types"),
+            ((r.code, both(r.zh, r.en), ", ".join(r.unit_types)) for r in catalogue.roles.values()),
+        ),
+    )
+
+
+def _flow_page(catalogue: Catalogue, flow: Flow) -> etree._Element:
+    samples = samples_of_flow(catalogue, flow.name)
+    contents = el(
+        "ul",
+        *(
+            el("li", el("a", f"{s.message_type} ", *both(s.zh, s.en), href=f"#{s.name}"))
+            for s in flow.steps.values()
+        ),
+    )
+    rules = [r for rs in catalogue.rule_sets(flow.name) for r in rs.rules.values()]
+    return _page(
+        f"{flow.number} {flow.zh}".strip(),
+        flow.en,
+        el("p", el("a", *both("目录", "Contents"), href="index.html")),
+        el("p", both("法律依据：", "Law: "), "；".join(flow.law) or "–"),
+        contents,
+        *(node for step in flow.steps.values() for node in _step_section(catalogue, step, samples)),
+        el("h2", both("业务规则", "Rules"), id="rules"),
+        _rules_table(rules),
+    )
+
+
+def _step_section(
+    catalogue: Catalogue, step: Step, samples: tuple[Sample, ...]
+) -> tuple[etree._Element, ...]:
+    roles = catalogue.roles
+    valid = [s for s in samples if s.message_type == step.message_type and not s.rule]
+
+    def named(codes: Iterable[str], lang: str) -> str:
+        return ", ".join(
+            (roles[c].zh if lang == "zh" else roles[c].en) if c in roles else c for c in codes
+        )
+
+    facts = [
+        (
+            "发送 from → to",
+            f"{named(step.from_roles, 'zh')} → {named(step.to_roles, 'zh')}",
+            f"{named(step.from_roles, 'en')} → {named(step.to_roles, 'en')}",
+        ),
+        (
+            "抄送 cc",
+            named((c.role for c in step.cc), "zh") or "–",
+            named((c.role for c in step.cc), "en"),
+        ),
+        ("阶段 stage", step.stage or "–", ""),
+        ("答复 answers", "、".join(step.answers) or "–", ""),
+    ]
+    nodes = [
+        el("h2", f"{step.message_type} ", *both(step.zh, step.en), id=step.name),
+        el("p", both(step.purpose_zh, step.purpose_en)),
+        table(("项目 item", "内容 content"), ((k, both(zh, en)) for k, zh, en in facts)),
+        el("h3", both("文书", "Documents")),
+        _documents_table(catalogue, step),
+        el("h3", both("字段", "Fields")),
+        _fields_table(fields_of(catalogue, step.message_type)),
+    ]
+    if valid:
+        text = valid[0].data.decode("utf-8").replace("\r\n", "\n")
+        nodes += [el("h3", both("样例", "Sample"), f" {valid[0].name}"), el("pre", text)]
+    return tuple(nodes)
+
+
+def _documents_table(catalogue: Catalogue, step: Step) -> etree._Element:
+    titles = catalogue.code_list("doc-type")
+
+    def row(rule: DocumentRule, variant: str) -> tuple[Node | Iterable[Node], ...]:
+        zh = " / ".join(f"《{titles.text(t)}》" for t in rule.types)
+        en = " / ".join(titles.text(t, "en") for t in rule.types)
+        occurs = f"{rule.min}..{rule.max or '*'}"
+        return (
+            ", ".join(rule.types),
+            both(zh, en),
+            occurs,
+            variant,
+            rule.when,
+            both(rule.zh, rule.en),
+        )
+
+    rows = [row(d, "") for d in step.documents]
+    rows += [row(d, v.zh or v.name) for v in step.variants for d in v.documents]
+    if not rows:
+        return el("p", both("没有必备文书。", "No document is required."))
+    return table(
+        ("种类 type", "名称 name", "份数 count", "情形 variant", "条件 when", "说明 why"), rows
+    )
+
+
+def _fields_table(fields: tuple[Field, ...]) -> etree._Element:
+    return table(
+        (
+            "元素 element",
+            "含义 meaning",
+            "次数 occurs",
+            "类型 type",
+            "限制 limits",
+            "代码表/校验 codes",
+        ),
+        (
+            (
+                "\u2003" * f.depth + f.name + (" ◇" if f.is_choice else ""),
+                both(f.zh, f.en),
+                f.occurs,
+                f.type_name,
+                f.limits,
+                el("a", f.codes, href=f"codes.html#{f.codes}") if f.codes else f.check,
+            )
+            for f in fields
+        ),
+    )
+
+
+def _rules_table(rules: Iterable[Rule]) -> etree._Element:
+    return table(
+        ("编号 rule", "级别 severity", "要求 demand", "依据 basis"),
+        ((r.id, r.severity.value, both(r.zh, r.en), r.basis) for r in rules),
+    )
+
+
+def _codes_page(catalogue: Catalogue) -> etree._Element:
+    nodes: list[etree._Element] = []
+    for name in catalogue.list_names:
+        codes = catalogue.code_list(name)
+        nodes.append(el("h2", name, id=name))
+        nodes.append(
+            table(
+                ("代码 code", "名称 name", "有效期 valid", "上级 parent", "说明 note"),
+                (
+                    (
+                        c.code,
+                        both(c.zh, c.en),
+                        f"{c.valid_from or ''} – {c.valid_to or ''}".strip(" –"),
+                        c.parent,
+                        c.note,
+                    )
+                    for rows in codes.codes.values()
+                    for c in rows
+                ),
+            )
+        )
+    contents = el("ul", *(el("li", el("a", n, href=f"#{n}")) for n in catalogue.list_names))
+    back = el("p", el("a", *both("目录", "Contents"), href="index.html"))
+    return _page("代码表", "Code lists", back, contents, *nodes)

@@ -1,0 +1,150 @@
+"""Samples of the standard: found in its folders, written as drops, broken on purpose.
+
+Offers: `Sample`, `samples_of`, `write_drop`, `BREAKS`.
+A sample's files are real small files of exactly the stated length, made here: the standard holds
+the messages only.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from frontgate.errors import CatalogueError
+from frontgate.model.message import Carrier, DocumentRef
+from frontgate.standard.catalogue import Catalogue
+from frontgate.standard.check import Checker
+from frontgate.standard.documents import is_safe_name
+
+_TYPE = re.compile(rb"<(?:[\w.-]+:)?MessageType>\s*([^<]{1,80}?)\s*<")
+_RULE = re.compile(r"FG-[A-Za-z0-9-]+?-\d{3}(?![0-9])")
+
+BREAKS: Mapping[str, tuple[str, str]] = {
+    "FG-DOC-002": ("少放一个文件", "leaves a listed file out"),
+    "FG-DOC-003": ("一个文件少一个字节", "makes a file one byte too short"),
+    "FG-DOC-005": ("多放一个文件", "adds a file that is not listed"),
+}
+"""Rules that a drop breaks by its files alone: any valid sample can show them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A message of the standard. rule: what an invalid one breaks, empty for a valid one."""
+
+    name: str
+    message_type: str
+    rule: str
+    path: Path
+
+    @property
+    def data(self) -> bytes:
+        return self.path.read_bytes()
+
+
+def rule_of(stem: str) -> str:
+    """The rule that an invalid sample is named after: `FG-XXX-001-2` → `FG-XXX-001`.
+
+    A name without a number stands for its whole family: `FG-XSD-order` → `FG-XSD`.
+    """
+    exact = _RULE.match(stem)
+    return exact.group(0) if exact else "-".join(stem.split("-")[:2])
+
+
+def samples_of_flow(catalogue: Catalogue, flow: str) -> tuple[Sample, ...]:
+    """All samples of a flow, valid ones first, by name."""
+    folder = catalogue.flow(flow).folder / "samples"
+    found: list[Sample] = []
+    for kind in ("valid", "invalid"):
+        for path in sorted((folder / kind).glob("*.xml")):
+            hit = _TYPE.search(path.read_bytes())
+            kind_of = hit.group(1).decode("utf-8", "replace") if hit else ""
+            rule = rule_of(path.stem) if kind == "invalid" else ""
+            found.append(Sample(path.stem, kind_of, rule, path))
+    return tuple(found)
+
+
+def pick(catalogue: Catalogue, message_type: str, rule: str = "") -> Sample:
+    """A sample of a type: the first valid one, or the first that breaks `rule`.
+
+    message_type: `<flow>.<step>`. rule: an id, or a sample's whole name. An invalid sample of
+    another step of the flow serves where the type's own has none.
+    Raises: CatalogueError FG-STD-002 (type), FG-STD-010 (no such sample; names those there are).
+    """
+    step = catalogue.step(message_type)
+    every = samples_of_flow(catalogue, step.flow)
+    own = [s for s in every if s.message_type == message_type]
+    if not rule or rule in BREAKS:
+        wanted = [s for s in own if not s.rule]
+    else:
+        fit = [s for s in every if s.rule and rule in (s.rule, s.name)]
+        wanted = [s for s in fit if s.message_type == message_type] or fit
+    if not wanted:
+        known = sorted({s.rule or s.name for s in every} | set(BREAKS))
+        raise CatalogueError(
+            "FG-STD-010", type=message_type, value=rule or "valid", known=", ".join(known)
+        )
+    return wanted[0]
+
+
+def write_drop(sample: Sample, checker: Checker, target: Path, broken: str = "") -> Path:
+    """Write a sample as a folder drop under `target`; returns the folder.
+
+    broken: a key of `BREAKS`, to break the drop by its files.
+    Raises: OSError, FileExistsError where the folder is there already.
+    """
+    data = sample.data
+    name = f"{sample.message_type or sample.path.parent.parent.parent.name}-{sample.name}"
+    folder = target / (f"{name}-{broken}" if broken else name)
+    folder.mkdir(parents=True)
+    (folder / "message.xml").write_bytes(data)
+    view = checker.check(data, files=None, layers=frozenset()).view
+    documents = [d for d in view.documents if _brings_file(d)] if view is not None else []
+    if broken == "FG-DOC-002" and documents:
+        documents.pop()
+    for position, document in enumerate(documents):
+        size = document.size_bytes or 0
+        content = filler(document.file_name, size)
+        if broken == "FG-DOC-003" and position == 0:
+            content = content[:-1]
+        (folder / "files").mkdir(exist_ok=True)
+        (folder / "files" / document.file_name).write_bytes(content)
+    if broken == "FG-DOC-005":
+        (folder / "files").mkdir(exist_ok=True)
+        (folder / "files" / "未列出.txt").write_bytes("未列出的文件\n".encode())
+    return folder
+
+
+def _brings_file(document: DocumentRef) -> bool:
+    """Only small, safely named files are made; the samples of the standard have no others."""
+    return (
+        document.carrier == Carrier.NETWORK
+        and is_safe_name(document.file_name)
+        and (document.size_bytes or 0) <= 1 << 20
+    )
+
+
+_PDF = (
+    b"%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n"
+    b"2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj\n"
+    b"3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 595 842]>>endobj\n"
+)
+
+
+def filler(name: str, size: int) -> bytes:
+    """Content of exactly `size` bytes that suits the name: an empty PDF page, or plain text."""
+    if name.lower().endswith(".pdf"):
+        offsets = [_PDF.index(b"%d 0 obj" % n) for n in (1, 2, 3)]
+        table = b"xref\n0 4\n0000000000 65535 f \n" + b"".join(
+            b"%010d 00000 n \n" % o for o in offsets
+        )
+        tail = b"trailer<</Size 4/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF\n"
+        for digits in range(2, 8):  # the tail's length depends on the number it holds
+            room = size - len(_PDF) - len(table) - len(tail) + 4 - digits
+            start = len(_PDF) + room
+            if room >= 2 and len(str(start)) == digits:
+                padding = b"%" + b" " * (room - 2) + b"\n"
+                return _PDF + padding + table + tail % start
+    text = "样例文件 sample file\n".encode()
+    return (text * (size // len(text) + 1))[:size]
