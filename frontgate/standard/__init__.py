@@ -11,7 +11,7 @@ from frontgate.standard.catalogue import Catalogue, Role, Standards, step_of
 from frontgate.standard.check import ALL_LAYERS, Checked, Checker
 from frontgate.standard.codelists import Code, CodeList
 from frontgate.standard.complete import complete
-from frontgate.standard.copies import copies, extract_id, narrow
+from frontgate.standard.copies import copies, extract_id, narrow, resolve_key
 from frontgate.standard.documents import FileFact, is_safe_name
 from frontgate.standard.explain import explain_xml
 from frontgate.standard.flows import CopyRule, DocumentRule, Flow, Step, Variant
@@ -37,5 +37,6 @@ __all__ = [
     "extract_id",
     "is_safe_name",
     "narrow",
+    "resolve_key",
     "step_of",
 ]

@@ -31,6 +31,9 @@ CHECKS: Mapping[str, tuple[Callable[[str], bool], str, str]] = {
 }
 """Names of `fg:check` → (judge, name zh, name en)."""
 
+MAX_FINDINGS = 200
+"""Findings shown of this layer."""
+
 
 def record_date(business_time: str) -> date:
     """The legal day (UTC+08:00) of a time with offset, as XSD 1.0 writes it.
@@ -58,18 +61,21 @@ def check_codes(
     root: a message that the schema accepted. on: see `record_date`.
     """
     marks = catalogue.marks(flow)
-    lists: dict[str, CodeList] = {}
-    of = marks.of
     by_name = marks.by_name
+    accepted: dict[str, set[str]] = {}  # list → codes found good in this message already
+    shown = 0
     for element in root.iter(*marks.names):
-        checks = by_name.get(element.tag) or of(element)
+        checks = by_name.get(element.tag) or marks.of(element)
         text = text_of(element)
         if checks.list:
-            codes = lists.get(checks.list)
-            if codes is None:
-                codes = lists[checks.list] = catalogue.code_list(checks.list)
-            if not codes.has(text, on):
-                yield _refused(element, codes, text, on, places)
+            good = accepted.setdefault(checks.list, set())
+            if text not in good:
+                codes = catalogue.code_list(checks.list)
+                if codes.has(text, on):
+                    good.add(text)
+                else:
+                    yield _refused(element, codes, text, on, places)
+                    shown += 1
         if checks.check and _applies(element, checks):
             judge, zh, en = CHECKS[checks.check]
             if not judge(text):
@@ -78,10 +84,14 @@ def check_codes(
                     line=places.line(element),
                     xpath=places.xpath(element),
                     value=text,
-                    **places.names(element),
                     check_zh=zh,
                     check_en=en,
+                    **places.names(element),
                 )
+                shown += 1
+        if shown >= MAX_FINDINGS:
+            yield finding("FG-XSD-016", limit=MAX_FINDINGS)
+            return
 
 
 def _refused(

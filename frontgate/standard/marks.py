@@ -46,14 +46,16 @@ class Marks:
         tails = self.by_tail.get(name)
         if tails is None:
             return NONE
-        path = [name]
-        hit = tails.get((name,))
-        for ancestor in element.iterancestors():
+        path: tuple[str, ...] = (name,)
+        node: etree._Element | None = element
+        while node is not None:
+            hit = tails.get(path)
             if hit is not None:
-                break
-            path.append(ancestor.tag)
-            hit = tails.get(tuple(path))
-        return hit if hit is not None else NONE
+                return hit
+            node = node.getparent()
+            if node is not None:
+                path = (*path, node.tag)
+        return NONE
 
 
 def build(declarations: Declarations, roots: tuple[tuple[str, str], ...]) -> Marks:
