@@ -147,6 +147,11 @@ class Catalogue:
             near = _near(message_type, [f"{n}.{step}" for n in self.flow_names])
         raise CatalogueError("FG-STD-002", value=message_type[:80], near=near)
 
+    def has_message_type(self, message_type: str) -> bool:
+        """Whether `<flow>.<step>` exists; reads that flow alone."""
+        name, _, step = message_type.partition(".")
+        return name in self.flow_names and step in self.flow(name).steps
+
     @cached_property
     def list_names(self) -> tuple[str, ...]:
         """Names of all code lists, sorted."""

@@ -90,7 +90,9 @@ def _element(prefix: bytes, name: str, value: str) -> bytes:
 def _place(data: bytes, children: tuple[_Child, ...], name: str) -> tuple[int, bytes]:
     """Where `name` goes, and the white space that follows it there (that before the next one)."""
     later = set(ORDER[ORDER.index(name) + 1 :])
-    following = next(c for c in children if c.local in later)  # MessageType or BusinessTime is
+    following = next((c for c in children if c.local in later), None)
+    if following is None:
+        return children[-1].end, b""
     before = data[: following.start]
     return following.start, before[len(before.rstrip(b" \t\r\n")) :]
 

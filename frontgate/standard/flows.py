@@ -17,6 +17,7 @@ from typing import Any
 from lxml import etree
 
 from frontgate.errors import CatalogueError
+from frontgate.model.message import MESSAGE_NS
 from frontgate.standard.reading import Table, prefixes
 
 
@@ -235,11 +236,15 @@ def _variant(table: Table, names: Mapping[str, str]) -> Variant:
     return variant
 
 
+_STUB = etree.Element(f"{{{MESSAGE_NS}}}Message")
+"""An empty message, to run every XPath once: unknown prefixes and functions show only then."""
+
+
 def _xpath(table: Table, expression: str, names: Mapping[str, str]) -> str:
     if expression:
         try:
-            etree.XPath(expression, namespaces=dict(names))
-        except etree.XPathSyntaxError as error:
+            etree.XPath(f"({expression})", namespaces=dict(names))(_STUB)
+        except etree.XPathError as error:
             raise table.wrong(f"XPath {expression!r}: {error}") from None
     return expression
 
