@@ -150,7 +150,7 @@ class Declarations:
                         found.setdefault(f"{{{target}}}{name}", texts)
         return found
 
-    def checks_of_attributes(self) -> Iterator[str]:
+    def named_lists(self) -> Iterator[str]:
         """Every code list named anywhere in the files."""
         for root in self._roots.values():
             for node in root.iter(f"{{{XS}}}*"):

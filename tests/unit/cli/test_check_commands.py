@@ -1,0 +1,211 @@
+"""`frontgate check`, `sample` and `standard` as a vendor calls them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from lxml import etree
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "standard"))
+
+from toy_standard import message, write_standard
+
+from frontgate.cli.main import cli
+
+
+@pytest.fixture
+def toy(tmp_path: Path) -> Path:
+    return write_standard(tmp_path / "std")
+
+
+def call(*arguments: object, lang: str = "en") -> Result:
+    return CliRunner().invoke(cli, ["--lang", lang, *map(str, arguments)])
+
+
+def good(toy: Path, tmp_path: Path) -> Path:
+    made = call("sample", "tea-time.submit", "-o", tmp_path / "out", "--standards", toy)
+    assert made.exit_code == 0, made.output
+    return tmp_path / "out" / "tea-time.submit-submit"
+
+
+def test_a_good_drop_is_ok(toy: Path, tmp_path: Path) -> None:
+    result = call("check", good(toy, tmp_path), "--standards", toy)
+    assert result.exit_code == 0
+    assert "ok" in result.output
+
+
+def test_a_bad_drop_shows_place_rule_value_and_advice(toy: Path, tmp_path: Path) -> None:
+    path = tmp_path / "bad.xml"
+    path.write_bytes(message().replace(b">green<", b">greem<"))
+    result = call("check", path, "--message-only", "--standards", toy)
+    assert result.exit_code == 1
+    for part in ("message.xml:9", "FG-COD-001", "error", "b:Guest/b:Kind", "greem", "→"):
+        assert part in result.output
+    zh = call("check", path, "--message-only", "--standards", toy, lang="zh")
+    assert "代码表" in zh.output
+    assert "将被拒收" in zh.output
+
+
+def test_warnings_do_not_refuse(toy: Path, tmp_path: Path) -> None:
+    path = tmp_path / "warned.xml"
+    path.write_bytes(message().replace(b">green<", b">L77<"))
+    result = call("check", path, "--message-only", "--standards", toy)
+    assert result.exit_code == 0
+    assert "FG-COD-004" in result.output
+
+
+def test_a_bare_xml_is_judged_as_the_drop_it_would_be(toy: Path, tmp_path: Path) -> None:
+    path = tmp_path / "a.xml"
+    path.write_bytes(message())
+    assert call("check", path, "--standards", toy).exit_code == 1
+    assert call("check", path, "--message-only", "--standards", toy).exit_code == 0
+
+
+def test_json_has_every_field(toy: Path, tmp_path: Path) -> None:
+    path = tmp_path / "bad.xml"
+    path.write_bytes(message().replace(b">green<", b">greem<"))
+    by_format = call("check", path, "--format", "json", "--message-only", "--standards", toy)
+    report = json.loads(by_format.output)
+    assert (report["checked"], report["refused"]) == (1, 1)
+    (finding,) = report["results"][0]["findings"]
+    assert finding["rule"] == "FG-COD-001"
+    assert finding["zh"]
+    assert finding["en"]
+    assert finding["line"] == 9
+    result = CliRunner().invoke(
+        cli, ["--json", "check", str(path), "--message-only", "--standards", str(toy)]
+    )
+    assert json.loads(result.output) == report
+
+
+def test_junit_is_xml_whatever_the_input_holds(toy: Path, tmp_path: Path) -> None:
+    good(toy, tmp_path)
+    path = tmp_path / "out" / "bad\x1b[31m.xml"
+    path.write_bytes(message().replace(b">green<", "> \u009b\u202egreem &lt;<".encode()))
+    result = call("check", tmp_path / "out", "--format", "junit", "--standards", toy)
+    assert result.exit_code == 1
+    suite = etree.fromstring(result.output.encode())
+    assert (suite.get("tests"), suite.get("failures")) == ("2", "1")
+    assert len(suite.findall("testcase/failure")) == 1
+    for sign in ("\x1b", "\u009b", "\u202e"):
+        assert sign not in result.output
+
+
+def test_hostile_names_and_values_cannot_drive_the_terminal(toy: Path, tmp_path: Path) -> None:
+    path = tmp_path / "evil\x1b]0;x\x07\n.xml"
+    path.write_bytes(message().replace(b">green<", ">\u009bgreem\u202e<".encode()))
+    result = call("check", path, "--standards", toy)
+    assert result.exit_code == 1
+    for sign in ("\x1b", "\x07", "\u009b", "\u202e"):
+        assert sign not in result.output
+
+
+def test_usage(toy: Path, tmp_path: Path) -> None:
+    assert call("check").exit_code == 2
+    assert call("check", tmp_path / "nothing").exit_code == 2
+    (tmp_path / "empty").mkdir()
+    assert call("check", tmp_path / "empty", "--standards", toy).exit_code == 2
+    assert call("sample", "--standards", toy).exit_code == 2
+    wrong = call("sample", "tea-tme.submit", "--standards", toy)
+    assert (wrong.exit_code, "tea-time.submit" in wrong.output) == (2, True)
+    assert call("standard", "show", "x.y", "--standards", toy).exit_code == 2
+    assert call("standard", "diff", "1.0", "9.9", "--standards", toy).exit_code == 2
+
+
+def test_explain_adds_the_second_opinion(toy: Path, tmp_path: Path) -> None:
+    path = tmp_path / "bad.xml"
+    path.write_bytes(message(pot=""))
+    plain = call("check", path, "--standards", toy)
+    more = call("check", path, "--explain", "--standards", toy)
+    assert "is not complete" not in plain.output
+    assert "is not complete" in more.output
+
+
+def test_sample_lists_and_breaks(toy: Path, tmp_path: Path) -> None:
+    listed = call("sample", "--list", "--standards", toy)
+    assert "FG-tea-time-001" in listed.output
+    out = tmp_path / "broken"
+    arguments = ("-o", out, "--standards", toy)
+    assert (
+        call("sample", "tea-time.submit", "--invalid", "FG-tea-time-001", *arguments).exit_code == 0
+    )
+    assert call("sample", "tea-time.submit", "--invalid", "FG-DOC-003", *arguments).exit_code == 0
+    report = json.loads(call("check", out, "--format", "json", "--standards", toy).output)
+    found = sorted(f["rule"] for r in report["results"] for f in r["findings"])
+    assert found == ["FG-DOC-003", "FG-tea-time-001"]
+    again = call("sample", "tea-time.submit", "--invalid", "FG-DOC-003", *arguments)
+    assert again.exit_code == 2
+
+
+def test_standard_list_show_docs_diff(toy: Path, tmp_path: Path) -> None:
+    assert "tea-time.notify" in call("standard", "list", "--standards", toy).output
+    shown = call("standard", "show", "tea-time.submit", "--standards", toy, lang="zh").output
+    for part in ("请茶", "发件单位", "茶单", "FG-tea-time-001"):
+        assert part in shown
+    as_json = CliRunner().invoke(
+        cli, ["--json", "standard", "show", "tea-time.submit", "--standards", str(toy)]
+    )
+    fields = {f["path"]: f for f in json.loads(as_json.output)["fields"]}
+    assert fields["/Message/Body/Submit/Guest/Kind"]["codes"] == "tea"
+    docs = call("standard", "docs", "-o", tmp_path / "book", "--standards", toy)
+    assert (docs.exit_code, (tmp_path / "book/index.html").is_file()) == (0, True)
+    same = call("standard", "diff", "1.0", toy / "1.0", "--standards", toy)
+    assert same.exit_code == 0
+    other = write_standard(tmp_path / "other")
+    codes = other / "1.0/codes/tea.csv"
+    codes.write_text(codes.read_text("utf-8") + "oolong,乌龙茶,oolong,,,,\n", "utf-8")
+    changed = call("standard", "diff", toy / "1.0", other / "1.0")
+    assert (changed.exit_code, "oolong" in changed.output) == (1, True)
+
+
+BLOCKED = """
+import sys
+for name in ("fcntl", "pwd", "grp", "resource", "termios", "syslog", "apsw", "paramiko", "asyncssh", "watchdog"):
+    sys.modules[name] = None
+from frontgate.cli.main import main
+main(sys.argv[1:])
+"""
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", BLOCKED, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_they_run_without_posix_only_modules(toy: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    made = run("sample", "tea-time.submit", "-o", out, "--standards", toy)
+    assert made.returncode == 0, made.stderr
+    checked = run("check", out, "--standards", toy)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    explained = run("check", out, "--explain", "--format", "junit", "--standards", toy)
+    assert explained.returncode == 0, explained.stderr
+    for arguments in (("list",), ("show", "tea-time.submit"), ("docs", "-o", tmp_path / "b")):
+        done = run("standard", *arguments, "--standards", toy)
+        assert done.returncode == 0, done.stderr
+
+
+IMPORTS = """
+import sys
+import frontgate.cli.check, frontgate.cli.standard
+heavy = ["xmlschema", "cryptography", "paramiko", "asyncssh", "apsw", "pydantic", "structlog", "rich",
+         "watchdog", "asyncio", "multiprocessing", "fcntl", "pwd", "grp", "resource"]
+print([name for name in heavy if name in sys.modules])
+"""
+
+
+def test_a_check_imports_nothing_heavy() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORTS], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.strip() == "[]"

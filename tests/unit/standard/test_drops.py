@@ -1,0 +1,171 @@
+"""Drops read offline, samples written and broken, the handbook."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import zipfile
+from pathlib import Path
+
+import pytest
+from lxml import html
+from toy_standard import message, write_standard
+
+from frontgate.errors import CatalogueError
+from frontgate.standard import Checker, Standards
+from frontgate.standard.drops import find_drops, is_ignored, read_drop
+from frontgate.standard.handbook import write_handbook
+from frontgate.standard.samples import BREAKS, filler, pick, rule_of, samples_of_flow, write_drop
+
+
+def a_folder(base: Path, name: str = "drop") -> Path:
+    folder = base / name
+    (folder / "files").mkdir(parents=True)
+    (folder / "message.xml").write_bytes(message())
+    (folder / "files" / "茶单.pdf").write_bytes(b"x" * 1200)
+    return folder
+
+
+def judged(checker: Checker, path: Path) -> list[str]:
+    drop = read_drop(path)
+    found = list(drop.findings)
+    if drop.data is not None:
+        found += checker.check(drop.data, files=drop.files).report.findings
+    return [f.rule for f in found]
+
+
+def test_a_folder_drop(checker: Checker, tmp_path: Path) -> None:
+    folder = a_folder(tmp_path)
+    drop = read_drop(folder)
+    assert drop.files["茶单.pdf"].digest == hashlib.sha256(b"x" * 1200).hexdigest()
+    assert judged(checker, folder) == []
+
+
+def test_a_zip_drop(checker: Checker, tmp_path: Path) -> None:
+    path = tmp_path / "drop.ZIP"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("message.xml", message())
+        archive.writestr("files/茶单.pdf", bytes(range(240)) * 5)
+    assert judged(checker, path) == []
+
+
+def test_a_zip_without_message_and_a_damaged_zip(checker: Checker, tmp_path: Path) -> None:
+    empty = tmp_path / "a.zip"
+    with zipfile.ZipFile(empty, "w") as archive:
+        archive.writestr("files/茶单.pdf", b"x" * 1200)
+    assert "FG-DOC-010" in judged(checker, empty)
+    broken = tmp_path / "b.zip"
+    broken.write_bytes(empty.read_bytes()[:-30])
+    assert [r[:6] for r in judged(checker, broken)] == ["FG-CNT"]
+
+
+def test_an_xml_drop_brings_no_files(checker: Checker, tmp_path: Path) -> None:
+    path = tmp_path / "a.xml"
+    path.write_bytes(b"\xef\xbb\xbf" + message())
+    assert judged(checker, path) == ["FG-DOC-011", "FG-DOC-002"]
+
+
+def test_links_and_strangers_in_a_folder(checker: Checker, tmp_path: Path) -> None:
+    folder = a_folder(tmp_path)
+    secret = tmp_path / "secret"
+    secret.write_text("secret", "utf-8")
+    (folder / "files" / "link.pdf").symlink_to(secret)
+    os.mkfifo(folder / "files" / "pipe")
+    (folder / "notes.txt").write_text("?", "utf-8")
+    (folder / "files" / "Thumbs.db").write_text("?", "utf-8")
+    assert sorted(judged(checker, folder)) == ["FG-DOC-005", "FG-DOC-009", "FG-DOC-009"]
+
+
+def test_a_link_as_message_is_not_followed(tmp_path: Path) -> None:
+    folder = tmp_path / "drop"
+    folder.mkdir()
+    (tmp_path / "elsewhere.xml").write_bytes(message())
+    (folder / "message.xml").symlink_to(tmp_path / "elsewhere.xml")
+    drop = read_drop(folder)
+    assert drop.data is None
+    assert [f.rule for f in drop.findings] == ["FG-DOC-009", "FG-DOC-010"]
+
+
+def test_unfinished_names_are_left_alone() -> None:
+    for name in (
+        ".x.xml",
+        "~$x.xml",
+        "x.xml.part",
+        "X.TMP",
+        "Thumbs.db",
+        "desktop.ini",
+        "__MACOSX",
+    ):
+        assert is_ignored(name)
+    assert not is_ignored("x.xml")
+
+
+def test_drops_are_found_in_a_folder_of_drops(tmp_path: Path) -> None:
+    a_folder(tmp_path, "b")
+    (tmp_path / "a.xml").write_bytes(message())
+    (tmp_path / "c.zip").write_bytes(b"")
+    (tmp_path / "d.xml.part").write_bytes(b"")
+    (tmp_path / "notes.txt").write_bytes(b"")
+    assert [p.name for p in find_drops(tmp_path)] == ["a.xml", "b", "c.zip"]
+    assert list(find_drops(tmp_path / "b")) == [tmp_path / "b"]
+
+
+@pytest.mark.parametrize("size", [0, 1, 20, 400, 450, 1000, 9999, 10_000, 10_020, 123_456])
+@pytest.mark.parametrize("name", ["x.pdf", "x.txt"])
+def test_sample_files_have_exactly_the_stated_length(name: str, size: int) -> None:
+    content = filler(name, size)
+    assert len(content) == size
+    if name.endswith(".pdf") and size >= 1000:
+        start = int(content.rsplit(b"startxref\n", 1)[1].split(b"\n")[0])
+        assert content[start : start + 4] == b"xref"
+        assert content.endswith(b"%%EOF\n")
+
+
+def test_rules_are_read_from_sample_names() -> None:
+    assert rule_of("FG-arrest-request-001") == "FG-arrest-request-001"
+    assert rule_of("FG-DOC-001-2") == "FG-DOC-001"
+    assert rule_of("FG-COD-001-crime") == "FG-COD-001"
+    assert rule_of("FG-XSD-missing-sender") == "FG-XSD"
+
+
+def test_a_written_sample_is_clean_and_each_break_shows(
+    standards: Standards, checker: Checker, tmp_path: Path
+) -> None:
+    catalogue = standards.version("1.0")
+    chosen = pick(catalogue, "tea-time.submit")
+    assert judged(checker, write_drop(chosen, checker, tmp_path / "out")) == []
+    for rule in BREAKS:
+        assert judged(checker, write_drop(chosen, checker, tmp_path / "out", rule)) == [rule]
+    invalid = pick(catalogue, "tea-time.submit", "FG-tea-time-001")
+    assert judged(checker, write_drop(invalid, checker, tmp_path / "out")) == ["FG-tea-time-001"]
+    with pytest.raises(FileExistsError):
+        write_drop(chosen, checker, tmp_path / "out")
+
+
+def test_a_sample_that_is_not_there_names_those_that_are(standards: Standards) -> None:
+    catalogue = standards.version("1.0")
+    with pytest.raises(CatalogueError, match=r"FG-STD-010.*FG-tea-time-001"):
+        pick(catalogue, "tea-time.submit", "FG-XYZ-001")
+    with pytest.raises(CatalogueError, match="FG-STD-010"):
+        pick(catalogue, "tea-time.notify")
+    assert [s.rule for s in samples_of_flow(catalogue, "tea-time")] == ["", "FG-tea-time-001"]
+
+
+def test_the_handbook_is_complete_in_itself_and_escaped(tmp_path: Path) -> None:
+    root = write_standard(tmp_path / "std")
+    toml = root / "1.0/flows/tea-time/flow.toml"
+    attack = toml.read_text("utf-8").replace("Invites to tea", "<script>alert(1)</script>")
+    toml.write_text(attack, "utf-8")
+    pages = write_handbook(Standards.load(root).version("1.0"), tmp_path / "book")
+    assert [p.name for p in pages] == ["index.html", "tea-time.html", "codes.html"]
+    for page in pages:
+        tree = html.fromstring(page.read_bytes().decode("utf-8"))
+        assert tree.xpath("//script") == []
+        assert tree.xpath("//@src") == []
+        for target in tree.xpath("//@href"):
+            name, _, anchor = target.partition("#")
+            other = html.fromstring((page.parent / (name or page.name)).read_text("utf-8"))
+            assert not anchor or other.xpath("//*[@id=$a]", a=anchor), target
+    text = (tmp_path / "book/tea-time.html").read_text("utf-8")
+    for part in ("请茶", "Invitation", "&lt;script&gt;", "茶单", "FG-tea-time-001", "茶法 第2条", "sending unit", "tea-time.submit"):  # fmt: skip
+        assert part in text
