@@ -53,49 +53,60 @@ def _body_tag(root: etree._Element) -> str:
 
 
 def _header(header: etree._Element, kind: str, standard: str) -> Header:
+    first = _first(header)
     software = header.find(f"{_M}Software")
+    made_by = _first(software) if software is not None else {}
     return Header(
         standard=standard,
         message_type=kind,
-        sender=_text(header, "Sender"),
+        sender=first.get("Sender", ""),
         receivers=tuple(
             Address(text_of(r), r.get("scheme", "")) for r in header.iterchildren(f"{_M}Receiver")
         ),
-        business_time=_text(header, "BusinessTime"),
-        message_id=_text(header, "MessageId"),
-        flow_uid=_text(header, "FlowUid"),
-        in_reply_to=_text(header, "InReplyTo"),
-        replaces=_text(header, "Replaces"),
-        sender_ref=_text(header, "SenderRef"),
-        revision=_text(header, "Revision"),
-        case_uid=_text(header, "CaseUid"),
-        case_stage=_text(header, "CaseStage"),
+        business_time=first.get("BusinessTime", ""),
+        message_id=first.get("MessageId", ""),
+        flow_uid=first.get("FlowUid", ""),
+        in_reply_to=first.get("InReplyTo", ""),
+        replaces=first.get("Replaces", ""),
+        sender_ref=first.get("SenderRef", ""),
+        revision=first.get("Revision", ""),
+        case_uid=first.get("CaseUid", ""),
+        case_stage=first.get("CaseStage", ""),
         person_uids=tuple(text_of(p) for p in header.iterchildren(f"{_M}PersonUid")),
-        urgency=_text(header, "Urgency") or "1",
-        reply_by=_text(header, "ReplyBy"),
-        confidentiality=_text(header, "Confidentiality") or "2",
+        urgency=first.get("Urgency") or "1",
+        reply_by=first.get("ReplyBy", ""),
+        confidentiality=first.get("Confidentiality") or "2",
         software=Software(
-            _text(software, "Vendor"), _text(software, "Product"), _text(software, "Version")
+            made_by.get("Vendor", ""), made_by.get("Product", ""), made_by.get("Version", "")
         )
         if software is not None
         else None,
-        test_flag=_text(header, "TestFlag") in ("true", "1"),
+        test_flag=first.get("TestFlag", "") in ("true", "1"),
     )
 
 
 def _document(node: etree._Element) -> DocumentRef:
-    size = _text(node, "Bytes")
+    first = _first(node)
+    size = first.get("Bytes", "")
     return DocumentRef(
-        doc_uid=_text(node, "DocUid"),
-        doc_type=_text(node, "DocType"),
-        title=_text(node, "Title"),
-        carrier=_text(node, "Carrier") or Carrier.NETWORK,
-        file_name=_text(node, "FileName"),
+        doc_uid=first.get("DocUid", ""),
+        doc_type=first.get("DocType", ""),
+        title=first.get("Title", ""),
+        carrier=first.get("Carrier") or Carrier.NETWORK,
+        file_name=first.get("FileName", ""),
         size_bytes=int(size) if size.isascii() and size.isdigit() and len(size) < 19 else None,
-        digest=_text(node, "Digest"),
-        media_type=_text(node, "MediaType"),
+        digest=first.get("Digest", ""),
+        media_type=first.get("MediaType", ""),
         line=line_of(node),
     )
+
+
+def _first(parent: etree._Element) -> dict[str, str]:
+    """Text of the first child of each name in the message's namespace, in one pass."""
+    found: dict[str, str] = {}
+    for child in parent.iterchildren(f"{_M}*"):
+        found.setdefault(child.tag[len(_M) :], text_of(child))
+    return found
 
 
 def _text(parent: etree._Element, name: str) -> str:

@@ -397,3 +397,21 @@ def test_a_second_flow_is_a_folder(tmp_path: Path) -> None:
     assert rules(checker, data) == []
     assert rules(checker, data.replace(b"green", b"blue")) == ["FG-COD-001"]
     assert "late-supper.submit" in Standards.load(root).version("1.0").message_types
+
+
+def test_a_message_cannot_bring_its_own_schema(checker: Checker, tmp_path: Path) -> None:
+    """xsi:schemaLocation would let a sender declare what the strict body may hold."""
+    own = tmp_path / "own.xsd"
+    own.write_text(
+        '<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema" targetNamespace="urn:own">'
+        '<xs:element name="Own" type="xs:string"/></xs:schema>',
+        "utf-8",
+    )
+    body = (
+        '<Own xmlns="urn:own" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" '
+        f'xsi:schemaLocation="urn:own {own.as_uri()}">x</Own>'
+    )
+    text = message().decode()
+    start, end = text.index("<Body>") + 6, text.index("</Body>")
+    data = (text[:start] + body + text[end:]).encode()
+    assert rules(checker, data) == ["FG-STD-007", "FG-XSD-014"]
