@@ -35,8 +35,3 @@ def case_key(unit: str, app: str, sender_ref: str, message: str) -> str:
 def receipt_id(issuer: str, audit_seq: int, epoch: int) -> str:
     """The id of the receipt issued for an audit entry: one entry, one receipt."""
     return str(uuid.uuid5(_SPACE, f"receipt\n{issuer}\n{epoch}\n{audit_seq}"))
-
-
-def extract_id(original: str, unit: str) -> str:
-    """The MessageId of the narrowed copy of a message for one unit."""
-    return str(uuid.uuid5(_SPACE, f"extract\n{original}\n{unit}"))

@@ -18,7 +18,7 @@ from frontgate.core.routing import HUB
 from frontgate.errors import FrontgateError, SpoolError
 from frontgate.gateway.stations import SPOOL, Post, Posts
 from frontgate.journal import Journal, Reader, Tx, packages, transfers
-from frontgate.model.receipt import Kind
+from frontgate.model.receipt import Kind, Reason
 from frontgate.pipeline import issue
 from frontgate.pipeline.issue import Draft, Issuer
 from frontgate.pipeline.segments import SegmentStore, read_slice
@@ -165,9 +165,7 @@ def _parts(package: Package) -> list[DeliveryPart]:
     ]
 
 
-def draft_for(
-    tx: Tx, row: transfers.Row, kind: Kind, reasons: tuple[issue.Reason, ...] = ()
-) -> Draft:
+def draft_for(tx: Tx, row: transfers.Row, kind: Kind, reasons: tuple[Reason, ...] = ()) -> Draft:
     """The receipt of a receiver's gateway about one package and one of its units."""
     known = tx.one(
         "SELECT flow_uid, case_uid, content_digest, seal_digest FROM package WHERE id = ?",

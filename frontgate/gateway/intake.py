@@ -19,14 +19,16 @@ import structlog
 from frontgate.core.lifecycle import Intake as State
 from frontgate.core.lifecycle import IntakeEvent, admit
 from frontgate.core.routing import HUB
+from frontgate.errors import FrontgateError
 from frontgate.gateway.receipt_files import ReceiptFiles
 from frontgate.gateway.stations import Post
 from frontgate.journal import Journal, Tx, packages, receipts, transfers
 from frontgate.model.finding import Finding, Report, Severity, finding
-from frontgate.model.receipt import Kind
+from frontgate.model.receipt import Kind, Reason
 from frontgate.pipeline import issue
 from frontgate.pipeline.dispatch import LARGE_BYTES
 from frontgate.pipeline.issue import Draft, FilePlan, Issuer
+from frontgate.pipeline.loop import attempt
 from frontgate.pipeline.prepare import Kit, Prepared, Refusal, prepare
 from frontgate.pipeline.segments import SegmentStore
 from frontgate.spool.drop import discard
@@ -64,6 +66,53 @@ class Intake:
         self._checker = checker
         self._issuers = issuers
         self._files = files
+        self.waiting: list[tuple[Post, Claim | Refused]] = []
+        self.trouble: FrontgateError | None = None
+        self._tries: dict[str, int] = {}
+
+    def take_safely(self, post: Post, found: Sequence[Claim | Refused]) -> None:
+        """`take`, so that one drop never holds up the others.
+
+        A batch that fails is taken one by one; a single drop that fails for a passing reason waits
+        in `waiting`, one that fails for another reason is refused at its third try.
+        """
+        error = attempt("intake", lambda: self.take(post, found))
+        if error is None:
+            return
+        if error.is_transient:
+            self.waiting.extend((post, item) for item in found)
+            self.trouble = error
+            return
+        if len(found) > 1:
+            for item in found:
+                self.take_safely(post, [item])
+            return
+        (item,) = found
+        claim = item.claim if isinstance(item, Refused) else item
+        self._tries[claim.claim_id] = self._tries.get(claim.claim_id, 0) + 1
+        if self._tries[claim.claim_id] < 3:
+            self.waiting.append((post, item))
+            return
+        del self._tries[claim.claim_id]
+        log.error("drop-refused-after-tries", claim=claim.claim_id, code=error.code)
+        refused = Refused(claim, finding("FG-INT-001", what=claim.claim_id))
+        error = attempt("intake", lambda: self.take(post, [refused]))
+        if error is not None:
+            self.waiting.append((post, refused))
+            self.trouble = error
+
+    def retry(self) -> float | None:
+        """Take again what is waiting. Returns: when to come again, None if nothing waits.
+
+        Raises: FrontgateError, so that the trouble shows, while a passing fault lasts.
+        """
+        waiting, self.waiting = self.waiting, []
+        self.trouble = None
+        for post, item in waiting:
+            self.take_safely(post, [item])
+        if self.trouble is not None:
+            raise self.trouble
+        return 1.0 if self.waiting else None
 
     def take(self, post: Post, found: Sequence[Claim | Refused]) -> Batch:
         """Judge claims of one spool and make the outcome durable, in the given order."""
@@ -364,7 +413,7 @@ def _shown(name: bytes) -> str:
     return name.decode("utf-8", "backslashreplace")
 
 
-def _warnings(findings: Sequence[Finding]) -> tuple[issue.Reason, ...]:
+def _warnings(findings: Sequence[Finding]) -> tuple[Reason, ...]:
     return issue.notes_of([f for f in findings if not f.severity.refuses])
 
 

@@ -18,7 +18,7 @@ from frontgate.errors import RoutingError
 from frontgate.gateway.stations import Posts
 from frontgate.journal import Journal, Reader, Tx, bundles, transfers
 from frontgate.model.message import CONTROL_MAP, CONTROL_NS
-from frontgate.model.receipt import Kind
+from frontgate.model.receipt import Kind, Reason
 from frontgate.pipeline import issue
 from frontgate.pipeline.issue import Draft, FilePlan, Issuer
 from frontgate.seal.control import write_control
@@ -145,7 +145,7 @@ class Tend:
         self._wake_sender()
 
 
-def failed_draft(tx: Tx, row: transfers.Row, reason: issue.Reason) -> Draft:
+def failed_draft(tx: Tx, row: transfers.Row, reason: Reason) -> Draft:
     """`relay-failed` of the sender's own gateway."""
     known = tx.one(
         "SELECT flow_uid, case_uid, content_digest, seal_digest, unit, app, sender_ref, drop_name"

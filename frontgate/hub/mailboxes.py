@@ -8,7 +8,7 @@ import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Protocol
 
 from frontgate import durable
 from frontgate.model.unit import Directory
@@ -48,6 +48,12 @@ class Mailbox:
         return best
 
 
+class Readable(Protocol):
+    """What a bundle is read from."""
+
+    def read(self, size: int = -1, /) -> bytes: ...
+
+
 class Mailboxes:
     """All mailboxes that the directory names, and placing bundles into them."""
 
@@ -69,6 +75,14 @@ class Mailboxes:
         for code in sorted(ends):
             yield Mailbox("u" + code.lower(), code, self.root)
 
+    def admitted(self) -> Iterator[Mailbox]:
+        """Mailboxes of gateways that were admitted: one of their units has a certificate."""
+        units = self._directory().units.values()
+        ends = {u.front_end or u.code for u in units if u.certificates and "hub" not in u.roles}
+        for mailbox in self.all():
+            if mailbox.unit in ends:
+                yield mailbox
+
     def of_account(self, account: str) -> Mailbox:
         code = next(
             (
@@ -80,7 +94,7 @@ class Mailboxes:
         )
         return Mailbox(account, code, self.root)
 
-    def place(self, mailbox: Mailbox, name: str, source: BinaryIO) -> None:
+    def place(self, mailbox: Mailbox, name: str, source: Readable) -> None:
         """Put a bundle into `from-hub/`, whole and durable, then ring. Safe to repeat."""
         final = mailbox.from_hub / name
         if not final.exists():

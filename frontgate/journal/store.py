@@ -53,7 +53,7 @@ class Tx:
         """Sequence number and hash of the newest audit event."""
         return self._seq, self._head
 
-    def event(self, kind: str, **data: object) -> tuple[int, str]:
+    def event(self, kind: str, /, **data: object) -> tuple[int, str]:
         """Append one event to the audit chain. data: JSON values, ids only, never payload.
 
         Returns: its (seq, head).

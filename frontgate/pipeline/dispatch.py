@@ -65,7 +65,7 @@ def compose(
         extra, small = _extra(tx, destination, lane, riding)
         if not riding and not small:
             return None
-        sequence = tx.next_number(f"bundle:{destination}")
+        sequence = tx.next_number("bundle")
         members.extend(small.members)
         name = bundle.bundle_id(sequence, [_plain(m) for m in members])
         outgoing = bundles.Outgoing(

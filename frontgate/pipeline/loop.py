@@ -8,6 +8,7 @@ while every loop shows progress.
 
 from __future__ import annotations
 
+import errno
 import random
 import threading
 import time
@@ -16,7 +17,7 @@ from collections.abc import Callable
 import structlog
 
 from frontgate.core.backoff import delay_s
-from frontgate.errors import FrontgateError, InternalError
+from frontgate.errors import FrontgateError, InternalError, JournalError
 
 log = structlog.get_logger()
 
@@ -132,6 +133,23 @@ class Loop:
                 text=error.message("en"),
             )
         self.trouble = error
+
+
+def attempt(what: str, act: Callable[[], object]) -> FrontgateError | None:
+    """Do one thing that must not take others down with it. Returns: why it failed, or None."""
+    try:
+        act()
+    except FrontgateError as error:
+        return error
+    except OSError as error:
+        log.warning("attempt-failed", what=what, detail=repr(error))
+        return JournalError(
+            "FG-JRN-004", reason=errno.errorcode.get(error.errno or 0, "?"), detail=str(error)
+        )
+    except Exception as error:
+        log.exception("attempt-failed", what=what, code="FG-INT-001")
+        return InternalError("FG-INT-001", what=what, detail=repr(error))
+    return None
 
 
 class Crew:

@@ -18,15 +18,25 @@ from typing import BinaryIO
 from frontgate.core import minting, routing
 from frontgate.core.identifiers import is_uuid
 from frontgate.errors import FrontgateError, InternalError
-from frontgate.model.envelope import Copy, Envelope
+from frontgate.model.envelope import Envelope
 from frontgate.model.finding import Finding, finding, finding_of
-from frontgate.model.message import Address, DocumentRef, Header, MessageView
+from frontgate.model.message import Address, DocumentRef, Header
 from frontgate.model.unit import Directory
 from frontgate.pipeline.segments import CHUNK
 from frontgate.seal import PackageWriter, Sealed
 from frontgate.spool.drop import Drop, DropFile, DropLimits, open_drop
 from frontgate.spool.sweep import Claim
-from frontgate.standard import Checker, FileFact, Standards, complete, copies, narrow, step_of
+from frontgate.standard import (
+    Catalogue,
+    Checker,
+    FileFact,
+    Standards,
+    complete,
+    copies,
+    narrow,
+    resolve_key,
+    step_of,
+)
 from frontgate.suites import Signer
 
 _MEDIA_TYPES: Mapping[str, str] = {
@@ -172,27 +182,28 @@ def _seal_drop(
         view = checker.read(data)
     except FrontgateError as error:
         report = checker.check(data, files=None).report
-        found = report.findings if report.is_refused else (finding_of(error, file="message.xml"),)
-        return Refusal(claim, (*drop.warnings, *found), drop.digest)
+        told = report.findings if report.is_refused else (finding_of(error, file="message.xml"),)
+        return Refusal(claim, (*drop.warnings, *told), drop.digest)
     header = view.header
-    found = list(drop.warnings)
+    found: list[Finding] = list(drop.warnings)
     if header.sender != station.unit:
         found.append(finding("FG-RTE-010", value=header.sender, unit=station.unit))
     receivers, misses = _resolve(header, kit.directory)
     found.extend(misses)
 
     matched = _match(view.documents, drop.files)
-    needs_source = _will_change(header, drop, receivers)
+    needs_source = _will_change(header, drop)
     parts = [(path, media) for path, media, _ in matched.values()]
     if needs_source:
         parts.append(("source/message.xml", "application/xml"))
     writer = PackageWriter(target, offset=start, parts=[*parts, ("message.xml", "application/xml")])
     facts: dict[str, FileFact] = {}
+    for name, (path, media, _) in matched.items():
+        file = drop.files[name]
+        part = writer.add(path, media, file.read(CHUNK), file.size_bytes)
+        facts[name] = FileFact(part.size_bytes, part.digest)
     for name, file in drop.files.items():
-        if name in matched:
-            part = writer.add(matched[name][0], matched[name][1], file.read(CHUNK))
-            facts[name] = FileFact(part.size_bytes, part.digest)
-        else:
+        if name not in matched:
             facts[name] = _fact(file)
     report = checker.check(data, files=facts).report
     found.extend(report.findings)
@@ -203,7 +214,7 @@ def _seal_drop(
     step = step_of(catalogue, header.message_type)
     content = _content_digest(data, facts)
     ids = _mint(header, station, kit, content, opens=step.opens, year=now.year)
-    message = complete(data, ids={**ids, **_receiver_ids(header, receivers)})
+    message = complete(data, ids={**ids, **_receiver_ids(header, kit.directory)})
     full = replace(
         header,
         message_id=ids.get("MessageId", header.message_id),
@@ -212,8 +223,9 @@ def _seal_drop(
         receivers=tuple(Address(code) for code in receivers),
     )
     completed = replace(view, header=full)
-    copied = copies(catalogue, message, completed, kit.directory)
-    envelope = Envelope(header=full, receivers=tuple(receivers), copies=tuple(copied))
+    copied, unmade = copies(catalogue, message, completed, kit.directory)
+    found.extend(unmade)
+    envelope = Envelope(header=full, receivers=tuple(receivers), copies=copied)
     found.extend(
         routing.judge(envelope, kit.directory, routing.StepRoles(step.from_roles, step.to_roles))
     )
@@ -240,20 +252,22 @@ def _resolve(header: Header, directory: Directory) -> tuple[list[str], list[Find
     return codes, misses
 
 
-def _receiver_ids(header: Header, receivers: Sequence[str]) -> dict[str, str]:
-    """`Receiver` to be rewritten, where an external code or a predecessor stands in the message."""
-    written = [a.code for a in header.receivers if not a.scheme]
-    if written == list(receivers) and len(written) == len(header.receivers):
-        return {}
-    return {"Receiver": " ".join(receivers)}
+def _receiver_ids(header: Header, directory: Directory) -> dict[str, str]:
+    """External receivers of the message and the unit codes that take their places."""
+    ids: dict[str, str] = {}
+    for address in header.receivers:
+        unit = routing.resolve(address, directory) if address.scheme else None
+        if unit is not None and not isinstance(unit, Finding):
+            ids[resolve_key(address)] = unit.code
+    return ids
 
 
-def _will_change(header: Header, drop: Drop, receivers: Sequence[str]) -> bool:
+def _will_change(header: Header, drop: Drop) -> bool:
     return bool(
         not header.message_id
         or not header.flow_uid
         or not header.case_uid
-        or _receiver_ids(header, receivers)
+        or any(a.scheme for a in header.receivers)
         or drop.is_rewritten
     )
 
@@ -344,7 +358,7 @@ def _extracts(
     original: Sealed,
     message: bytes,
     checker: Checker,
-    catalogue: object,
+    catalogue: Catalogue,
     station: Station,
     now: datetime,
 ) -> tuple[Extract, ...]:
@@ -353,15 +367,8 @@ def _extracts(
     for copy in envelope.copies:
         if copy.mode != "narrowed":
             continue
-        data = narrow(catalogue, message, copy)  # type: ignore[arg-type]
-        header = replace(
-            checker.read(data).header,
-            message_id=minting.extract_id(envelope.header.message_id, copy.unit),
-            flow_uid=envelope.header.flow_uid,
-            case_uid=envelope.header.case_uid,
-            receivers=(Address(copy.unit),),
-        )
-        data = complete(data, ids={"MessageId": header.message_id, "Receiver": copy.unit})
+        data = narrow(catalogue, message, copy)
+        header = checker.read(data).header
         buffer = io.BytesIO()
         writer = PackageWriter(buffer, parts=[("message.xml", "application/xml")])
         writer.add("message.xml", "application/xml", [data])
@@ -373,11 +380,3 @@ def _extracts(
         )
         made.append(Extract(writer.finish(narrowed, station.signer, now), buffer.getvalue()))
     return tuple(made)
-
-
-def view_of(checker: Checker, data: bytes) -> MessageView:
-    """The header and documents of a message that is already known to be good."""
-    return checker.read(data)
-
-
-__all__ = ["Copy", "Extract", "Kit", "Prepared", "Refusal", "Station", "prepare", "view_of"]

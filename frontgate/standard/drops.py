@@ -48,11 +48,14 @@ def is_ignored(name: str) -> bool:
 
 def find_drops(path: Path) -> Iterator[Path]:
     """The drops at `path`: itself, or, for a folder that is none, those inside it, by name."""
-    if not path.is_dir() or (path / MESSAGE).exists() or (path / "files").is_dir():
+    if not path.is_dir():
         yield path
         return
     with os.scandir(path) as entries:
         inside = sorted((e for e in entries if not is_ignored(e.name)), key=lambda e: e.name)
+    if any(e.name.lower() in (MESSAGE, "files") for e in inside):
+        yield path
+        return
     for entry in inside:
         if entry.is_dir(follow_symlinks=False):
             yield from find_drops(path / entry.name)

@@ -65,27 +65,31 @@ def samples_of_flow(catalogue: Catalogue, flow: str) -> tuple[Sample, ...]:
     return tuple(found)
 
 
-def pick(catalogue: Catalogue, message_type: str, rule: str = "") -> Sample:
+def pick(catalogue: Catalogue, wanted: str, rule: str = "") -> Sample:
     """A sample of a type: the first valid one, or the first that breaks `rule`.
 
-    message_type: `<flow>.<step>`. rule: an id, or a sample's whole name. An invalid sample of
-    another step of the flow serves where the type's own has none.
+    wanted: `<flow>.<step>`, or `<flow>.<sample>` for a valid sample of another name. rule: an id,
+    or an invalid sample's whole name; one of another step of the flow serves where the type's own
+    has none.
     Raises: CatalogueError FG-STD-002 (type), FG-STD-010 (no such sample; names those there are).
     """
-    step = catalogue.step(message_type)
-    every = samples_of_flow(catalogue, step.flow)
-    own = [s for s in every if s.message_type == message_type]
+    flow, _, name = wanted.partition(".")
+    every = samples_of_flow(catalogue, flow) if flow in catalogue.flow_names else ()
+    valid = [s for s in every if not s.rule]
+    by_name = [s for s in valid if s.name == name]
+    message_type = by_name[0].message_type if by_name else wanted
+    catalogue.step(message_type)
     if not rule or rule in BREAKS:
-        wanted = [s for s in own if not s.rule]
+        fit = by_name or [s for s in valid if s.message_type == message_type]
     else:
-        fit = [s for s in every if s.rule and rule in (s.rule, s.name)]
-        wanted = [s for s in fit if s.message_type == message_type] or fit
-    if not wanted:
+        broken = [s for s in every if s.rule and rule in (s.rule, s.name)]
+        fit = [s for s in broken if s.message_type == message_type] or broken
+    if not fit:
         known = sorted({s.rule or s.name for s in every} | set(BREAKS))
         raise CatalogueError(
-            "FG-STD-010", type=message_type, value=rule or "valid", known=", ".join(known)
+            "FG-STD-010", type=wanted, value=rule or "valid", known=", ".join(known)
         )
-    return wanted[0]
+    return fit[0]
 
 
 def write_drop(sample: Sample, checker: Checker, target: Path, broken: str = "") -> Path:
@@ -95,7 +99,7 @@ def write_drop(sample: Sample, checker: Checker, target: Path, broken: str = "")
     Raises: OSError, FileExistsError where the folder is there already.
     """
     data = sample.data
-    name = f"{sample.message_type or sample.path.parent.parent.parent.name}-{sample.name}"
+    name = f"{sample.path.parents[2].name}.{sample.name}"
     folder = target / (f"{name}-{broken}" if broken else name)
     folder.mkdir(parents=True)
     (folder / "message.xml").write_bytes(data)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
 RESUME_BLOCK = 1 << 20
 """A resumed upload goes back this far before the end of what is there."""
@@ -26,10 +26,18 @@ class Entry:
     size_bytes: int
 
 
+class Source(Protocol):
+    """What is uploaded: read from any place."""
+
+    def read(self, size: int = -1, /) -> bytes: ...
+
+    def seek(self, offset: int, /) -> int: ...
+
+
 class Transport(Protocol):
     """See the module."""
 
-    def put(self, name: str, source: BinaryIO, size_bytes: int) -> None:
+    def put(self, name: str, source: Source, size_bytes: int) -> None:
         """Upload whole and durably; resumes what an earlier try left. source: seekable."""
 
     def entries(self) -> list[Entry]:

@@ -13,12 +13,12 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import paramiko
 
 from frontgate.errors import TransportError
-from frontgate.transports import RESUME_BLOCK, Entry, Transport
+from frontgate.transports import RESUME_BLOCK, Entry, Source, Transport
 from frontgate.transports.sftp_wire import DENIED, NO_SUCH_FILE, Sftp, StatusError
 
 BELL_SUBSYSTEM = "frontgate-bell"
@@ -159,7 +159,7 @@ class _SftpTransport:
         self._stamp: tuple[int, int] | None = None
         self._pause_s = 0.1
 
-    def put(self, name: str, source: BinaryIO, size_bytes: int) -> None:
+    def put(self, name: str, source: Source, size_bytes: int) -> None:
         final, part = f"{_TO}/{name}", f"{_TO}/.{name}.part"
         with _translated("put"):
             have = self._sftp.size(part)

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
 from frontgate.errors import TransportError
+from frontgate.transports import Source
 
 WINDOW = 64
 BLOCK = 32 << 10
@@ -140,7 +141,7 @@ class Sftp:
     # -- files --------------------------------------------------------------------------
 
     def upload(
-        self, temporary: str, final: str, source: BinaryIO, size_bytes: int, *, start: int
+        self, temporary: str, final: str, source: Source, size_bytes: int, *, start: int
     ) -> None:
         """Write from `start`, fsync, close, rename: one round trip to open, one for all the rest.
 

@@ -27,7 +27,22 @@ COLUMNS = (
     "successor",
 )
 ROLES = frozenset(
-    ["police", "procuratorate", "court", "prison", "prison-admin", "detention", "justice-bureau", "correction", "legal-aid", "committee", "state-security", "supervisory", "property-centre", "hub"]
+    [
+        "police",
+        "procuratorate",
+        "court",
+        "prison",
+        "prison-admin",
+        "detention",
+        "justice-bureau",
+        "correction",
+        "legal-aid",
+        "committee",
+        "state-security",
+        "supervisory",
+        "property-centre",
+        "hub",
+    ]
 )
 FORMAT = "frontgate-directory-1"
 

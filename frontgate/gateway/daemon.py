@@ -1,0 +1,482 @@
+"""The gateway's composition root: builds every part from the settings and runs them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from frontgate import __version__
+from frontgate.core import identifiers
+from frontgate.core.lifecycle import TransferEvent
+from frontgate.gateway.delivery import Delivery, PickUp
+from frontgate.gateway.inbound import Inbound
+from frontgate.gateway.intake import Intake
+from frontgate.gateway.receipt_files import ReceiptFiles
+from frontgate.gateway.stations import Post, Posts
+from frontgate.gateway.tend import DiskGate, Tend
+from frontgate.gateway.uplink import Fetcher, Link, Sender
+from frontgate.journal import Journal, packages, transfers
+from frontgate.pipeline import operate
+from frontgate.pipeline.dispatch import LARGE_BYTES, Lane
+from frontgate.pipeline.issue import Issuer
+from frontgate.pipeline.loop import Crew, Loop
+from frontgate.pipeline.prepare import Kit, Station
+from frontgate.pipeline.segments import SegmentStore
+from frontgate.pipeline.service import ControlSocket, Stop, notify
+from frontgate.seal.control import Control
+from frontgate.settings import App, GatewaySettings
+from frontgate.spool.drop import DropLimits
+from frontgate.spool.layout import SpoolPaths, filesystem_kind, prepare
+from frontgate.spool.receipts import receipt_name
+from frontgate.spool.reference import publish_reference
+from frontgate.spool.sweep import Claim, Refused, Sweeper
+from frontgate.spool.watch import Watcher
+from frontgate.standard import Checker, Standards
+from frontgate.suites import load_signer
+from frontgate.transports import Transport
+from frontgate.transports.sftp import SftpPeer, connect_sftp
+from frontgate.trust.reference import units_csv
+from frontgate.trust.store import TrustStore, certificate_days, load_trust
+
+log = structlog.get_logger()
+
+
+def build_posts(settings: GatewaySettings) -> Posts:
+    """Every spool of the settings, its folders made. Raises: SpoolError, SignatureError."""
+    posts: list[Post] = []
+    for unit in settings.unit:
+        signer = load_signer(settings.path(unit.key), settings.path(unit.certificate), unit.code)
+        apps: list[App | None] = [*unit.app] or [None]
+        for app in apps:
+            root = settings.path(unit.spool) / app.name if app else settings.path(unit.spool)
+            paths = SpoolPaths(root)
+            prepare(paths, group=unit.group)
+            is_local = filesystem_kind(root) == "local"
+            intake = settings.intake
+            sweeper = Sweeper(
+                paths,
+                settle_s=intake.settle_s if is_local else intake.network_settle_s,
+                incomplete_after_s=intake.incomplete_after_s
+                if is_local
+                else intake.network_incomplete_after_s,
+            )
+            name = app.name if app else ""
+            posts.append(
+                Post(
+                    key=f"{unit.code}/{name}" if name else unit.code,
+                    station=Station(unit.code, name, signer),
+                    flows=tuple(app.flows) if app else (),
+                    paths=paths,
+                    sweeper=sweeper,
+                    form=unit.delivered_form,
+                )
+            )
+    return Posts(tuple(posts))
+
+
+class Gateway:
+    """One running gateway. `run` returns when it was asked to stop."""
+
+    def __init__(self, settings: GatewaySettings) -> None:
+        self._settings = settings
+        self._state = settings.path(settings.node.state)
+        self._state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        keys = settings.path(settings.node.keys)
+        self._trust_folder = keys / "trust"
+        self.trust: TrustStore = load_trust(self._trust_folder)
+        self.posts = build_posts(settings)
+        unit = settings.unit[0].code
+        self.journal = Journal.open(self._state / "journal.db", node=f"gateway:{unit}")
+        self._reader = self.journal.reader()
+        self.store = SegmentStore(self._state)
+        self.store.recover()
+        self.store.sweep_orphans(self._reader, now=datetime.now(UTC))
+        self._standards = Standards.load(
+            settings.path(settings.node.standards) if settings.node.standards else None
+        )
+        self._issuers = {
+            post.station.unit: Issuer(post.station.signer, "gateway", receipt_name)
+            for post in self.posts.posts
+        }
+        self._peer = SftpPeer(
+            host=settings.hub.host,
+            port=settings.hub.port,
+            account=settings.account,
+            key_file=keys / "ssh_ed25519",
+            host_keys=tuple(settings.hub.host_keys),
+        )
+        spools = {post.paths.root for post in self.posts.posts}
+        self._gate = DiskGate(
+            (self._state, *sorted(spools)),
+            settings.disk.high_water_percent / 100,
+            settings.disk.reserve_bytes,
+        )
+        self._watcher = Watcher(
+            [post.paths.outbound for post in self.posts.posts], lambda: self._intake_loop.wake()
+        )
+        self.crew = Crew()
+        self._scan_at = 0.0
+        self._compose()
+
+    def _compose(self) -> None:
+        settings = self._settings
+        relay = settings.relay
+        self._files = ReceiptFiles(self.journal, self.posts, lambda: self._files_loop.wake())
+        self._files_loop = self.crew.add(Loop("receipt-files", self._files.turn))
+        self._intake = Intake(
+            self.journal,
+            self.store,
+            self._kit(),
+            Checker(self._standards),
+            self._issuers,
+            self._files,
+        )
+        self._large_intake = Intake(
+            self.journal,
+            self.store,
+            self._kit(),
+            Checker(self._standards),
+            self._issuers,
+            self._files,
+        )
+        self._large: list[tuple[Post, Claim]] = []
+        self._intake_loop = self.crew.add(Loop("intake", self._intake_turn))
+        self._large_loop = self.crew.add(Loop("intake-large", self._large_turn, stall_s=6 * 3600.0))
+        self.links = {name: self._link() for name in ("send", "send-large", "fetch")}
+        self._senders: list[Loop] = []
+        for name, lane in (
+            ("send", Lane(False, relay.bundle_members)),
+            ("send-large", Lane(True)),
+        ):
+            sender = Sender(
+                self.journal, self.store, self.links[name], lane, lambda: self._is_stopping
+            )
+            loop = Loop(name, sender.turn, stall_s=6 * 3600.0)
+            self._senders.append(self.crew.add(loop))
+        deliveries = [
+            self.crew.add(
+                Loop(
+                    f"deliver{'-large' if large else ''}",
+                    Delivery(
+                        self.journal,
+                        self.store,
+                        self.posts,
+                        self._issuers,
+                        large=large,
+                        wake_sender=self._wake_senders,
+                    ).turn,
+                    stall_s=6 * 3600.0,
+                )
+            )
+            for large in (False, True)
+        ]
+        inbound = Inbound(
+            self.journal,
+            self.store,
+            self.posts,
+            self._issuers,
+            lambda: self.trust,
+            self._files,
+            wake_delivery=lambda: _wake_all(deliveries),
+            wake_sender=self._wake_senders,
+            on_control=self._on_control,
+        )
+        fetcher = Fetcher(
+            self.journal,
+            self.store,
+            self.links["fetch"],
+            inbound,
+            lambda: self._is_stopping,
+            self._gate.is_open,
+        )
+        self.crew.add(Loop("fetch", fetcher.turn, stall_s=6 * 3600.0))
+        pick_up = PickUp(
+            self.journal,
+            self.posts,
+            self._issuers,
+            limit_s=relay.handover_limit_days * 86400,
+            wake_sender=self._wake_senders,
+        )
+        self.crew.add(Loop("pick-up", pick_up.turn))
+        tend = Tend(
+            self.journal,
+            self.posts,
+            self._issuers,
+            overdue_s=relay.overdue_s,
+            relay_limit_s=relay.relay_limit_days * 86400,
+            heartbeat_s=relay.heartbeat_s,
+            facts=self.facts,
+            wake_sender=self._wake_senders,
+            wake_files=self._files_loop.wake,
+        )
+        self.crew.add(Loop("tend", tend.turn))
+        self._is_stopping = False
+
+    def _link(self) -> Link:
+        relay = self._settings.relay
+
+        def connect() -> Transport:
+            return connect_sftp(self._peer, with_bell=True)
+
+        return Link(connect, first_s=relay.retry_first_s, most_s=relay.retry_max_s)
+
+    def _kit(self) -> Kit:
+        limits = self._settings.limits
+        return Kit(
+            standards=self._standards,
+            directory=self.trust.directory,
+            limits=DropLimits(
+                message_bytes=limits.message_bytes,
+                files=limits.files,
+                package_bytes=limits.package_bytes,
+                ratio=limits.ratio,
+            ),
+            mint_case=self._mint_case,
+            known_flow=lambda message_id: packages.flow_of(self._reader, message_id),
+            known_case=lambda message_id: packages.case_of(self._reader, message_id),
+        )
+
+    def _mint_case(self, key: str, unit: str) -> str:
+        """A CaseUid for a new case: the same again for the same key, never used twice."""
+        row = self._reader.one("SELECT case_uid FROM minted_case WHERE key = ?", key)
+        if row is not None:
+            return str(row[0])
+        with self.journal.write() as tx:
+            year = tx.now.year
+            serial = tx.next_number(f"case:{unit}:{year}")
+            value = identifiers.case_uid(year, unit, serial)
+            tx.run("INSERT INTO minted_case (key, case_uid) VALUES (?, ?)", key, value)
+            tx.event("case-minted", unit=unit, case=value)
+        return value
+
+    # -- turns ------------------------------------------------------------------------------
+
+    def _intake_turn(self) -> float | None:
+        """Take what was hinted at; now and then look at everything."""
+        if not self._gate.is_open():
+            log.warning("intake-paused", why="disk")
+            return 5.0
+        now = time.monotonic()
+        if self._watcher.take_overflow() or now >= self._scan_at:
+            self._scan_at = now + self._settings.intake.rescan_s
+            for post in self.posts.posts:
+                if not post.sweeper.is_scanning:
+                    post.sweeper.start_scan()
+        looks: list[float] = []
+        again = self._intake.retry()
+        if again is not None:
+            looks.append(again)
+        for post in self.posts.posts:
+            found = post.sweeper.sweep(self._watcher.take_hints(post.paths.outbound))
+            small = [item for item in found if not self._is_large(post, item)]
+            if small:
+                self._intake.take_safely(post, small)
+                for loop in self._senders:
+                    loop.wake()
+            look = post.sweeper.next_look()
+            if post.sweeper.is_scanning:
+                look = 0.0
+            if look is not None:
+                looks.append(look)
+        return min([max(0.0, self._scan_at - time.monotonic()), *looks])
+
+    def _is_large(self, post: Post, item: Claim | Refused) -> bool:
+        """Large drops go to a lane of their own, so that small ones never wait for them."""
+        if isinstance(item, Refused) or _size(item.path) <= LARGE_BYTES:
+            return False
+        self._large.append((post, item))
+        self._large_loop.wake()
+        return True
+
+    def _large_turn(self) -> float | None:
+        while self._large and not self._is_stopping:
+            post, claim = self._large.pop(0)
+            self._large_intake.take_safely(post, [claim])
+            self._wake_senders()
+        return self._large_intake.retry()
+
+    def _wake_senders(self) -> None:
+        for loop in self._senders:
+            loop.wake()
+
+    def _on_control(self, control: Control, _: bytes) -> None:
+        """Control messages of the hub; the signature was verified, the number is new."""
+        if control.kind != "directory" or control.body.text is None:
+            return
+        self.use_trust(self.trust.with_directory(control.body.text.encode()))
+
+    def use_trust(self, trust: TrustStore) -> None:
+        """Work with a newer directory from now on."""
+        if trust.directory.version == self.trust.directory.version:
+            return
+        trust.save(self._trust_folder)
+        self.trust = trust
+        self._intake.kit = self._kit()
+        self._large_intake.kit = self._kit()
+        self.publish_reference()
+        log.info("directory", version=trust.directory.version)
+
+    def publish_reference(self) -> None:
+        """Fill `reference/` of every spool."""
+        directory = self.trust.directory
+        files = {"units.csv": units_csv(directory), **_code_files(self._standards)}
+        version = f"{directory.version} {' '.join(self._standards.versions)} {__version__}"
+        for post in self.posts.posts:
+            publish_reference(post.paths, files, version)
+
+    # -- being asked ------------------------------------------------------------------------
+
+    def facts(self) -> dict[str, str]:
+        """For the heartbeat: what the hub should know of this gateway."""
+        free = min(shutil.disk_usage(p).free for p in (self._state,))
+        oldest = self._reader.one(
+            "SELECT min(made_at) FROM transfer WHERE state IN ('QUEUED', 'SENDING', 'SENT')"
+        )
+        days = min(certificate_days(i.signer.certificate) for i in self._issuers.values())
+        return {
+            "free_bytes": str(free),
+            "oldest_open": str(oldest[0] or "") if oldest else "",
+            "certificate_days": str(days),
+            "directory": str(self.trust.directory.version),
+            "troubles": " ".join(sorted(e.code for e in self.troubles().values())),
+        }
+
+    def troubles(self) -> dict[str, Any]:
+        """Everything that is wrong now, by where."""
+        found: dict[str, Any] = dict(self.crew.troubles)
+        found.update({name: link.trouble for name, link in self.links.items() if link.trouble})
+        return found
+
+    def status(self, _: dict[str, Any]) -> dict[str, Any]:
+        """The live half of `frontgate status`."""
+        return {
+            "pid": os.getpid(),
+            "version": __version__,
+            "directory": self.trust.directory.version,
+            "intake_open": self._gate.is_open(),
+            "links": {
+                name: {
+                    "since": link.connected_at.isoformat() if link.connected_at else "",
+                    "trouble": link.trouble.code if link.trouble else "",
+                }
+                for name, link in self.links.items()
+            },
+            "troubles": {name: error.code for name, error in self.troubles().items()},
+            "waiting": {post.key: post.sweeper.waiting() for post in self.posts.posts},
+            "polled": {str(k): v for k, v in self._watcher.polled.items()},
+        }
+
+    def _handlers(self) -> dict[str, Any]:
+        def woken(done: list[dict[str, Any]]) -> dict[str, Any]:
+            for loop in self.crew.loops:
+                loop.wake()
+            return {"done": done}
+
+        return {
+            "status": self.status,
+            "replay": lambda r: woken(
+                operate.replay_ids(self.journal, r["ids"], actor=r["actor"], reason=r["reason"])
+            ),
+            "replay-failed": lambda r: woken(
+                operate.replay_failed(
+                    self.journal,
+                    actor=r["actor"],
+                    reason=r["reason"],
+                    since=r.get("since", ""),
+                    until=r.get("until", ""),
+                    kind=r.get("type", ""),
+                )
+            ),
+            "change": lambda r: woken(
+                operate.change(
+                    self.journal,
+                    r["id"],
+                    TransferEvent(r["event"]),
+                    actor=r["actor"],
+                    reason=r["reason"],
+                )
+            ),
+        }
+
+    # -- life -------------------------------------------------------------------------------
+
+    def _recover(self) -> None:
+        """Finish what a crash cut off: deliveries under way, claims, receipt files."""
+        with self.journal.write() as tx:
+            rows = tx.all(
+                "SELECT id FROM transfer WHERE state = 'SENDING' AND substr(destination, 1, 6) = 'spool:'"
+            )
+            for (transfer_id,) in rows:
+                transfers.apply(tx, int(transfer_id), TransferEvent.LEASE_LOST)
+            tx.event("started", version=__version__, resumed=len(rows))
+        for post in self.posts.posts:
+            claims: list[Claim] = []
+            for claim in post.sweeper.recover():
+                if not self._is_large(post, claim):
+                    claims.append(claim)
+                if len(claims) >= 64:
+                    self._intake.take_safely(post, claims)
+                    claims = []
+            if claims:
+                self._intake.take_safely(post, claims)
+
+    def run(self) -> None:
+        """Start, serve, stop. On SIGTERM: no new intake, what is under way ends, within 10 s."""
+        stop = Stop(self._reload)
+        self._recover()
+        self.publish_reference()
+        control = ControlSocket(self._state / "control.sock", self._handlers())
+        control.start()
+        self._watcher.start()
+        self.crew.start()
+        notify("READY=1\nSTATUS=running")
+        log.info("started", role="gateway", units=list(self.posts.units), version=__version__)
+        stop.wait(lambda: self.crew.is_progressing)
+        notify("STOPPING=1")
+        self._is_stopping = True
+        self._watcher.stop()
+        control.stop()
+        late = self.crew.stop(8.0)
+        for link in self.links.values():
+            link.close()
+        if not late:
+            with self.journal.write() as tx:
+                tx.event("stopped")
+            self.journal.close()
+        log.info("stopped", late=late)
+
+    def _reload(self) -> None:
+        self.use_trust(load_trust(self._trust_folder))
+
+
+def _code_files(standards: Standards) -> dict[str, bytes]:
+    """The code lists of the newest version, as `codes/<list>.csv`."""
+    folder = standards.version(standards.newest).folder / "codes"
+    return {f"codes/{path.name}": path.read_bytes() for path in sorted(folder.glob("*.csv"))}
+
+
+def _wake_all(loops: list[Loop]) -> None:
+    for loop in loops:
+        loop.wake()
+
+
+def _size(path: Path) -> int:
+    """Bytes of a drop, looking no further than needed to call it large."""
+    try:
+        if not path.is_dir():
+            return os.lstat(path).st_size
+        total = 0
+        for folder, _, names in os.walk(os.fsencode(path)):
+            for name in names:
+                total += os.lstat(os.path.join(folder, name)).st_size
+                if total > LARGE_BYTES:
+                    return total
+    except OSError:
+        return 0
+    return total

@@ -1,0 +1,285 @@
+"""The hub's composition root: mailboxes, intake, placing, the SFTP server's process."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+from watchdog.events import FileMovedEvent, FileSystemEvent, FileSystemEventHandler
+from watchdog.observers import Observer
+
+from frontgate import __version__
+from frontgate.core.lifecycle import TransferEvent
+from frontgate.hub.admin import lay_out_mailboxes
+from frontgate.hub.intake import HubIntake
+from frontgate.hub.mailboxes import Mailboxes
+from frontgate.hub.placer import Placer
+from frontgate.hub.tend import HubTend
+from frontgate.journal import Journal
+from frontgate.pipeline import operate
+from frontgate.pipeline.issue import Issuer
+from frontgate.pipeline.loop import Crew, Loop
+from frontgate.pipeline.segments import SegmentStore
+from frontgate.pipeline.service import ControlSocket, Stop, notify
+from frontgate.settings import HubSettings
+from frontgate.standard import Checker, Standards
+from frontgate.suites import load_signer
+from frontgate.trust.store import TrustStore, load_trust
+
+log = structlog.get_logger()
+
+
+class SftpProcess:
+    """The embedded SFTP server as a child process, started again when it ends."""
+
+    def __init__(self, settings: HubSettings) -> None:
+        sftp = settings.sftp
+        self._config = {
+            "host": sftp.host,
+            "port": sftp.port,
+            "host_key": str(settings.path(settings.node.keys) / "ssh_host_ed25519"),
+            "root": str(settings.path(sftp.root)),
+            "keys": str(settings.path(sftp.keys)),
+            "bell": str(settings.path(settings.node.state) / "bell.sock"),
+        }
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lock = threading.Lock()
+        self._stopping = False
+        self.port = 0
+
+    def start(self) -> None:
+        """Start it and wait until it listens."""
+        with self._lock:
+            if self._stopping:
+                return
+            self._process = subprocess.Popen(  # noqa: S603 (our own interpreter and module)
+                [
+                    sys.executable,
+                    "-m",
+                    "frontgate.hub.sftp_server",
+                    "--config",
+                    json.dumps(self._config),
+                ],
+                stdout=subprocess.PIPE,
+                stdin=subprocess.DEVNULL,
+            )
+            assert self._process.stdout is not None
+            line = self._process.stdout.readline()
+        if line:
+            self.port = int(json.loads(line)["port"])
+            self._config["port"] = self.port
+            log.info("sftp-listening", port=self.port)
+
+    def turn(self) -> float | None:
+        """The body of a loop: see that it runs."""
+        process = self._process
+        if process is not None and process.poll() is not None and not self._stopping:
+            log.warning("sftp-ended", code=process.returncode)
+            time.sleep(0.2)
+            self.start()
+        return 1.0
+
+    def stop(self) -> None:
+        with self._lock:
+            self._stopping = True
+            process = self._process
+        if process is None:
+            return
+        process.terminate()
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+class _Uploads(FileSystemEventHandler):
+    def __init__(self, wake: Any) -> None:
+        self._wake = wake
+
+    def on_any_event(self, event: FileSystemEvent) -> None:
+        self._wake()
+
+
+class Hub:
+    """One running hub. `run` returns when it was asked to stop."""
+
+    def __init__(self, settings: HubSettings) -> None:
+        self._settings = settings
+        self._state = settings.path(settings.node.state)
+        self._state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        keys = settings.path(settings.node.keys)
+        self._trust_folder = keys / "trust"
+        self.trust: TrustStore = load_trust(self._trust_folder)
+        self._trust_stamp = self._stamp()
+        signer = load_signer(keys / "hub.key", keys / "hub.pem", settings.unit)
+        self.journal = Journal.open(self._state / "journal.db", node=f"hub:{settings.unit}")
+        self._reader = self.journal.reader()
+        self.store = SegmentStore(self._state)
+        self.store.recover()
+        self.store.sweep_orphans(self._reader, now=datetime.now(UTC))
+        standards = Standards.load(
+            settings.path(settings.node.standards) if settings.node.standards else None
+        )
+        embedded = settings.sftp.server == "embedded"
+        if embedded:
+            lay_out_mailboxes(settings, self.trust.directory)
+        root = settings.path(settings.sftp.root)
+        staging = root / ".staging"
+        self.mailboxes = Mailboxes(
+            root,
+            staging,
+            lambda: self.trust.directory,
+            self._state / "bell.sock" if embedded else None,
+        )
+        self.sftp = SftpProcess(settings) if embedded else None
+        issuer = Issuer(signer, "hub", _no_file)
+        self.crew = Crew()
+        self._is_stopping = False
+        relay = settings.relay
+        placer = Placer(
+            self.journal,
+            self.store,
+            self.mailboxes,
+            members=relay.bundle_members,
+            is_stopping=lambda: self._is_stopping,
+        )
+        self._placer_loop = self.crew.add(Loop("place", placer.turn, stall_s=3600.0))
+        intake = HubIntake(
+            self.journal,
+            self.store,
+            self.mailboxes,
+            issuer,
+            lambda: self.trust,
+            standards,
+            Checker(standards),
+            wake_placer=self._placer_loop.wake,
+            max_message_bytes=settings.limits.message_bytes,
+        )
+        self._intake_loop = self.crew.add(Loop("intake", intake.turn, stall_s=3600.0))
+        tend = HubTend(
+            self.journal,
+            self.mailboxes,
+            issuer,
+            lambda: self.trust,
+            delivery_limit_s=relay.delivery_limit_days * 86400,
+            overdue_s=relay.overdue_s,
+            wake_placer=self._placer_loop.wake,
+        )
+        self.crew.add(Loop("tend", tend.turn))
+        self.crew.add(Loop("trust", self._trust_turn))
+        if self.sftp is not None:
+            self.crew.add(Loop("sftp", self.sftp.turn))
+        self._observer = Observer()
+        self._root = root
+
+    def _stamp(self) -> tuple[int, int]:
+        info = os.stat(self._trust_folder / "directory.json")
+        return info.st_ino, info.st_mtime_ns
+
+    def _trust_turn(self) -> float | None:
+        """The administrator's commands change the directory's file: use it."""
+        stamp = self._stamp()
+        if stamp != self._trust_stamp:
+            trust = load_trust(self._trust_folder)
+            if trust.directory.version >= self.trust.directory.version:
+                self.trust = trust
+                if self.sftp is not None:
+                    lay_out_mailboxes(self._settings, trust.directory)
+                log.info("directory", version=trust.directory.version)
+            self._trust_stamp = stamp
+        return 0.5
+
+    def status(self, _: dict[str, Any]) -> dict[str, Any]:
+        """The live half of `frontgate status` on a hub."""
+        return {
+            "pid": os.getpid(),
+            "version": __version__,
+            "directory": self.trust.directory.version,
+            "sftp_port": self.sftp.port if self.sftp else 0,
+            "troubles": {name: error.code for name, error in self.crew.troubles.items()},
+        }
+
+    def _handlers(self) -> dict[str, Any]:
+        def woken(done: list[dict[str, Any]]) -> dict[str, Any]:
+            self._placer_loop.wake()
+            return {"done": done}
+
+        return {
+            "status": self.status,
+            "replay": lambda r: woken(
+                operate.replay_ids(self.journal, r["ids"], actor=r["actor"], reason=r["reason"])
+            ),
+            "replay-failed": lambda r: woken(
+                operate.replay_failed(
+                    self.journal,
+                    actor=r["actor"],
+                    reason=r["reason"],
+                    since=r.get("since", ""),
+                    until=r.get("until", ""),
+                    kind=r.get("type", ""),
+                )
+            ),
+            "change": lambda r: woken(
+                operate.change(
+                    self.journal,
+                    r["id"],
+                    TransferEvent(r["event"]),
+                    actor=r["actor"],
+                    reason=r["reason"],
+                )
+            ),
+        }
+
+    def run(self) -> None:
+        """Start, serve, stop. On SIGTERM what is under way ends, within 10 s."""
+        stop = Stop(lambda: None)
+        with self.journal.write() as tx:
+            tx.event("started", version=__version__)
+        if self.sftp is not None:
+            self.sftp.start()
+        # One recursive watch for all mailboxes: one inotify instance however many units there are.
+        self._observer.schedule(
+            _Uploads(self._intake_loop.wake),
+            str(self._root),
+            recursive=True,
+            event_filter=[FileMovedEvent, *_created()],
+        )
+        self._observer.start()
+        control = ControlSocket(self._state / "control.sock", self._handlers())
+        control.start()
+        self.crew.start()
+        notify("READY=1\nSTATUS=running")
+        log.info("started", role="hub", unit=self._settings.unit, version=__version__)
+        stop.wait(lambda: self.crew.is_progressing)
+        notify("STOPPING=1")
+        self._is_stopping = True
+        if self.sftp is not None:
+            self.sftp.stop()
+        self._observer.stop()
+        control.stop()
+        late = self.crew.stop(8.0)
+        self.mailboxes.close()
+        if not late:
+            with self.journal.write() as tx:
+                tx.event("stopped")
+            self.journal.close()
+        log.info("stopped", late=late)
+
+
+def _created() -> list[type[FileSystemEvent]]:
+    """A rename by link and unlink shows as a creation; a folder shows as one too."""
+    from watchdog.events import DirCreatedEvent, FileCreatedEvent
+
+    return [FileCreatedEvent, DirCreatedEvent]
+
+
+def _no_file(stem: str, number: int, kind: str, receiver: str) -> str:
+    raise AssertionError("the hub has no spool")

@@ -1,0 +1,309 @@
+"""The embedded SFTP server: asyncssh in a process of its own, nothing to install.
+
+Each account sees `/to-hub/` (create a `.<name>.part`, write, fsync, rename once; nothing is
+overwritten) and `/from-hub/` (list, read, remove). Everything else is refused: no links, no folders,
+no attributes, no shell, no forwarding. Keys only. A second subsystem, `frontgate-bell`, sends one
+byte per ring: the hub tells this process which account to ring through a datagram socket.
+Meant for demo, tests and up to 20 units; OpenSSH serves the rest (`frontgate.hub.sshd`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import stat
+import sys
+from pathlib import Path
+from typing import Any
+
+import asyncssh
+
+PART = re.compile(rb"\.\d{16}-[0-9a-f]{64}\.bundle\.part")
+FINAL = re.compile(rb"\d{16}-[0-9a-f]{64}\.bundle")
+ACCOUNT = re.compile(r"u[0-9]{10}[0-9x]")
+BELL = "frontgate-bell"
+_TO, _FROM = b"/to-hub", b"/from-hub"
+_READ_ONLY = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class Bells:
+    """The open notification channels by account."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, set[asyncssh.SSHServerProcess[bytes]]] = {}
+
+    async def serve(self, process: asyncssh.SSHServerProcess[bytes]) -> None:
+        """Keep one channel until its client goes."""
+        account = process.get_extra_info("username")
+        self._open.setdefault(account, set()).add(process)
+        try:
+            while await process.stdin.read(1024):
+                pass
+        except (asyncssh.Error, OSError):
+            return
+        finally:
+            self._open[account].discard(process)
+            process.exit(0)
+
+    def ring(self, account: str) -> None:
+        for process in list(self._open.get(account, ())):
+            with contextlib.suppress(asyncssh.Error, OSError):
+                process.stdout.write(b"\x07")
+
+
+class Server(asyncssh.SSHServer):
+    """Who may log in: an account whose key file exists, with that key."""
+
+    def __init__(self, keys: Path) -> None:
+        self._keys = keys
+        self._connection: asyncssh.SSHServerConnection | None = None
+
+    def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+        self._connection = conn
+        sock = conn.get_extra_info("socket")
+        if sock is not None:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def begin_auth(self, username: str) -> bool:
+        assert self._connection is not None
+        if ACCOUNT.fullmatch(username):
+            with contextlib.suppress(OSError, asyncssh.KeyImportError, ValueError):
+                text = (self._keys / username).read_text("ascii")
+                self._connection.set_authorized_keys(asyncssh.import_authorized_keys(text))
+        return True
+
+    def password_auth_supported(self) -> bool:
+        return False
+
+
+def _denied() -> asyncssh.SFTPPermissionDenied:
+    return asyncssh.SFTPPermissionDenied("not allowed")
+
+
+class Mailbox(asyncssh.SFTPServer):
+    """One session's view. Paths are compared as text first; nothing is ever followed."""
+
+    def __init__(self, chan: asyncssh.SSHServerChannel[bytes], root: Path) -> None:
+        account = chan.get_extra_info("username")
+        self._home = os.fsencode(root / account)
+        super().__init__(chan, chroot=self._home)
+
+    def _real(self, path: bytes) -> bytes:
+        return self._home + path
+
+    def _split(self, path: bytes) -> tuple[bytes, bytes]:
+        """(folder, name) of a path directly below one of the two folders. Raises: denied."""
+        clean = b"/" + b"/".join(p for p in path.split(b"/") if p not in (b"", b"."))
+        folder, _, name = clean.rpartition(b"/")
+        if folder not in (_TO, _FROM) or name in (b"", b"..") or b"\0" in name:
+            raise _denied()
+        return folder, name
+
+    def _flags(self, path: bytes, wanted: int) -> int:
+        folder, name = self._split(path)
+        if folder == _FROM:
+            if wanted & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND):
+                raise _denied()
+            return _READ_ONLY
+        if not PART.fullmatch(name) or wanted & os.O_APPEND:
+            raise _denied()
+        keep = wanted & (os.O_CREAT | os.O_TRUNC | os.O_EXCL)
+        return os.O_RDWR | keep | os.O_NOFOLLOW | os.O_CLOEXEC
+
+    def _open(self, path: bytes, flags: int) -> Any:
+        real = self._real(b"/".join(self._split(path)))
+        fd = os.open(real, flags, 0o640)
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            os.close(fd)
+            raise _denied()
+        return os.fdopen(fd, "rb" if flags & 3 == os.O_RDONLY else "r+b", buffering=0)
+
+    def open(self, path: bytes, pflags: int, attrs: asyncssh.SFTPAttrs) -> Any:
+        wanted = os.O_RDONLY
+        if pflags & asyncssh.FXF_WRITE:
+            wanted = os.O_RDWR
+        for ours, theirs in (
+            (os.O_APPEND, asyncssh.FXF_APPEND),
+            (os.O_CREAT, asyncssh.FXF_CREAT),
+            (os.O_TRUNC, asyncssh.FXF_TRUNC),
+            (os.O_EXCL, asyncssh.FXF_EXCL),
+        ):
+            if pflags & theirs:
+                wanted |= ours
+        return self._open(path, self._flags(path, wanted))
+
+    def open56(self, path: bytes, *_: Any) -> Any:
+        raise asyncssh.SFTPOpUnsupported("version 3 only")
+
+    def fsync(self, file_obj: Any) -> None:
+        os.fsync(file_obj.fileno())
+
+    def rename(self, oldpath: bytes, newpath: bytes, flags: int = 0) -> None:
+        self._rename(oldpath, newpath)
+
+    def posix_rename(self, oldpath: bytes, newpath: bytes) -> None:
+        self._rename(oldpath, newpath)
+
+    def _rename(self, oldpath: bytes, newpath: bytes) -> None:
+        """`.part` → its own final name, once; durable in the folder when this returns."""
+        old_folder, old = self._split(oldpath)
+        new_folder, new = self._split(newpath)
+        if (old_folder, new_folder) != (_TO, _TO) or old != b"." + new + b".part":
+            raise _denied()
+        if not FINAL.fullmatch(new):
+            raise _denied()
+        folder = os.open(self._real(_TO), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            try:
+                os.link(old, new, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
+            except FileExistsError:
+                raise asyncssh.SFTPFailure("exists") from None
+            os.unlink(old, dir_fd=folder)
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+    def remove(self, path: bytes) -> None:
+        folder, name = self._split(path)
+        if folder != _FROM and not PART.fullmatch(name):
+            raise _denied()
+        os.unlink(self._real(folder + b"/" + name))
+
+    def stat(self, path: bytes) -> Any:
+        return self.lstat(path)
+
+    def lstat(self, path: bytes) -> Any:
+        clean = b"/" + b"/".join(p for p in path.split(b"/") if p not in (b"", b"."))
+        if clean in (b"/", _TO, _FROM):
+            return os.lstat(self._real(clean))
+        folder, name = self._split(path)
+        return os.lstat(self._real(folder + b"/" + name))
+
+    async def scandir(self, path: bytes) -> Any:
+        clean = b"/" + b"/".join(p for p in path.split(b"/") if p not in (b"", b"."))
+        if clean not in (b"/", _TO, _FROM):
+            raise _denied()
+        for name in (b".", b".."):
+            yield asyncssh.SFTPName(
+                name, attrs=asyncssh.SFTPAttrs(permissions=stat.S_IFDIR | 0o750)
+            )
+        with os.scandir(self._real(clean)) as entries:
+            for entry in entries:
+                info = entry.stat(follow_symlinks=False)
+                if clean == b"/" and entry.name not in (b"to-hub", b"from-hub"):
+                    continue
+                yield asyncssh.SFTPName(entry.name, attrs=asyncssh.SFTPAttrs.from_local(info))
+
+    def realpath(self, path: bytes) -> bytes:
+        parts: list[bytes] = []
+        for part in path.split(b"/"):
+            if part == b"..":
+                parts = parts[:-1]
+            elif part not in (b"", b"."):
+                parts.append(part)
+        return b"/" + b"/".join(parts)
+
+    def setstat(self, path: bytes, attrs: asyncssh.SFTPAttrs) -> None:
+        """Ignored: clients set times and modes after an upload, which mean nothing here."""
+        self._split(path)
+
+    def fsetstat(self, file_obj: Any, attrs: asyncssh.SFTPAttrs) -> None:
+        """Ignored, as `setstat`."""
+
+    def _refuse(self, *_: Any) -> Any:
+        raise _denied()
+
+    mkdir = rmdir = symlink = link = readlink = lsetstat = lock = unlock = _refuse  # type: ignore[assignment]
+    statvfs = fstatvfs = _refuse  # type: ignore[assignment]
+
+
+async def serve(config: dict[str, Any]) -> None:
+    """Run until SIGTERM. config: host, port, host_key, root, keys, bell."""
+    root, keys = Path(config["root"]), Path(config["keys"])
+    bells = Bells()
+
+    async def process(session: asyncssh.SSHServerProcess[bytes]) -> None:
+        if session.subsystem == BELL:
+            await bells.serve(session)
+        else:
+            session.exit(1)
+
+    acceptor = await asyncssh.listen(
+        config["host"],
+        config["port"],
+        server_factory=lambda: Server(keys),
+        server_host_keys=[config["host_key"]],
+        sftp_factory=lambda chan: Mailbox(chan, root),
+        process_factory=process,
+        encoding=None,
+        allow_scp=False,
+        allow_pty=False,
+        agent_forwarding=False,
+        line_editor=False,
+        kex_algs=[
+            "mlkem768x25519-sha256",
+            "curve25519-sha256",
+            "curve25519-sha256@libssh.org",
+            "ecdh-sha2-nistp256",
+        ],
+        encryption_algs=[
+            "aes128-gcm@openssh.com",
+            "aes256-gcm@openssh.com",
+            "aes128-ctr",
+            "aes256-ctr",
+        ],
+        mac_algs=[
+            "hmac-sha2-256-etm@openssh.com",
+            "hmac-sha2-512-etm@openssh.com",
+            "hmac-sha2-256",
+        ],
+        compression_algs=None,
+        login_timeout=20,
+        keepalive_interval=60,
+        keepalive_count_max=3,
+        reuse_address=True,
+        backlog=1024,
+    )
+    loop = asyncio.get_running_loop()
+    bell = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    path = Path(config["bell"])
+    path.unlink(missing_ok=True)  # noqa: ASYNC240 (before serving)
+    bell.bind(str(path))
+    os.chmod(path, 0o600)
+
+    def heard() -> None:
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                bells.ring(bell.recv(64).decode("ascii", "replace"))
+
+    loop.add_reader(bell, heard)
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    sys.stdout.write(json.dumps({"port": acceptor.get_port()}) + "\n")
+    sys.stdout.flush()
+    parent = os.getppid()
+    while not stop.is_set():
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), 1.0)
+        if os.getppid() != parent:
+            # The hub died: it starts a new server of its own.
+            break
+    acceptor.close()
+    bell.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="frontgate.hub.sftp_server")
+    parser.add_argument("--config", required=True, help="JSON object")
+    asyncio.run(serve(json.loads(parser.parse_args().config)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,182 @@
+"""What both daemons need to be a service: notify systemd, stop on SIGTERM, log, be asked.
+
+The control socket answers one JSON object per line. It is how the command line changes anything
+while the daemon runs: one process writes the journal.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from frontgate.errors import FrontgateError
+
+MAX_LINE = 1 << 20
+
+
+def set_up_logs(form: str, level: str) -> None:
+    """Structured logs to stderr: JSON for the journal, or text for a terminal. Ids, never payload."""
+    number = {"debug": 10, "info": 20, "warning": 30, "error": 40}[level]
+    renderer: Any = (
+        structlog.processors.JSONRenderer(ensure_ascii=False)
+        if form == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    logging.getLogger("paramiko").setLevel(logging.CRITICAL)
+    logging.getLogger("asyncssh").setLevel(logging.WARNING)
+
+
+def notify(message: str) -> None:
+    """Tell systemd (sd_notify(3)): READY=1, STATUS=…, WATCHDOG=1, STOPPING=1."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address:
+        return
+    if address.startswith("@"):
+        address = "\0" + address[1:]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
+        try:
+            sock.connect(address)
+            sock.sendall(message.encode())
+        except OSError:
+            return
+
+
+class Stop:
+    """Set by SIGTERM or SIGINT; SIGHUP calls `reload`."""
+
+    def __init__(self, reload: Callable[[], None]) -> None:
+        self.event = threading.Event()
+        self._reload = threading.Event()
+        self._act = reload
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self.event.set())
+        signal.signal(signal.SIGHUP, lambda *_: self._reload.set())
+
+    def wait(self, is_progressing: Callable[[], bool]) -> None:
+        """Block until stopped. The watchdog is fed only while the loops make progress."""
+        every = int(os.environ.get("WATCHDOG_USEC", "10000000")) / 2e6
+        while not self.event.wait(min(every, 0.5)):
+            if self._reload.is_set():
+                self._reload.clear()
+                self._act()
+            if is_progressing():
+                notify("WATCHDOG=1")
+
+
+Handler = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+class ControlSocket:
+    """`state/control.sock`, mode 0600: requests {"act": …} answered by the handler of that name."""
+
+    def __init__(self, path: Path, handlers: dict[str, Handler]) -> None:
+        self._path = path
+        self._handlers = handlers
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        self._thread = threading.Thread(target=self._serve, name="control", daemon=True)
+        self._stopping = False
+
+    def start(self) -> None:
+        """Listen. A left-over socket of a dead process is replaced (the journal's lock is ours)."""
+        self._path.unlink(missing_ok=True)
+        old = os.umask(0o177)
+        try:
+            with _short(self._path) as address:
+                self._socket.bind(address)
+        finally:
+            os.umask(old)
+        self._socket.listen(16)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopping = True
+        self._socket.close()
+        self._path.unlink(missing_ok=True)
+
+    def _serve(self) -> None:
+        while not self._stopping:
+            try:
+                connection, _ = self._socket.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
+
+    def _answer(self, connection: socket.socket) -> None:
+        connection.settimeout(30)
+        with connection, connection.makefile("rwb") as stream:
+            try:
+                line = stream.readline(MAX_LINE)
+                request = json.loads(line)
+                handler = self._handlers[request["act"]]
+            except (OSError, ValueError, KeyError, TypeError):
+                reply: dict[str, Any] = {"ok": False, "code": "FG-INT-001", "what": "request"}
+            else:
+                reply = self._handle(handler, request)
+            try:
+                stream.write(json.dumps(reply, ensure_ascii=False).encode() + b"\n")
+                stream.flush()
+            except OSError:
+                return
+
+    @staticmethod
+    def _handle(handler: Handler, request: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return {"ok": True, **handler(request)}
+        except FrontgateError as error:
+            params = {k: str(v) for k, v in error.params.items()}
+            return {"ok": False, "code": error.code, "params": params, "detail": error.detail}
+
+
+class _short:  # noqa: N801 (a context manager used like a function)
+    """A socket address for a path of any length: by its folder's descriptor where it is too long."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._fd = -1
+
+    def __enter__(self) -> str:
+        if len(os.fsencode(self._path)) < 100:
+            return str(self._path)
+        self._fd = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        return f"/proc/self/fd/{self._fd}/{self._path.name}"
+
+    def __exit__(self, *_: object) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+
+
+def ask(path: Path, request: dict[str, Any], timeout_s: float = 60.0) -> dict[str, Any] | None:
+    """Ask a running daemon. Returns: its reply, or None if none is running."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as sock:
+        sock.settimeout(timeout_s)
+        try:
+            with _short(path) as address:
+                sock.connect(address)
+        except OSError:
+            return None
+        sock.sendall(json.dumps(request).encode() + b"\n")
+        with sock.makefile("rb") as stream:
+            line = stream.readline(MAX_LINE * 16)
+    reply: dict[str, Any] = json.loads(line) if line else {"ok": False, "code": "FG-INT-001"}
+    return reply
