@@ -30,7 +30,7 @@ def call(*arguments: object, lang: str = "en") -> Result:
 def good(toy: Path, tmp_path: Path) -> Path:
     made = call("sample", "tea-time.submit", "-o", tmp_path / "out", "--standards", toy)
     assert made.exit_code == 0, made.output
-    return tmp_path / "out" / "tea-time.submit-submit"
+    return tmp_path / "out" / "tea-time.submit"
 
 
 def test_a_good_drop_is_ok(toy: Path, tmp_path: Path) -> None:

@@ -169,3 +169,20 @@ def test_the_handbook_is_complete_in_itself_and_escaped(tmp_path: Path) -> None:
     text = (tmp_path / "book/tea-time.html").read_text("utf-8")
     for part in ("请茶", "Invitation", "&lt;script&gt;", "茶单", "FG-tea-time-001", "茶法 第2条", "sending unit", "tea-time.submit"):  # fmt: skip
         assert part in text
+
+
+def test_a_variant_is_picked_by_its_name_and_the_plain_step_comes_first(toy: Path) -> None:
+    folder = toy / "1.0/flows/tea-time/samples/valid"
+    (folder / "submit-big.xml").write_bytes(message())
+    catalogue = Standards.load(toy).version("1.0")
+    assert pick(catalogue, "tea-time.submit").name == "submit"
+    assert pick(catalogue, "tea-time.submit-big").name == "submit-big"
+    with pytest.raises(CatalogueError, match="FG-STD-002"):
+        pick(catalogue, "tea-time.submit-small")
+
+
+def test_a_message_in_capitals_is_the_message(checker: Checker, tmp_path: Path) -> None:
+    folder = a_folder(tmp_path / "in")
+    (folder / "message.xml").rename(folder / "MESSAGE.XML")
+    assert list(find_drops(tmp_path / "in")) == [folder]
+    assert judged(checker, folder) == []
