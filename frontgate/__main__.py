@@ -1,0 +1,5 @@
+"""`python -m frontgate` is `frontgate`."""
+
+from frontgate.cli.main import main
+
+main()
