@@ -142,7 +142,7 @@ class SftpSettings(_Section):
     server: Literal["embedded", "openssh"] = Field(
         "embedded", description="SFTP 服务：内置或 OpenSSH | which SFTP server"
     )
-    host: str = Field("0.0.0.0", description="监听地址（内置） | address to listen on")  # noqa: S104
+    host: str = Field("0.0.0.0", description="监听地址（内置） | address to listen on")
     port: int = Field(2222, ge=0, le=65535, description="监听端口（内置） | port to listen on")
     root: Path = Field(Path("sftp"), description="各单位信箱的根 | root of the mailboxes")
     keys: Path = Field(Path("sftp-keys"), description="各账号的公钥 | public keys of the accounts")

@@ -192,7 +192,7 @@ def draft_for(tx: Tx, row: transfers.Row, kind: Kind, reasons: tuple[Reason, ...
 class PickUp:
     """Notices what the case software has taken. `turn` is the body of a loop."""
 
-    LOOK_S = 2.0
+    LOOK_S = 0.5
 
     def __init__(
         self,
