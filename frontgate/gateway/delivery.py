@@ -71,6 +71,7 @@ class Delivery:
             now_ms=int(now.timestamp() * 1000),
             large=self._large,
             limit=1 if self._large else BATCH,
+            sent_is_enough=True,
         )
         if not rows:
             return False

@@ -140,26 +140,34 @@ def apply(
 
 
 def due(
-    source: Tx | Reader, destination: str, *, now_ms: int, large: bool, limit: int
+    source: Tx | Reader,
+    destination: str,
+    *,
+    now_ms: int,
+    large: bool,
+    limit: int,
+    sent_is_enough: bool = False,
 ) -> list[Row]:
     """Queued transfers of one lane that may start now, urgent first, then in order.
 
     Order within a flow: one waits while an earlier one of the same FlowUid to the same destination
     is not yet answered, unless that one is in this very list before it; a held or failed one
-    releases its followers.
+    releases its followers. sent_is_enough: the last hop, where an entry that stands in the spool
+    is in order whether or not it was taken yet.
     """
     rows = source.all(
         f"SELECT {_COLUMNS} FROM transfer t JOIN package p ON p.id = t.package_id"  # noqa: S608
         " WHERE t.destination = ? AND t.state = 'QUEUED' AND t.is_large = ? AND t.due_ms <= ?"
         " AND NOT EXISTS (SELECT 1 FROM transfer e WHERE e.destination = t.destination"
         "   AND e.flow_uid = t.flow_uid AND e.flow_uid <> '' AND e.id < t.id"
-        "   AND e.package_id <> t.package_id AND (e.state IN ('SENDING', 'SENT')"
+        "   AND e.package_id <> t.package_id AND (e.state = 'SENDING' OR (e.state = 'SENT' AND NOT ?)"
         "   OR (e.state = 'QUEUED' AND (e.is_large <> t.is_large OR e.due_ms > ?"
         "       OR e.urgency < t.urgency))))"
         " ORDER BY t.urgency DESC, t.id LIMIT ?",
         destination,
         int(large),
         now_ms,
+        int(sent_is_enough),
         now_ms,
         limit,
     )
