@@ -28,6 +28,8 @@ def sshd_config(root: Path, keys: Path, *, port: int = 22, host_key: Path | None
         "PasswordAuthentication no",
         "KbdInteractiveAuthentication no",
         "PermitRootLogin no",
+        "# The accounts have no password at all; without PAM sshd takes them for locked.",
+        "UsePAM yes",
         "KexAlgorithms curve25519-sha256,curve25519-sha256@libssh.org,ecdh-sha2-nistp256",
         "Ciphers aes128-gcm@openssh.com,aes256-gcm@openssh.com,aes128-ctr,aes256-ctr",
         "MACs hmac-sha2-256-etm@openssh.com,hmac-sha2-512-etm@openssh.com,hmac-sha2-256",
