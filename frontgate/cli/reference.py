@@ -19,7 +19,13 @@ def errors_reference() -> str:
     for code, row in all_codes().items():
         if code[:6] != family:
             family = code[:6]
-            out += ["", f"## {family}", "", "| code | meaning | what to do |", "| --- | --- | --- |"]
+            out += [
+                "",
+                f"## {family}",
+                "",
+                "| code | meaning | what to do |",
+                "| --- | --- | --- |",
+            ]
         mark = " *(transient)*" if row.disposition == "transient" else ""
         out.append(
             f"| `{code}`{mark} | {_cell(row.zh)}<br>{_cell(row.en)} "

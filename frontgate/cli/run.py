@@ -11,23 +11,27 @@ from frontgate.cli.output import Output
 @click.pass_obj
 def run(out: Output) -> None:
     """Run the gateway. SIGTERM drains and stops within 10 s; SIGHUP reads the trust files again."""
+    from frontgate.pipeline.service import Stop, set_up_logs
+
+    stop = Stop()
     from frontgate.gateway.daemon import Gateway
-    from frontgate.pipeline.service import set_up_logs
     from frontgate.settings import find_config, load_gateway
 
     settings = load_gateway(find_config(out.config, "gateway"))
     set_up_logs(settings.log.format, settings.log.level)
-    Gateway(settings).run()
+    Gateway(settings).run(stop)
 
 
 @click.command()
 @click.pass_obj
 def hub_run(out: Output) -> None:
     """Run the hub, with its SFTP server unless OpenSSH serves the units."""
+    from frontgate.pipeline.service import Stop, set_up_logs
+
+    stop = Stop()
     from frontgate.hub.daemon import Hub
-    from frontgate.pipeline.service import set_up_logs
     from frontgate.settings import find_config, load_hub
 
     settings = load_hub(find_config(out.config, "hub"))
     set_up_logs(settings.log.format, settings.log.level)
-    Hub(settings).run()
+    Hub(settings).run(stop)

@@ -426,9 +426,9 @@ class Gateway:
             if claims:
                 self._intake.take_safely(post, claims)
 
-    def run(self) -> None:
+    def run(self, stop: Stop) -> None:
         """Start, serve, stop. On SIGTERM: no new intake, what is under way ends, within 10 s."""
-        stop = Stop(self._reload)
+        stop.on_reload = self._reload
         self._recover()
         self.publish_reference()
         control = ControlSocket(self._state / "control.sock", self._handlers())

@@ -238,9 +238,8 @@ class Hub:
             ),
         }
 
-    def run(self) -> None:
+    def run(self, stop: Stop) -> None:
         """Start, serve, stop. On SIGTERM what is under way ends, within 10 s."""
-        stop = Stop(lambda: None)
         with self.journal.write() as tx:
             tx.event("started", version=__version__)
         if self.sftp is not None:

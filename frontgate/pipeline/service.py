@@ -63,12 +63,14 @@ def notify(message: str) -> None:
 
 
 class Stop:
-    """Set by SIGTERM or SIGINT; SIGHUP calls `reload`."""
+    """Set by SIGTERM or SIGINT; SIGHUP calls `on_reload`. Made before anything slow, so that a stop
+    during start-up is clean too.
+    """
 
-    def __init__(self, reload: Callable[[], None]) -> None:
+    def __init__(self) -> None:
         self.event = threading.Event()
         self._reload = threading.Event()
-        self._act = reload
+        self.on_reload: Callable[[], None] = lambda: None
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self.event.set())
         signal.signal(signal.SIGHUP, lambda *_: self._reload.set())
@@ -79,7 +81,7 @@ class Stop:
         while not self.event.wait(min(every, 0.5)):
             if self._reload.is_set():
                 self._reload.clear()
-                self._act()
+                self.on_reload()
             if is_progressing():
                 notify("WATCHDOG=1")
 

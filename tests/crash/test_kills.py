@@ -6,9 +6,9 @@ import time
 from pathlib import Path
 
 import pytest
+from province import POLICE, PROCURATORATE, Province, message, wait_for
 
 from frontgate.journal import audit, open_reader
-from province import POLICE, PROCURATORATE, Province, message, wait_for
 
 KILLS = int(os.environ.get("FRONTGATE_KILLS", "50"))
 SEED = int(os.environ.get("FRONTGATE_SEED", "20261124"))
@@ -82,7 +82,8 @@ def test_sigterm_loses_nothing_and_stops_within_ten_seconds(tmp_path: Path) -> N
     province.start()
     for n in range(40):
         province.drop(POLICE, f"d{n}.xml", message(ref=f"t{n}"))
-    time.sleep(1.5)
+    for name in ("hub", POLICE, PROCURATORATE):
+        assert wait_for((tmp_path / name / "state" / "control.sock").exists)
     began = time.monotonic()
     codes = province.stop()
     assert time.monotonic() - began < 10

@@ -1,0 +1,251 @@
+"""Exchanges over real processes, SFTP and folders: the ways that differ from the demo's."""
+
+import hashlib
+import os
+import re
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from province import DETENTION, POLICE, PROCURATORATE, Province, message, wait_for
+
+from frontgate.errors import all_codes
+
+
+@pytest.fixture
+def province(tmp_path: Path) -> Iterator[Province]:
+    made = Province(tmp_path)
+    made.start()
+    yield made
+    made.stop()
+
+
+def test_both_suites_exchange_with_each_other(tmp_path: Path) -> None:
+    province = Province(tmp_path, suites={POLICE: "rsa-3072-sha256"})
+    province.start()
+    province.drop_folder(POLICE, "request", message("arrest-request/submit"))
+    assert wait_for(lambda: province.entries(PROCURATORATE)), province.log(POLICE)
+    province.drop_folder(PROCURATORATE, "answer", message("arrest-request/accept"))
+    assert wait_for(lambda: province.entries(POLICE)), province.log(PROCURATORATE)
+    province.stop()
+
+
+def test_the_delivered_files_are_the_dropped_ones(province: Province) -> None:
+    files = {
+        "提请批准逮捕书.pdf": os.urandom(24000),
+        "电子卷宗.pdf": os.urandom(60000),
+        "拘留证.pdf": os.urandom(4800),
+    }
+    province.drop_folder(POLICE, "request", message("arrest-request/submit"), files)
+    assert wait_for(lambda: province.entries(PROCURATORATE)), province.log(POLICE)
+    entry = province.spool(PROCURATORATE) / "inbound" / province.entries(PROCURATORATE)[0]
+    text = (entry / "message.xml").read_text("utf-8")
+    for name, data in files.items():
+        uid = re.search(
+            rf"<m:DocUid>([^<]*)</m:DocUid>(?:(?!</m:Document>).)*{name}", text, re.DOTALL
+        )
+        assert uid is not None
+        assert (entry / "files" / f"{uid[1]}.pdf").read_bytes() == data
+    for path in (entry, entry / "files"):
+        assert path.stat().st_mode & 0o7777 == 0o2770
+    assert (entry / "message.xml").stat().st_mode & 0o777 == 0o660
+
+
+def test_the_same_drop_again_gets_the_first_receipts_and_no_second_delivery(
+    province: Province,
+) -> None:
+    text = message(ref="same")
+    province.drop(POLICE, "one.xml", text)
+    assert wait_for(lambda: any("-delivered-" in n for n in province.receipts(POLICE)))
+    first = {
+        n: (province.spool(POLICE) / "receipts" / n).read_bytes() for n in province.receipts(POLICE)
+    }
+    for name in first:
+        (province.spool(POLICE) / "receipts" / name).unlink()
+    time.sleep(6)  # the first files are flushed: what comes now is made again
+    province.drop(POLICE, "again.xml", text)
+    assert wait_for(lambda: set(province.receipts(POLICE)) >= set(first)), province.receipts(POLICE)
+    for name, data in first.items():
+        assert (province.spool(POLICE) / "receipts" / name).read_bytes() == data
+    assert len(province.entries(PROCURATORATE)) == 1
+    states = province.query(POLICE, "SELECT state FROM package ORDER BY id")
+    assert states == [("ADMITTED",), ("DUPLICATE",)]
+
+
+def test_the_same_id_with_other_content_is_refused(province: Province) -> None:
+    text = message().replace(
+        "    <m:MessageType>",
+        "    <m:MessageId>11111111-1111-4111-8111-111111111111</m:MessageId>\n    <m:MessageType>",
+    )
+    province.drop(POLICE, "one.xml", text)
+    assert wait_for(lambda: province.entries(PROCURATORATE))
+    province.drop(POLICE, "two.xml", text.replace("变更强制措施", "另一理由"))
+    assert "FG-RTE-011" in province.outcome(POLICE, "two.xml")
+
+
+def test_a_refused_drop_may_come_again_corrected_under_its_id(province: Province) -> None:
+    text = message().replace(
+        "    <m:MessageType>",
+        "    <m:MessageId>22222222-2222-4222-8222-222222222222</m:MessageId>\n    <m:MessageType>",
+    )
+    province.drop(POLICE, "a.xml", text.replace("<m:Urgency>1", "<m:Urgency>9"))
+    province.outcome(POLICE, "a.xml")
+    province.drop(POLICE, "b.xml", text)
+    assert wait_for(lambda: province.entries(PROCURATORATE)), province.log(POLICE)
+
+
+def test_a_suspended_unit_gets_a_signed_refusal(province: Province) -> None:
+    province.administration.set_status(POLICE, "suspended")
+    hub_knows = '"event": "directory"'
+    assert wait_for(lambda: hub_knows in (province.home / "hub.log").read_text())
+    time.sleep(0.6)
+    province.drop(POLICE, "late.xml", message(ref="late"))
+    assert wait_for(
+        lambda: any("rejected" in n for n in province.receipts(POLICE) + province.rejected(POLICE))
+    ), province.log("hub")
+    text = "".join(
+        p.read_text("utf-8", "replace")
+        for folder in ("receipts", "rejected")
+        for p in (province.spool(POLICE) / folder).glob("*.xml")
+    )
+    assert "FG-RTE-004" in text
+    assert province.entries(PROCURATORATE) == []
+
+
+def test_the_gateway_waits_for_an_absent_hub_and_goes_on_by_itself(tmp_path: Path) -> None:
+    province = Province(tmp_path)
+    province.start(POLICE, PROCURATORATE)
+    for n in range(10):
+        province.drop(POLICE, f"d{n}.xml", message(ref=f"w{n}"))
+    assert wait_for(lambda: len(province.receipts(POLICE)) >= 10), province.log(POLICE)
+    status = subprocess.run(
+        ["python", "-m", "frontgate", "-c", str(tmp_path / POLICE / "gateway.toml"), "--lang", "en", "status"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert status.returncode == 1
+    assert "FG-TRN-001" in status.stdout
+    assert "QUEUED" in status.stdout
+    province.start("hub")
+    assert wait_for(lambda: len(province.entries(PROCURATORATE)) == 10, 60)
+    province.stop()
+
+
+def test_a_refused_login_is_visible_and_ends_when_admitted(province: Province) -> None:
+    key = province.home / "hub" / "sftp-keys" / ("u" + POLICE.lower())
+    saved = key.read_bytes()
+    key.unlink()
+    province.kill(POLICE)
+    province.start(POLICE)
+    assert wait_for(lambda: "FG-TRN-003" in province.log(POLICE))
+    key.write_bytes(saved)
+    province.drop(POLICE, "d.xml", message())
+    assert wait_for(lambda: province.entries(PROCURATORATE), 60)
+
+
+BAD = {
+    "empty.xml": b"",
+    "text.xml": "这不是 XML".encode(),
+    "cut.xml": message().encode()[:900],
+    "gbk.xml": message().replace('encoding="UTF-8"', 'encoding="GBK"').encode("gbk", "replace"),
+    "utf16.xml": message().encode("utf-16"),
+    "false.xml": message().encode("gbk", "replace"),
+    "doctype.xml": b'<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/passwd">]><a>&x;</a>',
+    "bomb.xml": b'<!DOCTYPE l [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;">]><l>&b;</l>',
+    "deep.xml": b"<a>" * 5000 + b"</a>" * 5000,
+    "other.xml": b"<x xmlns='urn:other'/>",
+    "not.zip": b"PK\x03\x04 not really",
+    "picture.png": b"\x89PNG",
+    "sender.xml": message(Sender=PROCURATORATE).encode(),
+    "version.xml": message().replace('standard="1.0"', 'standard="9.9"').encode(),
+    "type.xml": message(MessageType="no-such.flow").encode(),
+    "a\nb.xml": b"<a/>",
+    "%s%n.xml": b"<a/>",
+    "x" * 240 + ".xml": b"<a/>",
+}
+
+
+def test_every_bad_drop_is_answered_and_delays_no_good_one(province: Province) -> None:
+    for name, data in BAD.items():
+        path = province.spool(POLICE) / "outbound" / name
+        path.write_bytes(data)
+    outbound = os.fsencode(province.spool(POLICE) / "outbound")
+    with open(os.path.join(outbound, b"\xc4\xe3\xba\xc3.xml"), "wb") as file:
+        file.write(b"<a/>")
+    os.symlink("/etc/passwd", os.path.join(outbound, b"link.xml"))
+    os.mkfifo(os.path.join(outbound, b"pipe.xml"))
+    os.mkdir(os.path.join(outbound, b"empty-folder"))
+    province.drop(POLICE, "good.xml", message())
+    assert wait_for(lambda: province.entries(PROCURATORATE), 15), province.log(POLICE)
+    expected = len(BAD) + 4
+    assert wait_for(
+        lambda: sum(n.endswith(".report.txt") for n in province.rejected(POLICE)) >= expected, 40
+    ), (sorted(BAD), province.rejected(POLICE))
+    assert wait_for(
+        lambda: sum("submission-rejected" in n for n in province.receipts(POLICE)) >= expected, 20
+    )
+    assert wait_for(lambda: not list((province.spool(POLICE) / "outbound").iterdir()), 10)
+    known = all_codes()
+    for path in (province.spool(POLICE) / "rejected").glob("*.report.txt"):
+        text = path.read_bytes().decode("utf-8-sig")
+        assert "\r\n" in text
+        rules = re.findall(r"\[(FG-[A-Za-z0-9-]+)\]", text)
+        assert rules, path
+        assert all(rule in known or rule.count("-") > 2 for rule in rules), rules
+
+
+def test_a_writer_that_never_renames_is_served(province: Province) -> None:
+    text = message().encode()
+    path = province.spool(POLICE) / "outbound" / "slow.xml"
+    with path.open("wb") as file:
+        for start in range(0, len(text), 200):
+            file.write(text[start : start + 200])
+            file.flush()
+            time.sleep(0.05)
+    assert wait_for(lambda: province.entries(PROCURATORATE)), province.log(POLICE)
+
+
+def test_unfinished_names_are_left_alone(province: Province) -> None:
+    names = ["a.tmp", "b.part", ".hidden.xml", "~$doc.xml", "c.filepart", "Thumbs.db"]
+    for name in names:
+        (province.spool(POLICE) / "outbound" / name).write_text("x")
+    province.drop(POLICE, "good.xml", message())
+    assert wait_for(lambda: province.entries(PROCURATORATE))
+    time.sleep(1)
+    assert sorted(p.name for p in (province.spool(POLICE) / "outbound").iterdir()) == sorted(names)
+
+
+def test_done_marks_hand_over(province: Province) -> None:
+    province.drop(POLICE, "d.xml", message())
+    assert wait_for(lambda: province.entries(PROCURATORATE))
+    entry = province.entries(PROCURATORATE)[0]
+    (province.spool(PROCURATORATE) / "inbound" / f"{entry}.done").touch()
+    assert wait_for(lambda: any("handed-over" in n for n in province.receipts(POLICE)))
+    assert province.entries(PROCURATORATE) == []
+
+
+def test_a_large_attachment_does_not_hold_up_small_messages(province: Province) -> None:
+    big = os.urandom(1 << 20) * 48
+    text = message("arrest-request/supplement").replace("<m:Bytes>9000", f"<m:Bytes>{len(big)}")
+    province.drop_folder(POLICE, "big", text, {"证据材料卷3.pdf": big})
+    time.sleep(0.5)
+    province.drop(POLICE, "small.xml", message())
+    assert wait_for(lambda: any(".withdraw-" in n for n in province.entries(PROCURATORATE)), 20)
+    assert wait_for(
+        lambda: any(".supplement-" in n for n in province.entries(PROCURATORATE)), 60
+    ), province.log(POLICE)
+    name = next(n for n in province.entries(PROCURATORATE) if ".supplement-" in n)
+    (file,) = (province.spool(PROCURATORATE) / "inbound" / name / "files").iterdir()
+    assert hashlib.sha256(file.read_bytes()).digest() == hashlib.sha256(big).digest()
+
+
+def test_a_message_to_two_units_is_one_package_and_two_deliveries(tmp_path: Path) -> None:
+    province = Province(tmp_path, (POLICE, PROCURATORATE, DETENTION))
+    province.start()
+    province.drop_folder(POLICE, "transfer", message("custody-transfer/submit"))
+    assert wait_for(lambda: province.entries(DETENTION) and province.entries(PROCURATORATE)), (
+        province.log("hub")
+    )
+    assert wait_for(lambda: sum("-delivered-" in n for n in province.receipts(POLICE)) == 2)
+    province.stop()
