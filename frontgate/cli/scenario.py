@@ -49,6 +49,7 @@ class Play:
         self.course: list[dict[str, Any]] = []
         self.bulk: dict[str, Any] = {}
         self._sent: list[tuple[str, str, list[str]]] = []
+        self._other_account = _nobody_can_reach(home)
         standards = Standards.load()
         folder = standards.version(standards.newest).folder
         self._flows = folder / "flows"
@@ -99,9 +100,8 @@ class Play:
 
     def _open_for_case_software(self, code: str) -> None:
         """Where we are root, the case software of the demo is another account (nobody)."""
-        if os.geteuid() != 0:
+        if not self._other_account:
             return
-        os.chmod(self.home, 0o755)
         os.chmod(self.home / code, 0o755)
         spool = self._spool(code)
         os.chmod(spool, 0o755)
@@ -147,23 +147,9 @@ class Play:
 
     def _as_case_software(self, act: Callable[[], None]) -> None:
         """Do it as the case software's account: in a child, because an account cannot be taken back."""
-        if os.geteuid() != 0:
+        if not self._other_account:
             act()
-            return
-        pid = os.fork()
-        if pid == 0:
-            status = 1
-            try:
-                os.setgroups([])
-                os.setgid(NOBODY)
-                os.setuid(NOBODY)
-                os.umask(0o007)
-                act()
-                status = 0
-            finally:
-                os._exit(status)
-        _, state = os.waitpid(pid, 0)
-        if state:
+        elif not _as_nobody(act):
             raise InternalError("FG-INT-001", what="case software")
 
     def _drop_folder(self, code: str, name: str, message: str) -> None:
@@ -441,6 +427,34 @@ class Play:
             "course": self.course,
             "bulk": self.bulk,
         }
+
+
+def _nobody_can_reach(home: Path) -> bool:
+    """Whether the case software can be another account here: we are root, and it can get in."""
+    if os.geteuid() != 0:
+        return False
+    os.chmod(home, 0o755)
+    return _as_nobody(lambda: os.listdir(home))
+
+
+def _as_nobody(act: Callable[[], object]) -> bool:
+    """Do it in a child as `nobody`. Returns: whether it worked."""
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            os.setgroups([])
+            os.setgid(NOBODY)
+            os.setuid(NOBODY)
+            os.umask(0o007)
+            act()
+            status = 0
+        except OSError:
+            status = 1
+        finally:
+            os._exit(status)
+    _, state = os.waitpid(pid, 0)
+    return state == 0
 
 
 def _free_port() -> int:

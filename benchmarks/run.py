@@ -1,0 +1,217 @@
+"""Throughput, latency and memory of three roles on this machine.
+
+Usage: `python -m benchmarks.run [--quick] [--packages N] [--attachment BYTES]`. Prints one table and
+writes `benchmarks/out/latest.json`. A hub (embedded server), a sender and a receiver run as processes;
+messages of 20 KB are dropped as files; latency counts from the rename in `outbound/` to the
+`delivered` event in the receiver's journal; memory is the peak resident size of each process tree.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import threading
+import time
+from datetime import datetime
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+from province import POLICE, PROCURATORATE, Province, message, wait_for
+
+PADDING = "　事实经过"
+
+
+class Memory:
+    """Watches the peak resident size of processes by name, in MiB, until it is closed."""
+
+    def __init__(self, province: Province) -> None:
+        self._province = province
+        self.peaks: dict[str, float] = {}
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    def _watch(self) -> None:
+        while not self._stop.wait(0.05):
+            for name, process in list(self._province.processes.items()):
+                total = sum(_resident(pid) for pid in _tree(process.pid))
+                self.peaks[name] = max(self.peaks.get(name, 0.0), total / (1 << 20))
+
+    def close(self) -> dict[str, float]:
+        self._stop.set()
+        self._thread.join()
+        return {name: round(peak, 1) for name, peak in self.peaks.items()}
+
+
+def _tree(pid: int) -> list[int]:
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return []
+    return [pid, *(int(child) for child in children)]
+
+
+def _resident(pid: int) -> int:
+    try:
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        return 0
+    return 0
+
+
+def message_of(size_bytes: int, ref: str) -> bytes:
+    """A valid message of about `size_bytes`, filled up in its reason."""
+    text = message(ref=ref)
+    missing = size_bytes - len(text.encode())
+    # The reason holds at most 2000 characters; the rest stands in a comment, which is read as well.
+    comment = "<!-- " + PADDING * (max(0, missing) // len(PADDING.encode())) + " -->"
+    return text.replace("<m:Body>", f"{comment}\n  <m:Body>", 1).encode()
+
+
+def throughput(packages: int, size_bytes: int) -> dict[str, object]:
+    """Drop all at once; time until the last is delivered and all receipts are back."""
+    with tempfile.TemporaryDirectory(prefix="frontgate-bench-") as folder:
+        province = Province(Path(folder))
+        province.start()
+        province.drop(POLICE, "warm.xml", message(ref="warm"))
+        assert wait_for(lambda: province.entries(PROCURATORATE), 60), province.log(POLICE)
+        memory = Memory(province)
+        began = time.time()
+        for n in range(packages):
+            province.drop(POLICE, f"b{n:06d}.xml", message_of(size_bytes, f"b{n}"))
+        done = wait_for(
+            lambda: len(os.listdir(province.spool(PROCURATORATE) / "inbound")) > packages,
+            packages / 10 + 60,
+        )
+        delivered_s = time.time() - began
+        wait_for(
+            lambda: (
+                province.query(POLICE, "SELECT count(*) FROM receipt WHERE kind = 'delivered'")[0][
+                    0
+                ]
+                > packages
+            ),
+            60,  # type: ignore[operator]
+        )
+        receipts_s = time.time() - began
+        peaks = memory.close()
+        province.stop()
+        assert done, "not all were delivered"
+        return {
+            "packages": packages,
+            "size_bytes": size_bytes,
+            "per_second_delivered": round(packages / delivered_s, 1),
+            "per_second_with_receipts": round(packages / receipts_s, 1),
+            "peak_mib": peaks,
+        }
+
+
+def latency(packages: int, per_second: float, size_bytes: int) -> dict[str, object]:
+    """Drops at a steady low rate."""
+    with tempfile.TemporaryDirectory(prefix="frontgate-bench-") as folder:
+        province = Province(Path(folder))
+        province.start()
+        province.drop(POLICE, "warm.xml", message(ref="warm"))
+        assert wait_for(lambda: province.entries(PROCURATORATE), 60)
+        time.sleep(1)
+        at: dict[str, float] = {}
+        for n in range(packages):
+            data = message_of(size_bytes, f"l{n}")
+            at[f"l{n}"] = time.time()
+            province.drop(POLICE, f"l{n}.xml", data)
+            time.sleep(1 / per_second)
+        assert wait_for(lambda: len(province.entries(PROCURATORATE)) > packages, 60)
+        ids = {
+            str(i): str(r)
+            for i, r in province.query(
+                POLICE, "SELECT message_id, sender_ref FROM package WHERE direction = 'out'"
+            )
+        }
+        times = province.query(
+            PROCURATORATE, "SELECT message_id, event_time FROM receipt WHERE kind = 'delivered'"
+        )
+        province.stop()
+        waits = sorted(
+            (datetime.fromisoformat(str(when)).timestamp() - at[ids[str(i)]]) * 1000
+            for i, when in times
+            if ids.get(str(i)) in at
+        )
+        return {
+            "packages": len(waits),
+            "per_second": per_second,
+            "p50_ms": round(waits[len(waits) // 2], 1),
+            "p99_ms": round(waits[int(len(waits) * 0.99)], 1),
+        }
+
+
+def attachment(size_bytes: int) -> dict[str, object]:
+    """One package with one large file."""
+    with tempfile.TemporaryDirectory(prefix="frontgate-bench-") as folder:
+        province = Province(Path(folder))
+        province.start()
+        province.drop(POLICE, "warm.xml", message(ref="warm"))
+        assert wait_for(lambda: province.entries(PROCURATORATE), 60)
+        text = message("arrest-request/supplement").replace(
+            "<m:Bytes>9000", f"<m:Bytes>{size_bytes}"
+        )
+        folder_ = province.spool(POLICE) / "outbound" / "big.tmp"
+        (folder_ / "files").mkdir(parents=True)
+        with (folder_ / "files" / "证据材料卷3.pdf").open("wb") as file:
+            block = os.urandom(1 << 20)
+            for _ in range(size_bytes >> 20):
+                file.write(block)
+            file.write(block[: size_bytes & ((1 << 20) - 1)])
+        (folder_ / "message.xml").write_text(text, encoding="utf-8")
+        memory = Memory(province)
+        time.sleep(0.5)
+        base = {name: round(peak, 1) for name, peak in memory.peaks.items()}
+        began = time.time()
+        folder_.rename(folder_.with_name("big"))
+        arrived = wait_for(
+            lambda: any("supplement" in n for n in province.entries(PROCURATORATE)), 1200
+        )
+        seconds = time.time() - began
+        peaks = memory.close()
+        province.stop()
+        assert arrived, "the large package did not arrive"
+        return {
+            "size_bytes": size_bytes,
+            "seconds": round(seconds, 1),
+            "mb_per_second": round(size_bytes / 1e6 / seconds, 1),
+            "base_mib": base,
+            "peak_mib": peaks,
+        }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="benchmarks.run")
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--packages", type=int, default=0)
+    parser.add_argument("--attachment", type=int, default=-1, metavar="BYTES")
+    options = parser.parse_args()
+    packages = options.packages or (300 if options.quick else 3000)
+    size = (
+        options.attachment if options.attachment >= 0 else (128 << 20 if options.quick else 2 << 30)
+    )
+    result = {
+        "throughput": throughput(packages, 20_000),
+        "latency": latency(40 if options.quick else 150, 10, 20_000),
+        "attachment": attachment(size),
+    }
+    out = Path(__file__).parent / "out"
+    out.mkdir(exist_ok=True)
+    (out / "latest.json").write_text(json.dumps(result, indent=2))
+    for name, row in result.items():
+        print(f"{name}:")
+        for key, value in row.items():
+            print(f"  {key:<26} {value}")
+
+
+if __name__ == "__main__":
+    main()
