@@ -128,7 +128,7 @@ def test_every_command_has_a_help_text_that_says_something() -> None:
 
 @pytest.mark.parametrize(
     "path",
-    list((ROOT / "docs").rglob("*.md")) + [ROOT / "README.md", ROOT / "README.zh-CN.md"],
+    [*list((ROOT / "docs").rglob("*.md")), ROOT / "README.md", ROOT / "README.zh-CN.md"],
     ids=lambda p: p.name,
 )
 def test_links_in_documents_lead_somewhere(path: Path) -> None:
