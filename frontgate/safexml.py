@@ -77,6 +77,22 @@ def parse(data: bytes, *, max_bytes: int = 32 << 20) -> etree._Element:
     return root
 
 
+def parse_plain(data: bytes, *, max_bytes: int = 32 << 20) -> etree._Element:
+    """`parse`, and no comment or processing instruction anywhere.
+
+    For what is signed: canonical forms leave comments out, so one could be put into signed text
+    unseen and split it in two for whoever reads the tree. Raises: XmlError, also FG-XML-008.
+    """
+    root = parse(data, max_bytes=max_bytes)
+    tree = root.getroottree()
+    for node in tree.iter(etree.Comment, etree.ProcessingInstruction):
+        raise XmlError("FG-XML-008", line=node.sourceline or 1)
+    for node in (root.getprevious(), root.getnext()):
+        if node is not None:
+            raise XmlError("FG-XML-008", line=node.sourceline or 1)
+    return root
+
+
 def _check_shape(root: etree._Element) -> None:
     depth = elements = 0
     for event, _node in etree.iterwalk(root, events=("start", "end")):

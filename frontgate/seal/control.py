@@ -79,7 +79,7 @@ def write_control(
 
 def read_control(data: bytes) -> Control:
     """Read and verify a control message. Raises: XmlError, SignatureError FG-SIG-*."""
-    root = safexml.parse(data, max_bytes=MAX_BYTES)
+    root = safexml.parse_plain(data, max_bytes=MAX_BYTES)
     signatures = root.findall("ds:Signature", _NS)
     if root.tag != f"{{{CONTROL_NS}}}Control" or len(root) != 2:
         raise SignatureError("FG-SIG-032", what="Control")

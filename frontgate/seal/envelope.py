@@ -68,7 +68,7 @@ def write_envelope(envelope: Envelope) -> bytes:
 
 def read_envelope(data: bytes) -> Envelope:
     """Parse `envelope.xml`. Raises: ContainerError FG-CNT-044 for any other form; XmlError."""
-    root = safexml.parse(data, max_bytes=MAX_BYTES)
+    root = safexml.parse_plain(data, max_bytes=MAX_BYTES)
     envelope = _values(root)
     if envelope is None or write_envelope(envelope) != data:
         raise ContainerError("FG-CNT-044")

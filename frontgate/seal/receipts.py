@@ -204,7 +204,7 @@ def read_list(data: bytes) -> tuple[ReceiptGroup, ...]:
 
     Raises: XmlError; SignatureError FG-SIG-031 where it is no list at all.
     """
-    root = safexml.parse(data, max_bytes=MAX_BYTES)
+    root = safexml.parse_plain(data, max_bytes=MAX_BYTES)
     if root.tag != f"{{{RECEIPT_NS}}}ReceiptList":
         raise SignatureError("FG-SIG-031", what="ReceiptList")
     groups: list[ReceiptGroup] = []
@@ -224,7 +224,7 @@ def read_receipt_file(data: bytes) -> tuple[Receipt, bytes, str]:
 
     Raises: XmlError, SignatureError.
     """
-    root = safexml.parse(data.strip(), max_bytes=MAX_BYTES)
+    root = safexml.parse_plain(data.strip(), max_bytes=MAX_BYTES)
     signatures = root.findall("ds:Signature", _NS)
     if root.tag != f"{{{RECEIPT_NS}}}Receipt":
         raise SignatureError("FG-SIG-031", what="Receipt")

@@ -133,7 +133,7 @@ def read_signatures(data: bytes) -> Facts:
 
     Nothing is verified here. Raises: SignatureError FG-SIG-020, FG-SIG-021; XmlError.
     """
-    root = safexml.parse(data, max_bytes=MAX_BYTES)
+    root = safexml.parse_plain(data, max_bytes=MAX_BYTES)
     if root.tag != f"{{{ASIC}}}XAdESSignatures":
         raise SignatureError("FG-SIG-020", what="XAdESSignatures")
     signatures = root.findall("ds:Signature", _NS)
