@@ -87,9 +87,9 @@ def parse_plain(data: bytes, *, max_bytes: int = 32 << 20) -> etree._Element:
     tree = root.getroottree()
     for node in tree.iter(etree.Comment, etree.ProcessingInstruction):
         raise XmlError("FG-XML-008", line=node.sourceline or 1)
-    for node in (root.getprevious(), root.getnext()):
-        if node is not None:
-            raise XmlError("FG-XML-008", line=node.sourceline or 1)
+    for outside in (root.getprevious(), root.getnext()):
+        if outside is not None:
+            raise XmlError("FG-XML-008", line=outside.sourceline or 1)
     return root
 
 
