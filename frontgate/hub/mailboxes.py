@@ -100,12 +100,10 @@ class Mailboxes:
         if not final.exists():
             temporary = self._staging / f"{mailbox.account}-{name}.tmp"
             durable.unlink(temporary)
-            with durable.open_new(temporary, 0o640) as file:
+            # Readable for all who get here: the folder lets in its account and the hub alone.
+            with durable.open_new(temporary, 0o644) as file:
                 while chunk := source.read(_CHUNK):
                     file.write(chunk)
-                info = os.stat(mailbox.from_hub)
-                if os.geteuid() == 0 and (info.st_uid or info.st_gid):
-                    os.fchown(file.fileno(), -1, info.st_gid)
                 durable.publish(temporary, final, file)
         self.ring(mailbox)
 
