@@ -32,7 +32,7 @@ class Finding:
 @click.option("--offline", is_flag=True, help="Do not connect to the hub.")
 @click.pass_obj
 def doctor(out: Output, offline: bool) -> None:
-    """Check keys, certificates, clock, disk, rights, host key and login.
+    """Check keys, certificates, clock, disk, rights, host key, login, a message there and back.
 
     Exit 0: all well. 1: something is wrong; each line says what to do.
     """
@@ -83,6 +83,7 @@ def _examine(settings: GatewaySettings, offline: bool) -> Iterator[Finding]:
     yield from _disk(settings)
     if not offline:
         yield from _try("hub", lambda: _hub(settings))
+        yield from _try("echo", lambda: _echo(settings))
 
 
 def _try(name: str, act: Callable[[], tuple[str, str]]) -> Iterator[Finding]:
@@ -203,6 +204,18 @@ def _disk(settings: GatewaySettings) -> Iterator[Finding]:
         "请启用 NTP 校时",
         "turn NTP on",
     )
+
+
+def _echo(settings: GatewaySettings) -> tuple[str, str]:
+    """A signed message to the hub and its signed answer back, through the running daemon."""
+    from frontgate.pipeline.service import ask
+
+    reply = ask(settings.path(settings.node.state) / "control.sock", {"act": "ping"})
+    if reply is None:
+        return "未测：前置机没有运行", "not tried: the gateway is not running"
+    if not reply.get("ok"):
+        raise FrontgateError(str(reply["code"]))
+    return f"签名往返 {reply['ms']} 毫秒", f"signed message there and back in {reply['ms']} ms"
 
 
 def _hub(settings: GatewaySettings) -> tuple[str, str]:

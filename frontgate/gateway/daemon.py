@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import structlog
+from lxml import etree
 
 from frontgate import __version__
 from frontgate.core import identifiers
 from frontgate.core.lifecycle import TransferEvent
+from frontgate.core.routing import HUB
+from frontgate.errors import TransportError
 from frontgate.gateway.delivery import Delivery, PickUp
 from frontgate.gateway.inbound import Inbound
 from frontgate.gateway.intake import Intake
@@ -21,7 +24,8 @@ from frontgate.gateway.receipt_files import ReceiptFiles
 from frontgate.gateway.stations import Post, Posts
 from frontgate.gateway.tend import DiskGate, Tend
 from frontgate.gateway.uplink import Fetcher, Link, Sender
-from frontgate.journal import Journal, packages, transfers
+from frontgate.journal import Journal, bundles, packages, transfers
+from frontgate.model.message import CONTROL_MAP, CONTROL_NS
 from frontgate.pipeline import operate
 from frontgate.pipeline.dispatch import LARGE_BYTES, Lane
 from frontgate.pipeline.issue import Issuer
@@ -29,7 +33,7 @@ from frontgate.pipeline.loop import Crew, Loop
 from frontgate.pipeline.prepare import Kit, Station
 from frontgate.pipeline.segments import SegmentStore
 from frontgate.pipeline.service import ControlSocket, Stop, notify
-from frontgate.seal.control import Control
+from frontgate.seal.control import Control, write_control
 from frontgate.settings import App, GatewaySettings
 from frontgate.spool.drop import DropLimits
 from frontgate.spool.layout import SpoolPaths, filesystem_kind, prepare
@@ -121,6 +125,7 @@ class Gateway:
             [post.paths.outbound for post in self.posts.posts], lambda: self._intake_loop.wake()
         )
         self.crew = Crew()
+        self._echoes: dict[str, float] = {}
         self._scan_at = 0.0
         self._compose()
 
@@ -307,6 +312,8 @@ class Gateway:
 
     def _on_control(self, control: Control, _: bytes) -> None:
         """Control messages of the hub; the signature was verified, the number is new."""
+        if control.kind == "ping":
+            self._echoes[control.body.get("number", "")] = time.monotonic()
         if control.kind != "directory" or control.body.text is None:
             return
         self.use_trust(self.trust.with_directory(control.body.text.encode()))
@@ -372,6 +379,27 @@ class Gateway:
             "polled": {str(k): v for k, v in self._watcher.polled.items()},
         }
 
+    def ping(self, _: dict[str, Any]) -> dict[str, Any]:
+        """Send a signed ping to the hub and wait for its signed echo. Returns: milliseconds.
+
+        Raises: TransportError FG-TRN-012 without an echo in 20 s.
+        """
+        unit = self.posts.units[0]
+        began = time.monotonic()
+        with self.journal.write() as tx:
+            number = tx.next_number(f"control:{unit}")
+            body = etree.Element(f"{{{CONTROL_NS}}}Ping", nsmap=CONTROL_MAP)
+            signer = self._issuers[unit].signer
+            xml = write_control("ping", number, unit, tx.now, body, signer)
+            bundles.add_control(tx, HUB, f"{number:010d}-ping.ctl.xml", xml)
+        self._wake_senders()
+        while time.monotonic() - began < 20:
+            at = self._echoes.pop(str(number), None)
+            if at is not None:
+                return {"ms": int((at - began) * 1000)}
+            time.sleep(0.02)
+        raise TransportError("FG-TRN-012")
+
     def _handlers(self) -> dict[str, Any]:
         def woken(done: list[dict[str, Any]]) -> dict[str, Any]:
             for loop in self.crew.loops:
@@ -380,6 +408,7 @@ class Gateway:
 
         return {
             "status": self.status,
+            "ping": self.ping,
             "replay": lambda r: woken(
                 operate.replay_ids(self.journal, r["ids"], actor=r["actor"], reason=r["reason"])
             ),

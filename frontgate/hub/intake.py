@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
+from lxml import etree
 
 from frontgate import durable
 from frontgate.core import routing
@@ -23,6 +24,7 @@ from frontgate.errors import FrontgateError, RoutingError, SignatureError, Trans
 from frontgate.hub.mailboxes import ACCOUNT, Mailbox, Mailboxes
 from frontgate.journal import Journal, Tx, bundles, packages, receipts, transfers
 from frontgate.model.finding import Finding, Severity, finding, finding_of
+from frontgate.model.message import CONTROL_MAP, CONTROL_NS
 from frontgate.model.receipt import Kind, Receipt
 from frontgate.pipeline import issue
 from frontgate.pipeline.dispatch import LARGE_BYTES
@@ -30,7 +32,7 @@ from frontgate.pipeline.issue import Draft, Issuer
 from frontgate.pipeline.segments import CHUNK, SegmentStore
 from frontgate.pipeline.take import Opened, Taken, open_member, take
 from frontgate.seal import Package
-from frontgate.seal.control import Control, read_control
+from frontgate.seal.control import Control, read_control, write_control
 from frontgate.seal.receipts import ReceiptGroup, read_list
 from frontgate.standard import Checker, Standards, step_of
 from frontgate.trust.store import TrustStore
@@ -154,7 +156,11 @@ class HubIntake:
                     )
                     tx.event("quarantined", bundle=taken.bundle_id, member=name, code=error.code)
                 for control, xml in judged.controls:
-                    bundles.take_control(tx, control.issuer, control.kind, control.number, xml)
+                    fresh = bundles.take_control(
+                        tx, control.issuer, control.kind, control.number, xml
+                    )
+                    if fresh and control.kind == "ping":
+                        self._echo(tx, peer, control)
                 issue.issue(tx, self._issuer, drafts)
         finally:
             for opened, _ in judged.packages:
@@ -167,6 +173,14 @@ class HubIntake:
             packages=len(judged.packages),
             faults=len(judged.faults),
         )
+
+    def _echo(self, tx: Tx, peer: str, control: Control) -> None:
+        """Answer a ping with its own number: the whole way there and back works."""
+        number = tx.next_number(f"control:{self._issuer.unit}")
+        body = etree.Element(f"{{{CONTROL_NS}}}Echo", nsmap=CONTROL_MAP)
+        body.set("number", str(control.number))
+        xml = write_control("ping", number, self._issuer.unit, tx.now, body, self._issuer.signer)
+        bundles.add_control(tx, peer, f"{number:010d}-ping.ctl.xml", xml)
 
     # -- judging: no journal writes, may read files and the catalogue ------------------------
 

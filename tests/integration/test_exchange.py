@@ -132,6 +132,16 @@ def test_the_gateway_waits_for_an_absent_hub_and_goes_on_by_itself(tmp_path: Pat
     province.stop()
 
 
+def test_doctor_sends_a_signed_message_there_and_back(province: Province) -> None:
+    assert wait_for((province.home / POLICE / "state" / "control.sock").exists)
+    done = subprocess.run(
+        ["python", "-m", "frontgate", "-c", str(province.home / POLICE), "--lang", "en", "doctor"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "signed message there and back in" in done.stdout
+
+
 def test_a_refused_login_is_visible_and_ends_when_admitted(province: Province) -> None:
     key = province.home / "hub" / "sftp-keys" / ("u" + POLICE.lower())
     saved = key.read_bytes()
