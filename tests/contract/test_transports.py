@@ -407,6 +407,7 @@ def test_lftp_can_fetch_and_send(side: Side, tmp_path: Path) -> None:
     assert (side.home / "to-hub" / OTHER).read_bytes() == b"by lftp", result.stderr
 
 
+@pytest.mark.needs_root
 def test_accounts_are_ordinary_system_accounts(tmp_path: Path) -> None:
     for side in _openssh(tmp_path):
         row = pwd.getpwnam(ACCOUNT)

@@ -4,11 +4,13 @@ import os
 import subprocess
 from pathlib import Path
 
+import pytest
 from province import POLICE, PROCURATORATE, Province, message, wait_for
 
 from frontgate.hub.sshd import prepare_accounts, sshd_config
 
 
+@pytest.mark.needs_root
 def test_exchange_over_openssh(tmp_path: Path) -> None:
     assert os.geteuid() == 0, "this test makes system accounts: run it as root"
     base = Path("/var/lib/frontgate-hub-test") / str(os.getpid())

@@ -21,6 +21,7 @@ from frontgate.spool.receipts import write_receipt
 from frontgate.spool.rejected import reject
 from frontgate.spool.sweep import Claim, Refused, Sweeper
 
+pytestmark = pytest.mark.needs_root
 GROUP, DAEMON, CASE = "frontgate-t1", "fgt-daemon", "fgt-case"
 
 
