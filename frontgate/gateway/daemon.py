@@ -50,6 +50,9 @@ from frontgate.trust.store import TrustStore, certificate_days, load_trust
 
 log = structlog.get_logger()
 
+BATCH = 64
+"""Most drops of one spool in one turn: one segment, one transaction, one signature over receipts."""
+
 
 def build_posts(settings: GatewaySettings) -> Posts:
     """Every spool of the settings, its folders made. Raises: SpoolError, SignatureError."""
@@ -278,14 +281,15 @@ class Gateway:
         if again is not None:
             looks.append(again)
         for post in self.posts.posts:
-            found = post.sweeper.sweep(self._watcher.take_hints(post.paths.outbound))
+            hints = self._watcher.take_hints(post.paths.outbound, BATCH)
+            found = post.sweeper.sweep(hints, BATCH)
             small = [item for item in found if not self._is_large(post, item)]
             if small:
                 self._intake.take_safely(post, small)
                 for loop in self._senders:
                     loop.wake()
             look = post.sweeper.next_look()
-            if post.sweeper.is_scanning:
+            if post.sweeper.is_scanning or self._watcher.has_hints(post.paths.outbound):
                 look = 0.0
             if look is not None:
                 looks.append(look)

@@ -144,6 +144,8 @@ class Intake:
             outcomes = [self._record(tx, post, r, segment_id, drafts) for r in results]
             self._record_extracts(tx, post, results, segment_id, drafts)
             issue.issue(tx, self._issuers[post.station.unit], drafts)
+        if any(state is State.DUPLICATE for state, _ in outcomes):
+            self._files.write_again()
         self._files.wake()
         for result, (state, findings) in zip(results, outcomes, strict=True):
             self._finish(post, result.claim, state, findings, now)

@@ -17,7 +17,8 @@ from frontgate.seal.receipts import receipt_file
 from frontgate.spool.receipts import write_receipt
 
 FLUSH_S = 5.0
-BATCH = 2000
+PAGE = 200
+MOST_UNFLUSHED = 5000
 
 
 class ReceiptFiles:
@@ -27,25 +28,37 @@ class ReceiptFiles:
         self._journal = journal
         self._reader: Reader = journal.reader()
         self._posts = posts
+        self._after = 0
+        self._begin_again = False
         self._written: set[tuple[str, str]] = set()
         self._flush_at = time.monotonic() + FLUSH_S
         self.wake = wake
 
+    def write_again(self) -> None:
+        """Older receipts were planned once more: look from the beginning."""
+        self._begin_again = True
+        self.wake()
+
     def turn(self) -> float | None:
         """Write new files; now and then make all of them durable. Returns: when to come again."""
-        for file in receipts.unflushed_files(self._reader, BATCH):
-            key = (file.spool, file.name)
-            if key in self._written:
-                continue
-            post = self._posts.by_key.get(file.spool)
-            if post is not None:
-                write_receipt(post.paths, file.name, receipt_file(file.xml, file.signature))
-            self._written.add(key)
+        if self._begin_again:
+            self._begin_again = False
+            self._after = 0
+        while len(self._written) < MOST_UNFLUSHED:
+            files = receipts.unflushed_files(self._reader, self._after, PAGE)
+            for file in files:
+                post = self._posts.by_key.get(file.spool)
+                if post is not None:
+                    write_receipt(post.paths, file.name, receipt_file(file.xml, file.signature))
+                self._written.add((file.spool, file.name))
+                self._after = file.receipt
+            if len(files) < PAGE:
+                break
         if not self._written:
             self._flush_at = time.monotonic() + FLUSH_S
             return None
         left = self._flush_at - time.monotonic()
-        if left > 0 and len(self._written) < BATCH:
+        if left > 0 and len(self._written) < MOST_UNFLUSHED:
             return left
         self._flush()
         return 0.0

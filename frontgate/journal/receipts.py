@@ -178,21 +178,29 @@ def add_file(tx: Tx, receipt_row: int, spool: str, stem: str, name: str) -> None
 
 @dataclass(frozen=True, slots=True)
 class FileToWrite:
+    """A receipt file that is planned. receipt: row id of the receipt, grows with time."""
+
+    receipt: int
     spool: str
     name: str
     xml: bytes
     signature: bytes
 
 
-def unflushed_files(source: Tx | Reader, limit: int) -> list[FileToWrite]:
-    """Receipt files whose durability is not proven: re-made after a crash."""
+def unflushed_files(source: Tx | Reader, after: int, limit: int) -> list[FileToWrite]:
+    """Receipt files whose durability is not proven, of receipts with a row id above `after`.
+
+    A receipt has one file at most, so paging by the receipt's id misses none.
+    """
     rows = source.all(
-        "SELECT f.spool, f.name, r.xml, s.xml FROM receipt_file f INDEXED BY receipt_file_unflushed"
+        "SELECT f.receipt, f.spool, f.name, r.xml, s.xml"
+        " FROM receipt_file f INDEXED BY receipt_file_unflushed"
         " JOIN receipt r ON r.id = f.receipt JOIN signature s ON s.id = r.signature_id"
-        " WHERE f.flushed = 0 ORDER BY f.receipt LIMIT ?",
+        " WHERE f.flushed = 0 AND f.receipt > ? ORDER BY f.receipt LIMIT ?",
+        after,
         limit,
     )
-    return [FileToWrite(str(r[0]), str(r[1]), bytes(r[2]), bytes(r[3])) for r in rows]
+    return [FileToWrite(int(r[0]), str(r[1]), str(r[2]), bytes(r[3]), bytes(r[4])) for r in rows]
 
 
 def mark_flushed(tx: Tx, files: Sequence[tuple[str, str]]) -> None:

@@ -1,37 +1,27 @@
 """Noticing drops: inotify through watchdog as a hint, the sweep as the truth.
 
-A hint names an entry that was renamed in or closed after writing. Hints may be lost (queue
-overflow, network file systems, a remount): then the periodic sweep finds the entry.
+A hint names an entry that appeared; it is ready at once if it was renamed in, from wherever, or
+closed after writing. Hints may be lost (queue overflow, network file systems, a remount): then the
+periodic sweep finds the entry.
+
+watchdog's lower layer is used, not its observers: those hold back everything behind a rename out of
+the folder for 0.5 s while they look for its other half, and every claim is such a rename (ADR 0007).
 """
 
 from __future__ import annotations
 
-import logging
-import os
+import itertools
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
-from watchdog.events import (
-    DirCreatedEvent,
-    DirMovedEvent,
-    FileClosedEvent,
-    FileCreatedEvent,
-    FileMovedEvent,
-    FileSystemEvent,
-    FileSystemEventHandler,
-)
-from watchdog.observers import Observer
+from watchdog.observers.inotify_c import CallbackId, InotifyConstants, InotifyFD
 
 from frontgate.spool.layout import filesystem_kind
 
-_EVENTS: list[type[FileSystemEvent]] = [
-    FileClosedEvent,
-    FileMovedEvent,
-    FileCreatedEvent,
-    DirMovedEvent,
-    DirCreatedEvent,
-]
+_READY = InotifyConstants.IN_MOVED_TO | InotifyConstants.IN_CLOSE_WRITE
+_MASK = _READY | InotifyConstants.IN_CREATE | InotifyConstants.IN_ONLYDIR
 MOST_HINTS = 100_000
 
 
@@ -44,23 +34,21 @@ class Watcher:
         self._hints: dict[Path, dict[bytes, bool]] = {folder: {} for folder in folders}
         self._overflowed = True
         self.polled = {f: filesystem_kind(f) for f in folders if filesystem_kind(f) != "local"}
-        self._observer = Observer()
-        for folder in folders:
-            if folder not in self.polled:
-                self._observer.schedule(
-                    _Handler(self, folder), str(folder), recursive=False, event_filter=_EVENTS
-                )
-        self._overflow = _OverflowListener(self.overflowed)
+        self._inotify: Any = None
 
     def start(self) -> None:
-        logging.getLogger("watchdog").addHandler(self._overflow)
-        self._observer.start()
+        self._inotify = InotifyFD()
+        for number, folder in enumerate(self._hints):
+            if folder not in self.polled:
+                callback = _Callback(self, folder)
+                self._inotify.add_callback(bytes(folder), _MASK, callback, CallbackId(number))
+        self._inotify.start()
 
     def stop(self) -> None:
-        logging.getLogger("watchdog").removeHandler(self._overflow)
-        if self._observer.is_alive():
-            self._observer.stop()
-            self._observer.join(5)
+        if self._inotify is not None:
+            self._inotify.stop()
+            self._inotify.join(5)
+            self._inotify = None
 
     def hint(self, folder: Path, name: bytes, *, is_ready: bool) -> None:
         """An entry appeared. is_ready: it was renamed in or closed, so it may be taken at once."""
@@ -78,12 +66,17 @@ class Watcher:
             self._overflowed = True
         self._wake()
 
-    def take_hints(self, folder: Path) -> list[tuple[bytes, bool]]:
-        """(name, is ready) of what was hinted at since the last call, in the order of events."""
+    def take_hints(self, folder: Path, limit: int) -> list[tuple[bytes, bool]]:
+        """(name, is ready) of the oldest hints, at most `limit`, in the order of events."""
         with self._lock:
-            names = list(self._hints[folder].items())
-            self._hints[folder].clear()
+            hints = self._hints[folder]
+            names = list(itertools.islice(hints.items(), limit))
+            for name, _ in names:
+                del hints[name]
         return names
+
+    def has_hints(self, folder: Path) -> bool:
+        return bool(self._hints[folder])
 
     def take_overflow(self) -> bool:
         """Whether a full sweep is called for; True at first."""
@@ -92,34 +85,20 @@ class Watcher:
         return value
 
 
-class _Handler(FileSystemEventHandler):
+class _Callback:
+    """What watchdog's inotify thread calls."""
+
     def __init__(self, watcher: Watcher, folder: Path) -> None:
         self._watcher = watcher
         self._folder = folder
 
-    def on_any_event(self, event: FileSystemEvent) -> None:
-        if isinstance(event, (FileMovedEvent, DirMovedEvent)):
-            self._hint(event.dest_path, is_ready=True)
-        elif isinstance(event, FileClosedEvent):
-            self._hint(event.src_path, is_ready=True)
-        else:
-            # Created by opening, or renamed in from elsewhere: the event does not tell which, so
-            # the sweep's rest rule decides.
-            self._hint(event.src_path, is_ready=False)
+    def on_event(self, event: Any) -> None:
+        if event.name:
+            self._watcher.hint(self._folder, event.name, is_ready=bool(event.mask & _READY))
 
-    def _hint(self, path: bytes | str, *, is_ready: bool) -> None:
-        name = os.path.basename(os.fsencode(path))
-        if name:
-            self._watcher.hint(self._folder, name, is_ready=is_ready)
+    def on_watch_deleted(self, wd: int) -> None:
+        """The folder was removed, swapped or unmounted: the sweep goes on without hints."""
+        self._watcher.overflowed()
 
-
-class _OverflowListener(logging.Handler):
-    """watchdog tells of a lost event only in its log."""
-
-    def __init__(self, tell: Callable[[], None]) -> None:
-        super().__init__(logging.WARNING)
-        self._tell = tell
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if "overflow" in record.getMessage().lower():
-            self._tell()
+    def on_queue_overflow(self) -> None:
+        self._watcher.overflowed()
