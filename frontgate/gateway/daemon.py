@@ -17,11 +17,12 @@ from frontgate.core import identifiers
 from frontgate.core.lifecycle import TransferEvent
 from frontgate.core.routing import HUB
 from frontgate.errors import TransportError
+from frontgate.gateway.build import build_posts, reference_files
 from frontgate.gateway.delivery import Delivery, PickUp
 from frontgate.gateway.inbound import Inbound
 from frontgate.gateway.intake import Intake
 from frontgate.gateway.receipt_files import ReceiptFiles
-from frontgate.gateway.stations import Post, Posts
+from frontgate.gateway.stations import Post
 from frontgate.gateway.tend import DiskGate, Tend
 from frontgate.gateway.uplink import Fetcher, Link, Sender
 from frontgate.journal import Journal, bundles, packages, transfers
@@ -30,19 +31,17 @@ from frontgate.pipeline import operate
 from frontgate.pipeline.dispatch import LARGE_BYTES, Lane
 from frontgate.pipeline.issue import Issuer
 from frontgate.pipeline.loop import Crew, Loop
-from frontgate.pipeline.prepare import Kit, Station
+from frontgate.pipeline.prepare import Kit
 from frontgate.pipeline.segments import SegmentStore
 from frontgate.pipeline.service import ControlSocket, Stop, notify
 from frontgate.seal.control import Control, write_control
-from frontgate.settings import App, GatewaySettings
+from frontgate.settings import GatewaySettings
 from frontgate.spool.drop import DropLimits
-from frontgate.spool.layout import SpoolPaths, filesystem_kind, prepare
 from frontgate.spool.receipts import receipt_name
 from frontgate.spool.reference import publish_reference
-from frontgate.spool.sweep import Claim, Refused, Sweeper
+from frontgate.spool.sweep import Claim, Refused
 from frontgate.spool.watch import Watcher
 from frontgate.standard import Checker, Standards
-from frontgate.suites import load_signer
 from frontgate.transports import Transport
 from frontgate.transports.sftp import SftpPeer, connect_sftp
 from frontgate.trust.reference import units_csv
@@ -52,39 +51,6 @@ log = structlog.get_logger()
 
 BATCH = 64
 """Most drops of one spool in one turn: one segment, one transaction, one signature over receipts."""
-
-
-def build_posts(settings: GatewaySettings) -> Posts:
-    """Every spool of the settings, its folders made. Raises: SpoolError, SignatureError."""
-    posts: list[Post] = []
-    for unit in settings.unit:
-        signer = load_signer(settings.path(unit.key), settings.path(unit.certificate), unit.code)
-        apps: list[App | None] = [*unit.app] or [None]
-        for app in apps:
-            root = settings.path(unit.spool) / app.name if app else settings.path(unit.spool)
-            paths = SpoolPaths(root)
-            prepare(paths, group=unit.group)
-            is_local = filesystem_kind(root) == "local"
-            intake = settings.intake
-            sweeper = Sweeper(
-                paths,
-                settle_s=intake.settle_s if is_local else intake.network_settle_s,
-                incomplete_after_s=intake.incomplete_after_s
-                if is_local
-                else intake.network_incomplete_after_s,
-            )
-            name = app.name if app else ""
-            posts.append(
-                Post(
-                    key=f"{unit.code}/{name}" if name else unit.code,
-                    station=Station(unit.code, name, signer),
-                    flows=tuple(app.flows) if app else (),
-                    paths=paths,
-                    sweeper=sweeper,
-                    form=unit.delivered_form,
-                )
-            )
-    return Posts(tuple(posts))
 
 
 class Gateway:
@@ -336,7 +302,7 @@ class Gateway:
     def publish_reference(self) -> None:
         """Fill `reference/` of every spool."""
         directory = self.trust.directory
-        files = {"units.csv": units_csv(directory), **_code_files(self._standards)}
+        files = {"units.csv": units_csv(directory), **reference_files(self._standards)}
         version = f"{directory.version} {' '.join(self._standards.versions)} {__version__}"
         for post in self.posts.posts:
             publish_reference(post.paths, files, version)
@@ -404,38 +370,9 @@ class Gateway:
             time.sleep(0.02)
         raise TransportError("FG-TRN-012")
 
-    def _handlers(self) -> dict[str, Any]:
-        def woken(done: list[dict[str, Any]]) -> dict[str, Any]:
-            for loop in self.crew.loops:
-                loop.wake()
-            return {"done": done}
-
-        return {
-            "status": self.status,
-            "ping": self.ping,
-            "replay": lambda r: woken(
-                operate.replay_ids(self.journal, r["ids"], actor=r["actor"], reason=r["reason"])
-            ),
-            "replay-failed": lambda r: woken(
-                operate.replay_failed(
-                    self.journal,
-                    actor=r["actor"],
-                    reason=r["reason"],
-                    since=r.get("since", ""),
-                    until=r.get("until", ""),
-                    kind=r.get("type", ""),
-                )
-            ),
-            "change": lambda r: woken(
-                operate.change(
-                    self.journal,
-                    r["id"],
-                    TransferEvent(r["event"]),
-                    actor=r["actor"],
-                    reason=r["reason"],
-                )
-            ),
-        }
+    def _wake_all(self) -> None:
+        for loop in self.crew.loops:
+            loop.wake()
 
     # -- life -------------------------------------------------------------------------------
 
@@ -464,7 +401,14 @@ class Gateway:
         stop.on_reload = self._reload
         self._recover()
         self.publish_reference()
-        control = ControlSocket(self._state / "control.sock", self._handlers())
+        control = ControlSocket(
+            self._state / "control.sock",
+            {
+                "status": self.status,
+                "ping": self.ping,
+                **operate.handlers(self.journal, self._wake_all),
+            },
+        )
         control.start()
         self._watcher.start()
         self.crew.start()
@@ -486,12 +430,6 @@ class Gateway:
 
     def _reload(self) -> None:
         self.use_trust(load_trust(self._trust_folder))
-
-
-def _code_files(standards: Standards) -> dict[str, bytes]:
-    """The code lists of the newest version, as `codes/<list>.csv`."""
-    folder = standards.version(standards.newest).folder / "codes"
-    return {f"codes/{path.name}": path.read_bytes() for path in sorted(folder.glob("*.csv"))}
 
 
 def _wake_all(loops: list[Loop]) -> None:

@@ -16,7 +16,6 @@ from watchdog.events import FileMovedEvent, FileSystemEvent, FileSystemEventHand
 from watchdog.observers import Observer
 
 from frontgate import __version__
-from frontgate.core.lifecycle import TransferEvent
 from frontgate.hub.admin import lay_out_mailboxes
 from frontgate.hub.intake import HubIntake
 from frontgate.hub.mailboxes import Mailboxes
@@ -207,37 +206,6 @@ class Hub:
             "troubles": {name: error.code for name, error in self.crew.troubles.items()},
         }
 
-    def _handlers(self) -> dict[str, Any]:
-        def woken(done: list[dict[str, Any]]) -> dict[str, Any]:
-            self._placer_loop.wake()
-            return {"done": done}
-
-        return {
-            "status": self.status,
-            "replay": lambda r: woken(
-                operate.replay_ids(self.journal, r["ids"], actor=r["actor"], reason=r["reason"])
-            ),
-            "replay-failed": lambda r: woken(
-                operate.replay_failed(
-                    self.journal,
-                    actor=r["actor"],
-                    reason=r["reason"],
-                    since=r.get("since", ""),
-                    until=r.get("until", ""),
-                    kind=r.get("type", ""),
-                )
-            ),
-            "change": lambda r: woken(
-                operate.change(
-                    self.journal,
-                    r["id"],
-                    TransferEvent(r["event"]),
-                    actor=r["actor"],
-                    reason=r["reason"],
-                )
-            ),
-        }
-
     def run(self, stop: Stop) -> None:
         """Start, serve, stop. On SIGTERM what is under way ends, within 10 s."""
         with self.journal.write() as tx:
@@ -252,7 +220,10 @@ class Hub:
             event_filter=[FileMovedEvent, *_created()],
         )
         self._observer.start()
-        control = ControlSocket(self._state / "control.sock", self._handlers())
+        control = ControlSocket(
+            self._state / "control.sock",
+            {"status": self.status, **operate.handlers(self.journal, self._placer_loop.wake)},
+        )
         control.start()
         self.crew.start()
         notify("READY=1\nSTATUS=running")

@@ -6,7 +6,7 @@ down, so nothing can be done in one way that the other does not know.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from frontgate.core.lifecycle import TransferEvent
@@ -103,3 +103,34 @@ def change(
         tx.event("operator", act=event.value, transfer=transfer_id, actor=actor, reason=reason)
         done.append({"transfer": transfer_id, "state": state.value})
     return done
+
+
+def handlers(
+    journal: Journal, wake: Callable[[], None]
+) -> dict[str, Callable[[dict[str, Any]], dict[str, Any]]]:
+    """The acts of this module for a daemon's control socket. wake: called after each."""
+
+    def woken(done: list[dict[str, Any]]) -> dict[str, Any]:
+        wake()
+        return {"done": done}
+
+    def replay(r: dict[str, Any]) -> dict[str, Any]:
+        return woken(replay_ids(journal, r["ids"], actor=r["actor"], reason=r["reason"]))
+
+    def replay_all(r: dict[str, Any]) -> dict[str, Any]:
+        return woken(
+            replay_failed(
+                journal,
+                actor=r["actor"],
+                reason=r["reason"],
+                since=r.get("since", ""),
+                until=r.get("until", ""),
+                kind=r.get("type", ""),
+            )
+        )
+
+    def change_one(r: dict[str, Any]) -> dict[str, Any]:
+        event = TransferEvent(r["event"])
+        return woken(change(journal, r["id"], event, actor=r["actor"], reason=r["reason"]))
+
+    return {"replay": replay, "replay-failed": replay_all, "change": change_one}

@@ -1,0 +1,55 @@
+"""Building a gateway's spools and reference files from settings and standard."""
+
+from __future__ import annotations
+
+from frontgate.gateway.stations import Post, Posts
+from frontgate.pipeline.prepare import Station
+from frontgate.settings import App, GatewaySettings
+from frontgate.spool.layout import SpoolPaths, filesystem_kind, prepare
+from frontgate.spool.sweep import Sweeper
+from frontgate.standard import Standards
+from frontgate.standard.calendars import calendar_csv
+from frontgate.suites import load_signer
+
+
+def build_posts(settings: GatewaySettings) -> Posts:
+    """Every spool of the settings, its folders made. Raises: SpoolError, SignatureError."""
+    posts: list[Post] = []
+    for unit in settings.unit:
+        signer = load_signer(settings.path(unit.key), settings.path(unit.certificate), unit.code)
+        apps: list[App | None] = [*unit.app] or [None]
+        for app in apps:
+            root = settings.path(unit.spool) / app.name if app else settings.path(unit.spool)
+            paths = SpoolPaths(root)
+            prepare(paths, group=unit.group)
+            is_local = filesystem_kind(root) == "local"
+            intake = settings.intake
+            sweeper = Sweeper(
+                paths,
+                settle_s=intake.settle_s if is_local else intake.network_settle_s,
+                incomplete_after_s=intake.incomplete_after_s
+                if is_local
+                else intake.network_incomplete_after_s,
+            )
+            name = app.name if app else ""
+            posts.append(
+                Post(
+                    key=f"{unit.code}/{name}" if name else unit.code,
+                    station=Station(unit.code, name, signer),
+                    flows=tuple(app.flows) if app else (),
+                    paths=paths,
+                    sweeper=sweeper,
+                    form=unit.delivered_form,
+                )
+            )
+    return Posts(tuple(posts))
+
+
+def reference_files(standards: Standards) -> dict[str, bytes]:
+    """Code lists and calendar of the newest version, as `reference/` shows them."""
+    folder = standards.version(standards.newest).folder
+    lists = sorted((folder / "codes").glob("*.csv"))
+    return {
+        "calendar.csv": calendar_csv(folder / "calendars"),
+        **{f"codes/{path.name}": path.read_bytes() for path in lists},
+    }
