@@ -24,7 +24,9 @@ from frontgate.hub.sshd import prepare_accounts, sshd_config
 from frontgate.transports import Transport
 from frontgate.transports.sftp import SftpPeer, connect_sftp
 
-ACCOUNT = "u5209990000x"
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]
+ACCOUNT = f"u520999000{int(WORKER) % 10}x"
+"""A system account of each parallel test process's own."""
 NAME = f"{1:016d}-{'a' * 64}.bundle"
 OTHER = f"{2:016d}-{'b' * 64}.bundle"
 
