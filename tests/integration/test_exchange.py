@@ -4,6 +4,7 @@ import hashlib
 import os
 import re
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -121,7 +122,7 @@ def test_the_gateway_waits_for_an_absent_hub_and_goes_on_by_itself(tmp_path: Pat
         province.drop(POLICE, f"d{n}.xml", message(ref=f"w{n}"))
     assert wait_for(lambda: len(province.receipts(POLICE)) >= 10), province.log(POLICE)
     status = subprocess.run(
-        ["python", "-m", "frontgate", "-c", str(tmp_path / POLICE / "gateway.toml"), "--lang", "en", "status"],
+        [sys.executable, "-m", "frontgate", "-c", str(tmp_path / POLICE / "gateway.toml"), "--lang", "en", "status"],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert status.returncode == 1
@@ -135,7 +136,7 @@ def test_the_gateway_waits_for_an_absent_hub_and_goes_on_by_itself(tmp_path: Pat
 def test_doctor_sends_a_signed_message_there_and_back(province: Province) -> None:
     assert wait_for((province.home / POLICE / "state" / "control.sock").exists)
     done = subprocess.run(
-        ["python", "-m", "frontgate", "-c", str(province.home / POLICE), "--lang", "en", "doctor"],
+        [sys.executable, "-m", "frontgate", "-c", str(province.home / POLICE), "--lang", "en", "doctor"],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
