@@ -125,6 +125,10 @@ class RelaySettings(_Section):
     delivery_limit_days: float = Field(
         30.0, gt=0, description="对方未取的期限（天） | give up delivery after"
     )
+    delayed_after_s: tuple[float, float] = Field(
+        (1800.0, 259200.0),
+        description="多久未答复即发 relay-delayed 提醒（秒，两级） | warn with relay-delayed after",
+    )
     handover_limit_days: float = Field(
         7.0, gt=0, description="办案软件未取走的期限（天） | pick-up limit"
     )

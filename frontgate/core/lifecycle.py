@@ -89,6 +89,7 @@ TRANSFER: Mapping[tuple[Transfer, TransferEvent], Transfer] = MappingProxyType(
         (_T.SENDING, _E.LEASE_LOST): _T.QUEUED,
         (_T.SENDING, _E.PERMANENT): _T.FAILED,
         (_T.SENT, _E.RECEIPT_OVERDUE): _T.QUEUED,
+        (_T.SENT, _E.TRANSIENT): _T.QUEUED,  # the bundle came damaged: the other side said so
         (_T.SENT, _E.EXPIRE): _T.UNCONFIRMED,
         (_T.HELD, _E.RELEASE): _T.QUEUED,
         (_T.HELD, _E.CANCEL): _T.CANCELLED,

@@ -25,16 +25,16 @@ from frontgate.gateway.receipt_files import ReceiptFiles
 from frontgate.gateway.stations import Post
 from frontgate.gateway.tend import DiskGate, Tend
 from frontgate.gateway.uplink import Fetcher, Link, Sender
-from frontgate.journal import Journal, bundles, packages, transfers
+from frontgate.journal import Journal, packages, transfers
 from frontgate.model.message import CONTROL_MAP, CONTROL_NS
-from frontgate.pipeline import operate
+from frontgate.pipeline import answers, operate
 from frontgate.pipeline.dispatch import LARGE_BYTES, Lane
 from frontgate.pipeline.issue import Issuer
 from frontgate.pipeline.loop import Crew, Loop
 from frontgate.pipeline.prepare import Kit
 from frontgate.pipeline.segments import SegmentStore
 from frontgate.pipeline.service import ControlSocket, Stop, notify
-from frontgate.seal.control import Control, write_control
+from frontgate.seal.control import Control
 from frontgate.settings import GatewaySettings
 from frontgate.spool.drop import DropLimits
 from frontgate.spool.receipts import receipt_name
@@ -184,6 +184,7 @@ class Gateway:
             self._issuers,
             overdue_s=relay.overdue_s,
             relay_limit_s=relay.relay_limit_days * 86400,
+            delayed_s=relay.delayed_after_s,
             heartbeat_s=relay.heartbeat_s,
             facts=self.facts,
             wake_sender=self._wake_senders,
@@ -357,11 +358,8 @@ class Gateway:
         unit = self.posts.units[0]
         began = time.monotonic()
         with self.journal.write() as tx:
-            number = tx.next_number(f"control:{unit}")
             body = etree.Element(f"{{{CONTROL_NS}}}Ping", nsmap=CONTROL_MAP)
-            signer = self._issuers[unit].signer
-            xml = write_control("ping", number, unit, tx.now, body, signer)
-            bundles.add_control(tx, HUB, f"{number:010d}-ping.ctl.xml", xml)
+            number = answers.send_control(tx, HUB, self._issuers[unit], "ping", body)
         self._wake_senders()
         while time.monotonic() - began < 20:
             at = self._echoes.pop(str(number), None)

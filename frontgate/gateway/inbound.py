@@ -6,8 +6,7 @@ A bad member is set aside and answered; it never touches the others.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
 import structlog
@@ -15,18 +14,19 @@ import structlog
 from frontgate.core.lifecycle import Intake as State
 from frontgate.core.lifecycle import IntakeEvent, TransferEvent, admit
 from frontgate.core.routing import HUB
-from frontgate.errors import FrontgateError, RoutingError, SignatureError
+from frontgate.errors import FrontgateError, RoutingError
 from frontgate.gateway.receipt_files import ReceiptFiles
 from frontgate.gateway.stations import Posts
 from frontgate.journal import Journal, Tx, bundles, packages, receipts, transfers
 from frontgate.model.receipt import Kind, Receipt
-from frontgate.pipeline import issue
+from frontgate.pipeline import answers, issue
 from frontgate.pipeline.dispatch import LARGE_BYTES
 from frontgate.pipeline.issue import Draft, FilePlan, Issuer
+from frontgate.pipeline.members import Fault, keep_receipts, open_members, set_aside
 from frontgate.pipeline.segments import SegmentStore
-from frontgate.pipeline.take import Opened, Taken, open_member
-from frontgate.seal.control import Control, read_control
-from frontgate.seal.receipts import ReceiptGroup, read_list
+from frontgate.pipeline.take import Opened, Taken
+from frontgate.seal.control import Control
+from frontgate.seal.receipts import ReceiptGroup
 from frontgate.trust.store import TrustStore
 
 log = structlog.get_logger()
@@ -36,17 +36,6 @@ _TO_SENDER = {
     Kind.RELAY_REJECTED: TransferEvent.RECEIPT_REFUSED,
     Kind.RELAY_FAILED: TransferEvent.RECEIPT_REFUSED,
 }
-MOST_LIST_BYTES = 64 << 20
-
-
-@dataclass(slots=True)
-class _Judged:
-    """The members of one bundle, opened and verified, before anything is written."""
-
-    packages: list[tuple[Opened, FrontgateError | None]]
-    groups: list[ReceiptGroup]
-    controls: list[tuple[Control, bytes]]
-    faults: list[tuple[str, int, int, FrontgateError]]
 
 
 class Inbound:
@@ -77,7 +66,12 @@ class Inbound:
 
     def take(self, taken: Taken) -> None:
         """Judge a durable bundle and write its outcome; safe to be called again after a crash."""
-        judged = self._judge(taken)
+        members = open_members(self._store, taken, self._authorise)
+        refused = [group.error or self._issuer_error(group) for group in members.groups]
+        relayed = self._relayed(
+            group for group, error in zip(members.groups, refused, strict=True) if error is None
+        )
+        judged = [(o, o.error or self._authenticate(o, relayed)) for o in members.packages]
         try:
             with self._journal.write() as tx:
                 if bundles.is_taken(tx, HUB, taken.bundle_id):
@@ -87,85 +81,49 @@ class Inbound:
                 tx.event(
                     "bundle-taken", bundle=taken.bundle_id, peer=HUB, members=len(taken.members)
                 )
-                for group in judged.groups:
-                    self._settle(tx, group)
+                for group, error in zip(members.groups, refused, strict=True):
+                    if error is None:
+                        self._settle(tx, group)
+                    else:
+                        fault = Fault("receipts", 0, 0, error)
+                        set_aside(tx, HUB, taken.bundle_id, None, fault)
                 drafts: dict[str, list[Draft]] = {}
-                for opened, error in judged.packages:
-                    self._record(tx, taken, segment_id, opened, error, drafts)
-                for name, offset, size, error in judged.faults:
-                    packages.add_quarantine(
-                        tx,
-                        origin=HUB,
-                        name=name,
-                        segment_id=segment_id,
-                        offset=offset,
-                        size_bytes=size,
-                        code=error.code,
-                        detail=error.message("en"),
+                for opened, fault_of in judged:
+                    self._record(tx, taken, segment_id, opened, fault_of, drafts)
+                for fault in members.faults:
+                    set_aside(tx, HUB, taken.bundle_id, segment_id, fault)
+                if taken.error is not None:
+                    answers.refuse_bundle(
+                        tx, HUB, self._issuers[self._posts.units[0]], taken.bundle_id, taken.error
                     )
-                    tx.event("quarantined", bundle=taken.bundle_id, member=name, code=error.code)
                 fresh = [
-                    pair
-                    for pair in judged.controls
-                    if bundles.take_control(
-                        tx, pair[0].issuer, pair[0].kind, pair[0].number, pair[1]
-                    )
+                    (control, xml)
+                    for control, xml in members.controls
+                    if bundles.take_control(tx, control.issuer, control.kind, control.number, xml)
                 ]
+                for control, _ in fresh:
+                    answers.settle(tx, HUB, control)
                 for unit, made in drafts.items():
                     issue.issue(tx, self._issuers[unit], made)
         finally:
-            for opened, _ in judged.packages:
-                if opened.package is not None:
-                    opened.package.close()
+            members.close()
         for control, xml in fresh:
             self._on_control(control, xml)
         self._files.wake()
         self._wake_delivery()
         self._wake_sender()
 
-    def _judge(self, taken: Taken) -> _Judged:
-        judged = _Judged([], [], [], [])
-        if taken.error is not None:
-            judged.faults.append((taken.bundle_id, 0, taken.size_bytes, taken.error))
-        for member in taken.members:
-            try:
-                if member.name.endswith(".asice"):
-                    judged.packages.append((open_member(self._store, taken.path, member), None))
-                elif member.name.endswith("-receipts.xml"):
-                    judged.groups.extend(
-                        read_list(self._bytes(taken.path, member.offset, member.size_bytes))
-                    )
-                else:
-                    data = self._bytes(taken.path, member.offset, member.size_bytes)
-                    control = read_control(data)
-                    self._trust().judge_hub(control.certificate, datetime.now(UTC))
-                    judged.controls.append((control, data))
-            except FrontgateError as error:
-                judged.faults.append((member.name, member.offset, member.size_bytes, error))
-        relayed = self._relayed(judged.groups)
-        judged.packages = [
-            (opened, opened.error or self._authenticate(opened, relayed))
-            for opened, _ in judged.packages
-        ]
-        return judged
+    def _authorise(self, control: Control) -> None:
+        self._trust().judge_hub(control.certificate, datetime.now(UTC))
 
-    def _bytes(self, path: str, offset: int, size_bytes: int) -> bytes:
-        if size_bytes > MOST_LIST_BYTES:
-            raise SignatureError("FG-BND-011", size=size_bytes, limit=MOST_LIST_BYTES)
-        with self._store.open(path) as file:
-            file.seek(offset)
-            return file.read(size_bytes)
-
-    def _relayed(self, groups: Sequence[ReceiptGroup]) -> dict[tuple[str, str], Receipt]:
+    def _relayed(self, groups: Iterable[ReceiptGroup]) -> dict[tuple[str, str], Receipt]:
         """The hub's relay-accepted of this bundle: (sender, MessageId) → receipt."""
-        found: dict[tuple[str, str], Receipt] = {}
-        for group in groups:
-            if group.error is not None:
-                continue
-            for receipt, _, _ in group.items:
-                if receipt.kind is Kind.RELAY_ACCEPTED:
-                    found[receipt.sender, receipt.message_id] = receipt
-        return found
+        return {
+            (receipt.sender, receipt.message_id): receipt
+            for group in groups
+            for receipt, _, _ in group.items
+            if receipt.kind is Kind.RELAY_ACCEPTED and receipt.issuer_node == "hub"
+        }
 
     def _authenticate(
         self, opened: Opened, relayed: dict[tuple[str, str], Receipt]
@@ -189,35 +147,14 @@ class Inbound:
 
     def _settle(self, tx: Tx, group: ReceiptGroup) -> None:
         """Keep the receipts of one signature and apply what they say of our own messages."""
-        error = group.error or self._issuer_error(group)
-        if error is not None:
-            tx.event("receipts-refused", code=error.code)
-            packages.add_quarantine(
-                tx,
-                origin=HUB,
-                name="receipts",
-                segment_id=None,
-                offset=0,
-                size_bytes=0,
-                code=error.code,
-                detail=error.message("en"),
-            )
-            return
-        signature_id = receipts.keep_signature(tx, group.signature)
-        for receipt, xml, digest in group.items:
+
+        def package_of(receipt: Receipt) -> int | None:
             known = packages.find_admitted(tx, "out", receipt.sender, receipt.message_id)
-            package_id = known.package_id if known else None
-            row = receipts.keep(tx, receipt, xml, digest, signature_id, package_id)
-            if row is None:
-                continue
-            tx.event(
-                "receipt-got",
-                kind=receipt.kind.value,
-                message=receipt.message_id,
-                receiver=receipt.receiver,
-                issuer=receipt.issuer,
-                digest=digest,
-            )
+            return known.package_id if known else None
+
+        for row, receipt, package_id in keep_receipts(tx, group, package_of):
+            if receipt.issuer_node == "hub" and receipt.bundle_id:
+                receipts.answered(tx, HUB, receipt.bundle_id)
             if package_id is None:
                 continue
             event = _TO_SENDER.get(receipt.kind)
@@ -346,17 +283,13 @@ class Inbound:
         envelope = opened.package.envelope if opened.package else None
         message_id = envelope.header.message_id if envelope else member.name.removesuffix(".asice")
         sender = envelope.header.sender if envelope else ""
-        packages.add_quarantine(
+        set_aside(
             tx,
-            origin=HUB,
-            name=member.name,
-            segment_id=segment_id,
-            offset=member.offset,
-            size_bytes=member.size_bytes,
-            code=error.code,
-            detail=error.message("en"),
+            HUB,
+            taken.bundle_id,
+            segment_id,
+            Fault(member.name, member.offset, member.size_bytes, error),
         )
-        tx.event("quarantined", bundle=taken.bundle_id, member=member.name, code=error.code)
         meant = [u for u in (envelope.recipients if envelope else ()) if u in self._posts.units]
         for unit in meant or self._posts.units[:1]:
             drafts.setdefault(unit, []).append(

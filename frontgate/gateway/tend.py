@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,18 +12,20 @@ import structlog
 from lxml import etree
 
 from frontgate import __version__
-from frontgate.core.lifecycle import Transfer, TransferEvent
+from frontgate.core.lifecycle import OPEN, Transfer, TransferEvent
 from frontgate.core.routing import HUB
 from frontgate.errors import RoutingError
 from frontgate.gateway.stations import Posts
-from frontgate.journal import Journal, Reader, Tx, bundles, transfers
+from frontgate.journal import Journal, Reader, Tx, bundles, receipts, transfers
 from frontgate.model.message import CONTROL_MAP, CONTROL_NS
 from frontgate.model.receipt import Kind, Reason
-from frontgate.pipeline import issue
+from frontgate.pipeline import answers, issue
 from frontgate.pipeline.issue import Draft, FilePlan, Issuer
-from frontgate.seal.control import write_control
 
 log = structlog.get_logger()
+
+MOST_AT_ONCE = 64
+"""Receipts of one signature: each carries the digests of all, so a batch stays small."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,7 @@ class Tend:
         *,
         overdue_s: float,
         relay_limit_s: float,
+        delayed_s: Sequence[float],
         heartbeat_s: float,
         facts: Callable[[], dict[str, str]],
         wake_sender: Callable[[], None],
@@ -71,6 +74,7 @@ class Tend:
         self._issuers = issuers
         self._overdue_ms = int(overdue_s * 1000)
         self._limit_ms = int(relay_limit_s * 1000)
+        self._delayed_s = tuple(delayed_s)
         self._heartbeat_s = heartbeat_s
         self._facts = facts
         self._wake_sender = wake_sender
@@ -80,11 +84,11 @@ class Tend:
     def turn(self) -> float | None:
         now = datetime.now(UTC)
         self._overdue(now)
-        self._expire(now)
+        is_more = self._warn(now) | self._expire(now)
         if now.timestamp() >= self._beat_at:
             self._beat_at = now.timestamp() + self._heartbeat_s
             self._heartbeat(now)
-        return min(self.LOOK_S, self._heartbeat_s)
+        return 0.0 if is_more else min(self.LOOK_S, self._heartbeat_s)
 
     def _overdue(self, now: datetime) -> None:
         """Sent and not answered: send again; the hub recognises what it has."""
@@ -92,43 +96,77 @@ class Tend:
         rows = transfers.in_state(
             self._reader, Transfer.SENT, destination_prefix=HUB, changed_before_ms=before
         )
-        if not rows:
+        lost = bundles.unanswered(self._reader, sent_before_ms=before)
+        if not rows and not lost:
             return
         with self._journal.write(now) as tx:
             for row in rows:
                 transfers.apply(tx, row.transfer_id, TransferEvent.RECEIPT_OVERDUE)
-        log.warning("receipt-overdue", count=len(rows))
+            for destination, bundle_id in lost:
+                receipts.travel_again(tx, destination, bundle_id)
+                tx.event("bundle-overdue", bundle=bundle_id)
+        log.warning("receipt-overdue", packages=len(rows), bundles=len(lost))
         self._wake_sender()
 
-    def _expire(self, now: datetime) -> None:
-        """What waited longer than the limit ends with a signed reason."""
-        made_before = now.timestamp() * 1000 - self._limit_ms
-        for state in (Transfer.QUEUED, Transfer.SENT):
-            rows = [
-                row
-                for row in transfers.in_state(self._reader, state, destination_prefix=HUB)
-                if self._made_ms(row) < made_before
-            ]
-            if not rows:
-                continue
-            with self._journal.write(now) as tx:
-                drafts: dict[str, list[Draft]] = {}
-                for row in rows:
-                    unconfirmed = state is Transfer.SENT
-                    code = "FG-RTE-016" if unconfirmed else "FG-RTE-015"
-                    error = RoutingError(code, days=self._limit_ms // 86_400_000)
-                    transfers.apply(tx, row.transfer_id, TransferEvent.EXPIRE, reason=code)
-                    drafts.setdefault(row.sender, []).append(
-                        failed_draft(tx, row, issue.reason_of(error))
-                    )
-                for unit, made in drafts.items():
-                    issue.issue(tx, self._issuers[unit], made)
-            self._wake_files()
+    def _warn(self, now: datetime) -> bool:
+        """`relay-delayed` for what waits too long: told once a limit, ends nothing."""
+        is_more = False
+        for times, limit_s in enumerate(self._delayed_s):
+            rows = transfers.older_than(
+                self._reader,
+                tuple(OPEN),
+                made_before_ms=int((now.timestamp() - limit_s) * 1000),
+                destination_prefix=HUB,
+                warned=(times,),
+                limit=MOST_AT_ONCE,
+            )
+            error = RoutingError("FG-RTE-019", minutes=int(limit_s // 60))
+            self._answer(now, rows, Kind.RELAY_DELAYED, error, warned=times + 1)
+            is_more |= len(rows) == MOST_AT_ONCE
+        return is_more
 
-    def _made_ms(self, row: transfers.Row) -> float:
-        known = self._reader.one("SELECT made_at FROM transfer WHERE id = ?", row.transfer_id)
-        assert known is not None
-        return datetime.fromisoformat(str(known[0])).timestamp() * 1000
+    def _expire(self, now: datetime) -> bool:
+        """What waited longer than the limit ends with a signed reason."""
+        is_more = False
+        for state, code in ((Transfer.QUEUED, "FG-RTE-015"), (Transfer.SENT, "FG-RTE-016")):
+            rows = transfers.older_than(
+                self._reader,
+                (state,),
+                made_before_ms=int(now.timestamp() * 1000) - self._limit_ms,
+                destination_prefix=HUB,
+                limit=MOST_AT_ONCE,
+            )
+            error = RoutingError(code, days=self._limit_ms // 86_400_000)
+            self._answer(now, rows, Kind.RELAY_FAILED, error, event=TransferEvent.EXPIRE)
+            is_more |= len(rows) == MOST_AT_ONCE
+        return is_more
+
+    def _answer(
+        self,
+        now: datetime,
+        rows: Sequence[transfers.Row],
+        kind: Kind,
+        error: RoutingError,
+        *,
+        event: TransferEvent | None = None,
+        warned: int = 0,
+    ) -> None:
+        """One transaction: what becomes of the rows, and the receipts that say so."""
+        if not rows:
+            return
+        with self._journal.write(now) as tx:
+            drafts: dict[str, list[Draft]] = {}
+            for row in rows:
+                if event is not None:
+                    transfers.apply(tx, row.transfer_id, event, reason=error.code)
+                else:
+                    transfers.mark_warned(tx, row.transfer_id, warned)
+                drafts.setdefault(row.sender, []).append(
+                    own_draft(tx, row, kind, issue.reason_of(error))
+                )
+            for unit, made in drafts.items():
+                issue.issue(tx, self._issuers[unit], made)
+        self._wake_files()
 
     def _heartbeat(self, now: datetime) -> None:
         """Tell the hub how we are: one signed control message, replacing an unsent older one."""
@@ -139,14 +177,12 @@ class Tend:
             fact.text = value
         with self._journal.write(now) as tx:
             bundles.drop_unsent_controls(tx, HUB, "-heartbeat.ctl.xml")
-            number = tx.next_number(f"control:{unit}")
-            xml = write_control("heartbeat", number, unit, now, body, self._issuers[unit].signer)
-            bundles.add_control(tx, HUB, f"{number:010d}-heartbeat.ctl.xml", xml)
+            answers.send_control(tx, HUB, self._issuers[unit], "heartbeat", body)
         self._wake_sender()
 
 
-def failed_draft(tx: Tx, row: transfers.Row, reason: Reason) -> Draft:
-    """`relay-failed` of the sender's own gateway."""
+def own_draft(tx: Tx, row: transfers.Row, kind: Kind, reason: Reason) -> Draft:
+    """`relay-failed` or `relay-delayed` of the sender's own gateway, for its case software."""
     known = tx.one(
         "SELECT flow_uid, case_uid, content_digest, seal_digest, unit, app, sender_ref, drop_name"
         " FROM package WHERE id = ?",
@@ -155,7 +191,7 @@ def failed_draft(tx: Tx, row: transfers.Row, reason: Reason) -> Draft:
     assert known is not None
     key = f"{known[4]}/{known[5]}" if known[5] else str(known[4])
     return Draft(
-        kind=Kind.RELAY_FAILED,
+        kind=kind,
         sender=row.sender,
         message_id=row.message_id,
         message_type=row.message_type,

@@ -27,7 +27,7 @@ from frontgate.trust.authority import (
 from frontgate.trust.directory import FORMAT, merge, read_units, to_body, with_unit
 from frontgate.trust.request import Request, read_request
 from frontgate.trust.signed import write_signed
-from frontgate.trust.store import TrustStore, load_trust
+from frontgate.trust.store import TrustStore, keep_earlier, load_trust
 from frontgate.trust.unit_bundle import UnitBundle, write_unit_bundle
 
 
@@ -113,7 +113,9 @@ class Administration:
 
     def _save(self, directory: Directory) -> None:
         document = write_signed(FORMAT, to_body(directory), self._signer)
-        self.trust = self.trust.with_directory(document)
+        old = self.trust
+        keep_earlier(self._keys / "trust", old.directory_document, old.directory.version)
+        self.trust = old.with_directory(document)
         self.trust.save(self._keys / "trust")
 
     def import_units(self, data: bytes, path: str) -> int:

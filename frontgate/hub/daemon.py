@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
@@ -22,6 +22,7 @@ from frontgate.hub.mailboxes import Mailboxes
 from frontgate.hub.placer import Placer
 from frontgate.hub.tend import HubTend
 from frontgate.journal import Journal
+from frontgate.model.unit import Directory
 from frontgate.pipeline import operate
 from frontgate.pipeline.issue import Issuer
 from frontgate.pipeline.loop import Crew, Loop
@@ -30,7 +31,7 @@ from frontgate.pipeline.service import ControlSocket, Stop, notify
 from frontgate.settings import HubSettings
 from frontgate.standard import Checker, Standards
 from frontgate.suites import load_signer
-from frontgate.trust.store import TrustStore, load_trust
+from frontgate.trust.store import TrustStore, earlier_directories, load_trust
 
 log = structlog.get_logger()
 
@@ -118,6 +119,8 @@ class Hub:
         self._trust_folder = keys / "trust"
         self.trust: TrustStore = load_trust(self._trust_folder)
         self._trust_stamp = self._stamp()
+        self._earlier_s = settings.relay.delivery_limit_days * 86400
+        self._earlier = self._earlier_directories()
         signer = load_signer(keys / "hub.key", keys / "hub.pem", settings.unit)
         self.journal = Journal.open(self._state / "journal.db", node=f"hub:{settings.unit}")
         self._reader = self.journal.reader()
@@ -157,6 +160,7 @@ class Hub:
             self.mailboxes,
             issuer,
             lambda: self.trust,
+            lambda: (self.trust.directory, *self._earlier),
             standards,
             Checker(standards),
             wake_placer=self._placer_loop.wake,
@@ -169,6 +173,7 @@ class Hub:
             issuer,
             lambda: self.trust,
             delivery_limit_s=relay.delivery_limit_days * 86400,
+            delayed_s=relay.delayed_after_s,
             overdue_s=relay.overdue_s,
             wake_placer=self._placer_loop.wake,
         )
@@ -183,6 +188,11 @@ class Hub:
         info = os.stat(self._trust_folder / "directory.json")
         return info.st_ino, info.st_mtime_ns
 
+    def _earlier_directories(self) -> tuple[Directory, ...]:
+        """Those that a package which is still under way may have been sealed under."""
+        since = datetime.now(UTC) - timedelta(seconds=self._earlier_s)
+        return earlier_directories(self._trust_folder, since=since)
+
     def _trust_turn(self) -> float | None:
         """The administrator's commands change the directory's file: use it."""
         stamp = self._stamp()
@@ -190,6 +200,7 @@ class Hub:
             trust = load_trust(self._trust_folder)
             if trust.directory.version >= self.trust.directory.version:
                 self.trust = trust
+                self._earlier = self._earlier_directories()
                 if self.sftp is not None:
                     lay_out_mailboxes(self._settings, trust.directory)
                 log.info("directory", version=trust.directory.version)

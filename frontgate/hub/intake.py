@@ -8,13 +8,12 @@ removed. A repeated bundle or package gets the first outcome again.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
-from lxml import etree
 
 from frontgate import durable
 from frontgate.core import routing
@@ -23,18 +22,21 @@ from frontgate.core.lifecycle import IntakeEvent, TransferEvent, admit
 from frontgate.errors import FrontgateError, RoutingError, SignatureError, TransportError
 from frontgate.hub.mailboxes import ACCOUNT, Mailbox, Mailboxes
 from frontgate.journal import Journal, Tx, bundles, packages, receipts, transfers
+from frontgate.model.envelope import Copy, Envelope
 from frontgate.model.finding import Finding, Severity, finding, finding_of
-from frontgate.model.message import CONTROL_MAP, CONTROL_NS
+from frontgate.model.message import Address, MessageView
 from frontgate.model.receipt import Kind, Receipt
-from frontgate.pipeline import issue
+from frontgate.model.unit import Directory
+from frontgate.pipeline import answers, issue
 from frontgate.pipeline.dispatch import LARGE_BYTES
 from frontgate.pipeline.issue import Draft, Issuer
+from frontgate.pipeline.members import Fault, keep_receipts, open_members, set_aside
 from frontgate.pipeline.segments import CHUNK, SegmentStore
-from frontgate.pipeline.take import Opened, Taken, open_member, take
+from frontgate.pipeline.take import Opened, Taken, take
 from frontgate.seal import Package
-from frontgate.seal.control import Control, read_control, write_control
-from frontgate.seal.receipts import ReceiptGroup, read_list
-from frontgate.standard import Checker, Standards, step_of
+from frontgate.seal.control import Control
+from frontgate.seal.receipts import ReceiptGroup
+from frontgate.standard import Catalogue, Checker, Standards, copies, step_of
 from frontgate.trust.store import TrustStore
 
 log = structlog.get_logger()
@@ -43,15 +45,6 @@ _TO_RECEIVER = {
     Kind.DELIVERED: TransferEvent.RECEIPT_ACCEPTED,
     Kind.DELIVERY_FAILED: TransferEvent.RECEIPT_REFUSED,
 }
-MOST_LIST_BYTES = 64 << 20
-
-
-@dataclass(slots=True)
-class _Judged:
-    packages: list[tuple[Opened, list[Finding]]]
-    groups: list[ReceiptGroup]
-    controls: list[tuple[Control, bytes]]
-    faults: list[tuple[str, int, int, FrontgateError]]
 
 
 class HubIntake:
@@ -64,6 +57,7 @@ class HubIntake:
         mailboxes: Mailboxes,
         issuer: Issuer,
         trust: Callable[[], TrustStore],
+        directories: Callable[[], Sequence[Directory]],
         standards: Standards,
         checker: Checker,
         *,
@@ -76,6 +70,7 @@ class HubIntake:
         self._mailboxes = mailboxes
         self._issuer = issuer
         self._trust = trust
+        self._directories = directories
         self._standards = standards
         self._checker = checker
         self._wake_placer = wake_placer
@@ -112,6 +107,7 @@ class HubIntake:
         else:
             with self._journal.write() as tx:
                 tx.event("bundle-repeat", bundle=bundle_id, peer=peer)
+                bundles.owe_answer(tx, peer, bundle_id)
                 self._answer_again(tx, peer, bundle_id)
         durable.unlink(path)
         durable.fsync_dir(mailbox.to_hub)
@@ -129,92 +125,58 @@ class HubIntake:
             receipts.send_again(tx, int(package_id), peer, own_node="hub")
 
     def _settle_bundle(self, mailbox: Mailbox, taken: Taken) -> None:
-        judged = self._judge(mailbox, taken)
+        members = open_members(self._store, taken, lambda c: self._authorise(mailbox, c))
+        refused = [group.error or self._issuer_error(mailbox, group) for group in members.groups]
+        judged = [
+            (opened, self._examine(mailbox, opened.package) if opened.package else [])
+            for opened in members.packages
+        ]
         peer = ACCOUNT + mailbox.account
         try:
             with self._journal.write() as tx:
                 segment_id = packages.add_segment(tx, taken.path, taken.size_bytes, "taken")
-                bundles.add_taken(tx, peer, taken.bundle_id, segment_id)
+                # A package is answered by its receipt; receipts alone get an answer of their own.
+                is_answered = bool(members.packages) or not members.groups
+                bundles.add_taken(tx, peer, taken.bundle_id, segment_id, is_answered=is_answered)
                 tx.event(
                     "bundle-taken", bundle=taken.bundle_id, peer=peer, members=len(taken.members)
                 )
                 drafts: list[Draft] = []
-                for group in judged.groups:
-                    self._settle_receipts(tx, mailbox, group)
-                for opened, findings in judged.packages:
+                for group, error in zip(members.groups, refused, strict=True):
+                    if error is None:
+                        self._settle_receipts(tx, group)
+                    else:
+                        set_aside(tx, peer, taken.bundle_id, None, Fault("receipts", 0, 0, error))
+                for opened, findings in judged:
                     self._record(tx, mailbox, taken, segment_id, opened, findings, drafts)
-                for name, offset, size, error in judged.faults:
-                    packages.add_quarantine(
-                        tx,
-                        origin=peer,
-                        name=name,
-                        segment_id=segment_id,
-                        offset=offset,
-                        size_bytes=size,
-                        code=error.code,
-                        detail=error.message("en"),
-                    )
-                    tx.event("quarantined", bundle=taken.bundle_id, member=name, code=error.code)
-                for control, xml in judged.controls:
-                    fresh = bundles.take_control(
+                for fault in members.faults:
+                    set_aside(tx, peer, taken.bundle_id, segment_id, fault)
+                if taken.error is not None:
+                    answers.refuse_bundle(tx, peer, self._issuer, taken.bundle_id, taken.error)
+                for control, xml in members.controls:
+                    if not bundles.take_control(
                         tx, control.issuer, control.kind, control.number, xml
-                    )
-                    if fresh and control.kind == "ping":
-                        self._echo(tx, peer, control)
+                    ):
+                        continue
+                    answers.settle(tx, peer, control)
+                    if control.kind == "ping":
+                        answers.echo(tx, peer, self._issuer, control)
                 issue.issue(tx, self._issuer, drafts)
         finally:
-            for opened, _ in judged.packages:
-                if opened.package is not None:
-                    opened.package.close()
+            members.close()
         log.info(
             "bundle-taken",
             account=mailbox.account,
             bundle=taken.bundle_id,
-            packages=len(judged.packages),
-            faults=len(judged.faults),
+            packages=len(judged),
+            faults=len(members.faults),
         )
-
-    def _echo(self, tx: Tx, peer: str, control: Control) -> None:
-        """Answer a ping with its own number: the whole way there and back works."""
-        number = tx.next_number(f"control:{self._issuer.unit}")
-        body = etree.Element(f"{{{CONTROL_NS}}}Echo", nsmap=CONTROL_MAP)
-        body.set("number", str(control.number))
-        xml = write_control("ping", number, self._issuer.unit, tx.now, body, self._issuer.signer)
-        bundles.add_control(tx, peer, f"{number:010d}-ping.ctl.xml", xml)
 
     # -- judging: no journal writes, may read files and the catalogue ------------------------
 
-    def _judge(self, mailbox: Mailbox, taken: Taken) -> _Judged:
-        judged = _Judged([], [], [], [])
-        if taken.error is not None:
-            judged.faults.append((taken.bundle_id, 0, taken.size_bytes, taken.error))
-        for member in taken.members:
-            try:
-                if member.name.endswith(".asice"):
-                    opened = open_member(self._store, taken.path, member)
-                    findings = self._examine(mailbox, opened.package) if opened.package else []
-                    judged.packages.append((opened, findings))
-                    continue
-                if member.size_bytes > MOST_LIST_BYTES:
-                    raise SignatureError(
-                        "FG-BND-011", size=member.size_bytes, limit=MOST_LIST_BYTES
-                    )
-                with self._store.open(taken.path) as file:
-                    file.seek(member.offset)
-                    data = file.read(member.size_bytes)
-                if member.name.endswith("-receipts.xml"):
-                    judged.groups.extend(read_list(data))
-                else:
-                    judged.controls.append((self._control(mailbox, data), data))
-            except FrontgateError as error:
-                judged.faults.append((member.name, member.offset, member.size_bytes, error))
-        return judged
-
-    def _control(self, mailbox: Mailbox, data: bytes) -> Control:
-        control = read_control(data)
+    def _authorise(self, mailbox: Mailbox, control: Control) -> None:
         self._trust().judge(control.certificate, control.issuer, datetime.now(UTC))
         self._carried(mailbox, control.issuer)
-        return control
 
     def _carried(self, mailbox: Mailbox, unit: str) -> None:
         known = self._trust().directory.units.get(unit)
@@ -242,14 +204,36 @@ class HubIntake:
         view = self._checker.read(message)
         if (view.header.message_id, view.header.sender) != (header.message_id, header.sender):
             found.append(finding_of(SignatureError("FG-SIG-040", value=header.message_id)))
-        found.extend(
-            routing.judge(
-                envelope, trust.directory, routing.StepRoles(step.from_roles, step.to_roles)
+        if envelope.original_message_id:
+            roles = routing.StepRoles(step.from_roles, ())
+            expected: tuple[Copy, ...] | None = () if envelope.copies else None
+        else:
+            roles = routing.StepRoles(step.from_roles, step.to_roles)
+            expected = self._expected_copies(catalogue, message, view, envelope)
+        if expected is not None:
+            found.append(
+                finding("FG-RTE-014", value=_shown(envelope.copies), expected=_shown(expected))
             )
-            if not envelope.original_message_id
-            else routing.judge(envelope, trust.directory, routing.StepRoles(step.from_roles, ()))
-        )
+        found.extend(routing.judge(envelope, trust.directory, roles))
         return found
+
+    def _expected_copies(
+        self, catalogue: Catalogue, message: bytes, view: MessageView, envelope: Envelope
+    ) -> tuple[Copy, ...] | None:
+        """The copies that the standard asks for, if the envelope's are others; None if they agree.
+
+        The sender's gateway may have worked with a directory that was replaced since.
+        """
+        receivers = tuple(Address(code) for code in envelope.receivers)
+        view = replace(view, header=replace(view.header, receivers=receivers))
+        found = set(envelope.copies)
+        first: tuple[Copy, ...] | None = None
+        for directory in self._directories():
+            expected, _ = copies(catalogue, message, view, directory)
+            if set(expected) == found:
+                return None
+            first = expected if first is None else first
+        return first
 
     # -- recording: inside the one transaction ----------------------------------------------
 
@@ -268,18 +252,12 @@ class HubIntake:
         if opened.package is None:
             assert opened.error is not None
             reason = issue.reason_of(opened.error)
-            packages.add_quarantine(
+            set_aside(
                 tx,
-                origin=peer,
-                name=member.name,
-                segment_id=segment_id,
-                offset=member.offset,
-                size_bytes=member.size_bytes,
-                code=opened.error.code,
-                detail=opened.error.message("en"),
-            )
-            tx.event(
-                "quarantined", bundle=taken.bundle_id, member=member.name, code=opened.error.code
+                peer,
+                taken.bundle_id,
+                segment_id,
+                Fault(member.name, member.offset, member.size_bytes, opened.error),
             )
             drafts.append(
                 Draft(
@@ -377,40 +355,16 @@ class HubIntake:
                 kind=Kind.SUBMISSION_ACCEPTED.value,
             )
 
-    def _settle_receipts(self, tx: Tx, mailbox: Mailbox, group: ReceiptGroup) -> None:
+    def _settle_receipts(self, tx: Tx, group: ReceiptGroup) -> None:
         """Keep a gateway's receipts, apply them to our transfers, pass them on to the sender."""
-        peer = ACCOUNT + mailbox.account
-        error = group.error or self._issuer_error(mailbox, group)
-        if error is not None:
-            packages.add_quarantine(
-                tx,
-                origin=peer,
-                name="receipts",
-                segment_id=None,
-                offset=0,
-                size_bytes=0,
-                code=error.code,
-                detail=error.message("en"),
-            )
-            tx.event("receipts-refused", peer=peer, code=error.code)
-            return
-        signature_id = receipts.keep_signature(tx, group.signature)
-        for receipt, xml, digest in group.items:
+
+        def package_of(receipt: Receipt) -> int | None:
             known = packages.find_admitted(tx, "in", receipt.sender, receipt.message_id)
             if known is None and not receipt.sender:
                 known = packages.find_by_message(tx, "in", receipt.message_id)
-            package_id = known.package_id if known else None
-            row = receipts.keep(tx, receipt, xml, digest, signature_id, package_id)
-            if row is None:
-                continue
-            tx.event(
-                "receipt-got",
-                kind=receipt.kind.value,
-                message=receipt.message_id,
-                receiver=receipt.receiver,
-                issuer=receipt.issuer,
-                digest=digest,
-            )
+            return known.package_id if known else None
+
+        for row, receipt, package_id in keep_receipts(tx, group, package_of):
             if receipt.kind is Kind.SUBMISSION_ACCEPTED or package_id is None:
                 continue
             self._apply(tx, receipt, package_id)
@@ -442,6 +396,10 @@ class HubIntake:
             except FrontgateError as error:
                 return error
         return None
+
+
+def _shown(copied: Sequence[Copy]) -> str:
+    return ", ".join(sorted(f"{c.unit} ({c.mode})" for c in copied)) or "-"
 
 
 def _copy(path: Path, sink: Callable[[bytes], object]) -> None:

@@ -3,24 +3,29 @@ directory for gateways that have an older one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 import structlog
 from lxml import etree
 
-from frontgate.core.lifecycle import Transfer, TransferEvent
+from frontgate.core.lifecycle import OPEN, Transfer, TransferEvent
 from frontgate.errors import RoutingError
 from frontgate.hub.mailboxes import ACCOUNT, Mailboxes
-from frontgate.journal import Journal, Reader, bundles, transfers
+from frontgate.journal import Journal, Reader, bundles, receipts, transfers
 from frontgate.model.message import CONTROL_MAP, CONTROL_NS
 from frontgate.model.receipt import Kind
-from frontgate.pipeline import issue
+from frontgate.pipeline import answers, issue
 from frontgate.pipeline.issue import Draft, Issuer
-from frontgate.seal.control import write_control
 from frontgate.trust.store import TrustStore
 
 log = structlog.get_logger()
+
+MOST_AT_ONCE = 64
+"""Receipts of one signature: each carries the digests of all, so a batch stays small."""
+SETTLED_S = 3 * 86400.0
+"""So long after its bundle was fetched, a receipt's row for that gateway is kept to send it again."""
 
 
 class HubTend:
@@ -36,6 +41,7 @@ class HubTend:
         trust: Callable[[], TrustStore],
         *,
         delivery_limit_s: float,
+        delayed_s: Sequence[float],
         overdue_s: float,
         wake_placer: Callable[[], None],
     ) -> None:
@@ -45,14 +51,48 @@ class HubTend:
         self._issuer = issuer
         self._trust = trust
         self._limit_ms = int(delivery_limit_s * 1000)
+        self._delayed_s = tuple(delayed_s)
         self._overdue_ms = int(overdue_s * 1000)
         self._wake_placer = wake_placer
+        self._forget_at = 0.0
 
     def turn(self) -> float | None:
+        now = datetime.now(UTC)
         self._announce_directory()
-        self._overdue()
-        self._expire()
-        return self.LOOK_S
+        self._answer_bundles()
+        self._overdue(now)
+        self._forget_answered(now)
+        is_more = self._warn(now) | self._expire(now)
+        return 0.0 if is_more else self.LOOK_S
+
+    def _answer_bundles(self) -> None:
+        """Bundles that carried receipts alone are answered together, one control message a peer."""
+        owed = bundles.owed_answers(self._reader, answers.MOST_BUNDLES)
+        if not owed:
+            return
+        with self._journal.write() as tx:
+            for peer, rows in itertools.groupby(owed, key=lambda pair: pair[0]):
+                names = [bundle_id for _, bundle_id in rows]
+                answers.confirm_bundles(tx, peer, self._issuer, names)
+                for name in names:
+                    bundles.mark_answered(tx, peer, name)
+        self._wake_placer()
+
+    def _forget_answered(self, now: datetime) -> None:
+        """A bundle that its gateway removed and did not complain of for days is settled."""
+        if now.timestamp() < self._forget_at:
+            return
+        self._forget_at = now.timestamp() + 3600
+        before = int((now.timestamp() - SETTLED_S) * 1000)
+        settled = [
+            pair
+            for pair in bundles.unanswered(self._reader, sent_before_ms=before)
+            if not self._lies_in_mailbox(*pair)
+        ]
+        if settled:
+            with self._journal.write(now) as tx:
+                for destination, bundle_id in settled:
+                    receipts.answered(tx, destination, bundle_id)
 
     def _announce_directory(self) -> None:
         """A new directory goes to every gateway once, as a signed control message."""
@@ -61,71 +101,104 @@ class HubTend:
         if self._reader.meta("directory-announced") == version:
             return
         with self._journal.write() as tx:
-            number = tx.next_number(f"control:{self._issuer.unit}")
             body = etree.Element(f"{{{CONTROL_NS}}}Directory", nsmap=CONTROL_MAP)
             body.text = document.decode()
-            xml = write_control(
-                "directory", number, self._issuer.unit, tx.now, body, self._issuer.signer
-            )
             for mailbox in self._mailboxes.admitted():
                 destination = ACCOUNT + mailbox.account
                 bundles.drop_unsent_controls(tx, destination, "-directory.ctl.xml")
-                bundles.add_control(tx, destination, f"{number:010d}-directory.ctl.xml", xml)
+                answers.send_control(tx, destination, self._issuer, "directory", body)
             tx.set_meta("directory-announced", version)
             tx.event("directory", version=version)
         log.info("directory", version=version)
         self._wake_placer()
 
-    def _overdue(self) -> None:
+    def _overdue(self, now: datetime) -> None:
         """Placed, gone from the mailbox, and still not answered: the gateway lost it. Send again."""
-        before = int(datetime.now(UTC).timestamp() * 1000) - self._overdue_ms
+        before = int(now.timestamp() * 1000) - self._overdue_ms
         rows = [
             row
             for row in transfers.in_state(
                 self._reader, Transfer.SENT, destination_prefix=ACCOUNT, changed_before_ms=before
             )
-            if not self._is_waiting(row)
+            if not self._lies_in_mailbox(row.destination, row.bundle_id)
         ]
         if not rows:
             return
-        with self._journal.write() as tx:
+        with self._journal.write(now) as tx:
             for row in rows:
                 transfers.apply(tx, row.transfer_id, TransferEvent.RECEIPT_OVERDUE)
         self._wake_placer()
 
-    def _is_waiting(self, row: transfers.Row) -> bool:
-        account = row.destination.removeprefix(ACCOUNT)
-        mailbox = self._mailboxes.of_account(account)
-        return (mailbox.from_hub / f"{row.bundle_id}.bundle").exists()
+    def _lies_in_mailbox(self, destination: str, bundle_id: str) -> bool:
+        mailbox = self._mailboxes.of_account(destination.removeprefix(ACCOUNT))
+        return (mailbox.from_hub / f"{bundle_id}.bundle").exists()
 
-    def _expire(self) -> None:
-        """Not delivered within the limit: a signed `relay-failed` for that receiver."""
-        for state in (Transfer.QUEUED, Transfer.SENT):
-            before = int(datetime.now(UTC).timestamp() * 1000) - self._limit_ms
-            rows = transfers.in_state(
-                self._reader, state, destination_prefix=ACCOUNT, changed_before_ms=before
+    def _warn(self, now: datetime) -> bool:
+        """`relay-delayed` to the sender for what a receiver's gateway does not take."""
+        is_more = False
+        for times, limit_s in enumerate(self._delayed_s):
+            rows = transfers.older_than(
+                self._reader,
+                tuple(OPEN),
+                made_before_ms=int((now.timestamp() - limit_s) * 1000),
+                destination_prefix=ACCOUNT,
+                warned=(times,),
+                limit=MOST_AT_ONCE,
             )
-            if not rows:
-                continue
-            with self._journal.write() as tx:
-                drafts: list[Draft] = []
-                for row in rows:
-                    code = "FG-RTE-016" if state is Transfer.SENT else "FG-RTE-015"
-                    error = RoutingError(code, days=self._limit_ms // 86_400_000)
-                    transfers.apply(tx, row.transfer_id, TransferEvent.EXPIRE, reason=code)
-                    sender = self._trust().directory.units.get(row.sender)
-                    drafts.append(
-                        Draft(
-                            kind=Kind.RELAY_FAILED,
-                            sender=row.sender,
-                            message_id=row.message_id,
-                            message_type=row.message_type,
-                            receiver=row.receiver,
-                            attempt=row.attempt,
-                            package_id=row.package_id,
-                            destinations=(ACCOUNT + sender.account,) if sender else (),
-                            reasons=(issue.reason_of(error),),
-                        )
+            error = RoutingError("FG-RTE-020", minutes=int(limit_s // 60))
+            self._answer(now, rows, Kind.RELAY_DELAYED, error, warned=times + 1)
+            is_more |= len(rows) == MOST_AT_ONCE
+        return is_more
+
+    def _expire(self, now: datetime) -> bool:
+        """Not delivered within the limit: a signed `relay-failed` for that receiver."""
+        is_more = False
+        for state, code in ((Transfer.QUEUED, "FG-RTE-015"), (Transfer.SENT, "FG-RTE-016")):
+            rows = transfers.older_than(
+                self._reader,
+                (state,),
+                made_before_ms=int(now.timestamp() * 1000) - self._limit_ms,
+                destination_prefix=ACCOUNT,
+                limit=MOST_AT_ONCE,
+            )
+            error = RoutingError(code, days=self._limit_ms // 86_400_000)
+            self._answer(now, rows, Kind.RELAY_FAILED, error, event=TransferEvent.EXPIRE)
+            is_more |= len(rows) == MOST_AT_ONCE
+        return is_more
+
+    def _answer(
+        self,
+        now: datetime,
+        rows: Sequence[transfers.Row],
+        kind: Kind,
+        error: RoutingError,
+        *,
+        event: TransferEvent | None = None,
+        warned: int = 0,
+    ) -> None:
+        """One transaction: what becomes of the rows, and the receipts to their senders."""
+        if not rows:
+            return
+        with self._journal.write(now) as tx:
+            drafts: list[Draft] = []
+            for row in rows:
+                if event is not None:
+                    transfers.apply(tx, row.transfer_id, event, reason=error.code)
+                else:
+                    transfers.mark_warned(tx, row.transfer_id, warned)
+                sender = self._trust().directory.units.get(row.sender)
+                drafts.append(
+                    Draft(
+                        kind=kind,
+                        sender=row.sender,
+                        message_id=row.message_id,
+                        message_type=row.message_type,
+                        receiver=row.receiver,
+                        attempt=row.attempt,
+                        package_id=row.package_id,
+                        destinations=(ACCOUNT + sender.account,) if sender else (),
+                        reasons=(issue.reason_of(error),),
                     )
-                issue.issue(tx, self._issuer, drafts)
-            self._wake_placer()
+                )
+            issue.issue(tx, self._issuer, drafts)
+        self._wake_placer()

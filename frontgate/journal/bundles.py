@@ -76,7 +76,53 @@ def composed_destinations(source: Tx | Reader) -> list[str]:
 
 def mark_sent(tx: Tx, bundle_id: str) -> None:
     """The other side has it durably; the copy of the small members is dropped."""
-    tx.run("UPDATE bundle_out SET state = 'sent', extra = x'' WHERE bundle_id = ?", bundle_id)
+    tx.run(
+        "UPDATE bundle_out SET state = 'sent', sent_ms = ?, extra = x'' WHERE bundle_id = ?",
+        tx.now_ms,
+        bundle_id,
+    )
+
+
+def was_sent_to(source: Tx | Reader, destination: str, bundle_id: str) -> bool:
+    """Whether this is a bundle that left here for `destination`."""
+    return (
+        source.one(
+            "SELECT 1 FROM bundle_out WHERE bundle_id = ? AND destination = ? AND state = 'sent'",
+            bundle_id,
+            destination,
+        )
+        is not None
+    )
+
+
+def unanswered(source: Tx | Reader, *, sent_before_ms: int) -> list[tuple[str, str]]:
+    """(destination, BundleId) of bundles with receipts that were sent before then and not answered."""
+    rows = source.all(
+        "SELECT DISTINCT o.destination, o.bundle_id FROM receipt_out o"
+        " JOIN bundle_out b ON b.bundle_id = o.bundle_id"
+        " WHERE o.bundle_id <> '' AND b.state = 'sent' AND b.sent_ms < ? LIMIT 1000",
+        sent_before_ms,
+    )
+    return [(str(r[0]), str(r[1])) for r in rows]
+
+
+def owed_answers(source: Tx | Reader, limit: int) -> list[tuple[str, str]]:
+    """(peer, BundleId) of taken bundles that were not answered yet, grouped by peer."""
+    rows = source.all(
+        "SELECT peer, bundle_id FROM bundle_in INDEXED BY bundle_in_owed WHERE is_answered = 0"
+        " ORDER BY peer, bundle_id LIMIT ?",
+        limit,
+    )
+    return [(str(r[0]), str(r[1])) for r in rows]
+
+
+def mark_answered(tx: Tx, peer: str, bundle_id: str) -> None:
+    tx.run("UPDATE bundle_in SET is_answered = 1 WHERE peer = ? AND bundle_id = ?", peer, bundle_id)
+
+
+def owe_answer(tx: Tx, peer: str, bundle_id: str) -> None:
+    """It came again: whatever answered it the first time was lost."""
+    tx.run("UPDATE bundle_in SET is_answered = 0 WHERE peer = ? AND bundle_id = ?", peer, bundle_id)
 
 
 def drop(tx: Tx, bundle_id: str) -> None:
@@ -92,13 +138,18 @@ def is_taken(source: Tx | Reader, peer: str, bundle_id: str) -> bool:
     )
 
 
-def add_taken(tx: Tx, peer: str, bundle_id: str, segment_id: int) -> None:
+def add_taken(
+    tx: Tx, peer: str, bundle_id: str, segment_id: int, *, is_answered: bool = True
+) -> None:
+    """Keep that a bundle was taken. is_answered: False where nothing in it has a receipt."""
     tx.run(
-        "INSERT INTO bundle_in (bundle_id, peer, segment_id, taken_at) VALUES (?, ?, ?, ?)",
+        "INSERT INTO bundle_in (bundle_id, peer, segment_id, taken_at, is_answered)"
+        " VALUES (?, ?, ?, ?, ?)",
         bundle_id,
         peer,
         segment_id,
         tx.now_at,
+        int(is_answered),
     )
 
 

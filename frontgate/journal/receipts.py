@@ -92,7 +92,7 @@ def waiting(source: Tx | Reader, destination: str, limit: int) -> list[Kept]:
     """Receipts that no bundle to `destination` has taken yet, oldest first."""
     rows = source.all(
         "SELECT r.id, r.kind, r.message_id, r.receiver, r.xml, r.signature_id, s.xml"
-        " FROM receipt_out o JOIN receipt r ON r.id = o.receipt"
+        " FROM receipt_out o INDEXED BY receipt_out_waiting JOIN receipt r ON r.id = o.receipt"
         " JOIN signature s ON s.id = r.signature_id"
         " WHERE o.destination = ? AND o.bundle_id = '' ORDER BY r.id LIMIT ?",
         destination,
@@ -126,7 +126,10 @@ def waiting_with(
 
 
 def waiting_destinations(source: Tx | Reader) -> list[str]:
-    rows = source.all("SELECT DISTINCT destination FROM receipt_out WHERE bundle_id = ''")
+    rows = source.all(
+        "SELECT DISTINCT destination FROM receipt_out INDEXED BY receipt_out_waiting"
+        " WHERE bundle_id = ''"
+    )
     return [str(r[0]) for r in rows]
 
 
@@ -151,8 +154,17 @@ def assign(tx: Tx, destination: str, rows: Iterable[int], bundle_id: str) -> Non
         )
 
 
-def sent(tx: Tx, destination: str, bundle_id: str) -> None:
-    """The bundle is with the other side: its receipts are done."""
+def travel_again(tx: Tx, destination: str, bundle_id: str) -> None:
+    """The bundle did not arrive: its receipts wait for a new one."""
+    tx.run(
+        "UPDATE receipt_out SET bundle_id = '' WHERE destination = ? AND bundle_id = ?",
+        destination,
+        bundle_id,
+    )
+
+
+def answered(tx: Tx, destination: str, bundle_id: str) -> None:
+    """The other side has the bundle for good: its receipts are done."""
     tx.run(
         "DELETE FROM receipt_out WHERE destination = ? AND bundle_id = ?", destination, bundle_id
     )

@@ -74,10 +74,12 @@ CREATE TABLE transfer (
   is_large    INTEGER NOT NULL DEFAULT 0,
   failures    INTEGER NOT NULL DEFAULT 0,
   due_ms      INTEGER NOT NULL DEFAULT 0,
+  warned      INTEGER NOT NULL DEFAULT 0,
   bundle_id   TEXT NOT NULL DEFAULT '',
   entry       TEXT NOT NULL DEFAULT '',
   reason      TEXT NOT NULL DEFAULT '',
   made_at     TEXT NOT NULL,
+  made_ms     INTEGER NOT NULL,
   changed_at  TEXT NOT NULL,
   changed_ms  INTEGER NOT NULL DEFAULT 0,
   UNIQUE (package_id, destination, receiver, attempt)
@@ -85,6 +87,7 @@ CREATE TABLE transfer (
 CREATE INDEX transfer_queue ON transfer (destination, is_large, urgency DESC, id) WHERE state = 'QUEUED';
 CREATE INDEX transfer_open ON transfer (state, destination, changed_ms)
   WHERE state IN ('QUEUED', 'SENDING', 'SENT', 'HELD', 'UNCONFIRMED');
+CREATE INDEX transfer_age ON transfer (warned, made_ms) WHERE state IN ('QUEUED', 'SENDING', 'SENT', 'HELD');
 CREATE INDEX transfer_flow ON transfer (destination, flow_uid, id)
   WHERE state IN ('QUEUED', 'SENDING', 'SENT');
 CREATE INDEX transfer_package ON transfer (package_id);
@@ -117,13 +120,16 @@ CREATE TABLE receipt (
 CREATE INDEX receipt_message ON receipt (message_id, receiver, id);
 CREATE INDEX receipt_package ON receipt (package_id);
 
--- Receipts that still have to travel. bundle_id: empty until a bundle took them.
+-- Receipts that still have to travel. bundle_id: empty until a bundle took them; the row stays until
+-- the other side answered that bundle.
 CREATE TABLE receipt_out (
   receipt     INTEGER NOT NULL REFERENCES receipt(id),
   destination TEXT NOT NULL,
   bundle_id   TEXT NOT NULL DEFAULT '',
   PRIMARY KEY (destination, receipt)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX receipt_out_waiting ON receipt_out (destination, receipt) WHERE bundle_id = '';
+CREATE INDEX receipt_out_bundle ON receipt_out (bundle_id) WHERE bundle_id <> '';
 
 -- Receipt files in the spool: projections. flushed = 1 once they are on stable storage.
 CREATE TABLE receipt_file (
@@ -160,18 +166,21 @@ CREATE TABLE bundle_out (
   extra       BLOB NOT NULL,
   size_bytes  INTEGER NOT NULL,
   made_at     TEXT NOT NULL,
+  sent_ms     INTEGER NOT NULL DEFAULT 0,
   UNIQUE (destination, sequence)
 ) STRICT;
 CREATE INDEX bundle_out_open ON bundle_out (destination, sequence) WHERE state = 'composed';
 
--- Bundles taken from a peer; a repeat is recognised by its id.
+-- Bundles taken from a peer; a repeat is recognised by its id. is_answered = 0: owed a bundle-taken.
 CREATE TABLE bundle_in (
   bundle_id  TEXT NOT NULL,
   peer       TEXT NOT NULL,
   segment_id INTEGER NOT NULL REFERENCES segment(id),
   taken_at   TEXT NOT NULL,
+  is_answered INTEGER NOT NULL DEFAULT 1,
   PRIMARY KEY (peer, bundle_id)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX bundle_in_owed ON bundle_in (peer, bundle_id) WHERE is_answered = 0;
 
 -- CaseUids minted by this gateway, by unit, app and SenderRef, so that a repeat gets the same.
 CREATE TABLE minted_case (key TEXT PRIMARY KEY, case_uid TEXT NOT NULL) STRICT, WITHOUT ROWID;

@@ -68,13 +68,14 @@ def add(
     """Queue a package for a destination. Returns: the transfer's id."""
     return tx.insert(
         "INSERT INTO transfer (package_id, destination, receiver, attempt, state, urgency, flow_uid,"
-        " is_large, made_at, changed_at, changed_ms)"
-        " SELECT id, ?, ?, ?, 'QUEUED', urgency, flow_uid, ?, ?, ?, ? FROM package WHERE id = ?",
+        " is_large, made_at, made_ms, changed_at, changed_ms)"
+        " SELECT id, ?, ?, ?, 'QUEUED', urgency, flow_uid, ?, ?, ?, ?, ? FROM package WHERE id = ?",
         destination,
         receiver,
         attempt,
         int(is_large),
         tx.now_at,
+        tx.now_ms,
         tx.now_at,
         tx.now_ms,
         package_id,
@@ -106,8 +107,6 @@ def apply(
         return old
     if event is TransferEvent.TRANSIENT:
         failures += 1
-    elif event is TransferEvent.DELIVERED:
-        failures = 0
     changed = tx.run(
         "UPDATE transfer SET state = ?, failures = ?, changed_at = ?, changed_ms = ?,"
         " reason = CASE WHEN ? <> '' THEN ? WHEN ? THEN '' ELSE reason END,"
@@ -216,6 +215,37 @@ def in_state(
         limit,
     )
     return [_row(r) for r in rows]
+
+
+def older_than(
+    source: Tx | Reader,
+    states: Sequence[Transfer],
+    *,
+    made_before_ms: int,
+    destination_prefix: str,
+    warned: Sequence[int] = (0, 1, 2),
+    limit: int = 64,
+) -> list[Row]:
+    """Open transfers that were queued before then, oldest first. warned: how often that was told."""
+    marks = ", ".join(f"'{state.value}'" for state in states)
+    times = ", ".join(str(int(n)) for n in warned)
+    rows = source.all(
+        f"SELECT {_COLUMNS} FROM transfer t INDEXED BY transfer_age"  # noqa: S608
+        f" JOIN package p ON p.id = t.package_id WHERE t.state IN ({marks})"
+        " AND t.state IN ('QUEUED', 'SENDING', 'SENT', 'HELD')"
+        f" AND t.warned IN ({times}) AND t.made_ms < ? AND substr(t.destination, 1, ?) = ?"
+        " ORDER BY t.made_ms, t.id LIMIT ?",
+        made_before_ms,
+        len(destination_prefix),
+        destination_prefix,
+        limit,
+    )
+    return [_row(r) for r in rows]
+
+
+def mark_warned(tx: Tx, transfer_id: int, times: int) -> None:
+    """A `relay-delayed` was issued for the `times`-th limit."""
+    tx.run("UPDATE transfer SET warned = ? WHERE id = ?", times, transfer_id)
 
 
 def of_bundle(source: Tx | Reader, bundle_id: str) -> list[Row]:

@@ -177,7 +177,6 @@ def sent(journal: Journal, outgoing: bundles.Outgoing, now: datetime) -> None:
         for row in transfers.of_bundle(tx, outgoing.bundle_id):
             if row.state.value == "SENDING":
                 transfers.apply(tx, row.transfer_id, TransferEvent.DELIVERED)
-        receipts.sent(tx, outgoing.destination, outgoing.bundle_id)
         bundles.controls_sent(tx, outgoing.bundle_id)
         bundles.mark_sent(tx, outgoing.bundle_id)
         tx.event("bundle-sent", bundle=outgoing.bundle_id, destination=outgoing.destination)

@@ -21,6 +21,8 @@ from frontgate.trust.authority import certificate_der, fingerprint, unit_of
 from frontgate.trust.directory import FORMAT, from_body
 from frontgate.trust.signed import read_signed
 
+EARLIER = "earlier"
+
 
 @lru_cache(maxsize=4096)
 def _certificate(der: bytes) -> x509.Certificate:
@@ -122,6 +124,29 @@ def load_trust(folder: Path) -> TrustStore:
     if not _is_issued_by(hub, ca):
         raise TrustError("FG-TRU-001")
     return store
+
+
+def keep_earlier(folder: Path, document: bytes, version: int) -> None:
+    """Keep a directory that is about to be replaced: what was sealed under it is still under way."""
+    earlier = folder / EARLIER
+    if not earlier.is_dir():
+        durable.make_dir(earlier)
+    durable.write_file(earlier / f"{version}.json", document, 0o644)
+
+
+def earlier_directories(folder: Path, *, since: datetime) -> tuple[Directory, ...]:
+    """Directories that were replaced at `since` or later, newest first; damaged ones are left out."""
+    found: list[Directory] = []
+    for path in (folder / EARLIER).glob("*.json"):
+        if datetime.fromtimestamp(path.stat().st_mtime, UTC) < since:
+            continue
+        try:
+            body, certificate = read_signed(path.read_bytes(), FORMAT)
+        except (OSError, SignatureError):
+            continue
+        if certificate == (folder / "hub.der").read_bytes():
+            found.append(from_body(body))
+    return tuple(sorted(found, key=lambda d: d.version, reverse=True))
 
 
 def certificate_days(certificate: bytes, now: datetime | None = None) -> int:

@@ -22,7 +22,7 @@ from frontgate.core.lifecycle import (
 EXPECTED_TRANSFER = """
 QUEUED start SENDING | QUEUED hold HELD | QUEUED expire FAILED | QUEUED cancel CANCELLED
 SENDING delivered SENT | SENDING transient QUEUED | SENDING lease_lost QUEUED | SENDING permanent FAILED
-SENT receipt_overdue QUEUED | SENT expire UNCONFIRMED
+SENT receipt_overdue QUEUED | SENT transient QUEUED | SENT expire UNCONFIRMED
 HELD release QUEUED | HELD cancel CANCELLED
 QUEUED receipt_accepted ACKNOWLEDGED | SENDING receipt_accepted ACKNOWLEDGED
 SENT receipt_accepted ACKNOWLEDGED | HELD receipt_accepted ACKNOWLEDGED
