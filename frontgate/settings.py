@@ -55,6 +55,10 @@ class UnitSettings(_Section):
     key: Path = Field(description="签名私钥 PEM | signing key, PEM")
     certificate: Path = Field(description="签名证书 PEM | signing certificate, PEM")
     group: str = Field("", description="与办案软件共用的组 | group shared with the case software")
+    case_user: str = Field(
+        "",
+        description="办案软件的系统账号，供 doctor 试用 | the case software's account, for doctor",
+    )
     delivered_form: Literal["folder", "zip", "sealed"] = Field(
         "folder", description="送达形式 | form of delivery"
     )

@@ -30,16 +30,23 @@ class Finding:
 
 @click.command()
 @click.option("--offline", is_flag=True, help="Do not connect to the hub.")
+@click.option(
+    "--as", "case_user", default="", metavar="USER",
+    help="Try the spool as this account of the case software, too (as root).",
+)  # fmt: skip
 @click.pass_obj
-def doctor(out: Output, offline: bool) -> None:
+def doctor(out: Output, offline: bool, case_user: str) -> None:
     """Check keys, certificates, clock, disk, rights, host key, login, a message there and back.
+
+    The rights of a spool are tried from both sides, drop to pick-up, where doctor runs as root and
+    knows the case software's account: by --as, or case_user of the [[unit]].
 
     Exit 0: all well. 1: something is wrong; each line says what to do.
     """
     from frontgate.settings import find_config, load_gateway
 
     settings = load_gateway(find_config(out.config, "gateway"))
-    found = list(_examine(settings, offline))
+    found = list(_examine(settings, offline, case_user))
     if out.as_json:
         out.json(
             {
@@ -65,12 +72,16 @@ def doctor(out: Output, offline: bool) -> None:
         raise click.exceptions.Exit(1)
 
 
-def _examine(settings: GatewaySettings, offline: bool) -> Iterator[Finding]:
+def _examine(settings: GatewaySettings, offline: bool, case_user: str) -> Iterator[Finding]:
     keys = settings.path(settings.node.keys)
     yield from _try("trust", lambda: _trust(settings))
     for unit in settings.unit:
         yield from _try(f"key {unit.code}", lambda unit=unit: _key(settings, unit))  # type: ignore[misc]
-        yield from _spool(settings.path(unit.spool), unit.code)
+        root = settings.path(unit.spool)
+        spools = {f"{unit.code}/{app.name}": root / app.name for app in unit.app}
+        for key, spool in (spools or {unit.code: root}).items():
+            yield from _spool(spool, key)
+            yield _rights(spool, key, case_user or unit.case_user)
     mode = keys.stat().st_mode & 0o077 if keys.is_dir() else 0o077
     yield Finding(
         "keys",
@@ -177,6 +188,47 @@ def _spool(root: Path, unit: str) -> Iterator[Finding]:
         True,
         f"{kind}" + ("" if kind == "local" else "：改为轮询"),
         f"{kind}" + ("" if kind == "local" else ": polled instead of watched"),
+    )
+
+
+def _rights(root: Path, key: str, case_user: str) -> Finding:
+    """Both accounts at one spool: drop, claim, deliver, collect."""
+    from frontgate.spool.layout import SpoolPaths
+    from frontgate.spool.tryout import try_rights
+
+    name = f"rights {key}"
+    if not case_user or os.geteuid() != 0:
+        return Finding(
+            name,
+            True,
+            "未以办案软件账号试用：请以 root 运行 frontgate doctor --as 账号",
+            "not tried as the case software: run frontgate doctor --as ACCOUNT as root",
+        )
+    try:
+        failed = try_rights(SpoolPaths(root), case_user)
+    except FrontgateError as error:
+        row = error.text
+        return Finding(
+            name, False, error.message("zh"), error.message("en"), row.advice_zh, row.advice_en
+        )
+    except OSError as error:
+        failed = [("prepare", str(error))]
+    if not failed:
+        return Finding(
+            name,
+            True,
+            f"{case_user} 与前置机都可投放、认领、送达、取走",
+            f"{case_user} and the gateway can drop, claim, deliver and collect",
+        )
+    said = "; ".join(f"{step}: {why}" for step, why in failed)
+    return Finding(
+        name,
+        False,
+        said,
+        said,
+        "两个账号须同属该单位的组（frontgate-<单位>），五个文件夹须为 2770；修正后重启前置机",
+        "both accounts must be in the unit's group (frontgate-<unit>) and the five folders 2770;"
+        " mend it and restart the gateway",
     )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from frontgate.errors import SpoolError
 from frontgate.model.finding import Report, finding
 from frontgate.spool.claims import remove
 from frontgate.spool.drop import DropLimits, discard, open_drop
@@ -20,8 +21,11 @@ from frontgate.spool.layout import SpoolPaths, prepare
 from frontgate.spool.receipts import write_receipt
 from frontgate.spool.rejected import reject
 from frontgate.spool.sweep import Claim, Refused, Sweeper
+from frontgate.spool.tryout import try_rights
 
 pytestmark = pytest.mark.needs_root
+UNREADABLE = finding("FG-SPL-014", value="secret.xml")
+"""Made here: the accounts of the tests may not read the interpreter's own files."""
 GROUP, DAEMON, CASE = "frontgate-t1", "fgt-daemon", "fgt-case"
 
 
@@ -187,7 +191,7 @@ def test_an_unreadable_drop_is_answered(accounts: Accounts) -> None:
     def take() -> None:
         (item,) = claim_all(accounts.paths)
         claim = item.claim if isinstance(item, Refused) else item
-        report = Report((finding("FG-SPL-014", value="secret.xml"),))
+        report = Report((UNREADABLE,))
         reject(accounts.paths, claim, report, now=datetime.now(UTC))
 
     accounts.run(accounts.case, drop)
@@ -199,3 +203,21 @@ def test_an_unreadable_drop_is_answered(accounts: Accounts) -> None:
         assert (accounts.paths.rejected / "secret.xml").read_text() == "<a/>"
 
     accounts.run(accounts.case, read)
+
+
+def test_the_rights_are_tried_from_both_sides(accounts: Accounts) -> None:
+    before = sorted(os.listdir(accounts.paths.inbound)), sorted(os.listdir(accounts.paths.outbound))
+    assert try_rights(accounts.paths, CASE) == []
+    after = sorted(os.listdir(accounts.paths.inbound)), sorted(os.listdir(accounts.paths.outbound))
+    assert after == before
+    accounts.paths.outbound.chmod(0o750)
+    assert {step for step, _ in try_rights(accounts.paths, CASE)} >= {"drop", "claim"}
+    accounts.paths.outbound.chmod(0o2770)
+    accounts.paths.private.chmod(0o755)
+    assert [step for step, _ in try_rights(accounts.paths, CASE)] == ["private"]
+
+
+def test_an_unknown_account_is_named(accounts: Accounts) -> None:
+    with pytest.raises(SpoolError) as caught:
+        try_rights(accounts.paths, "no-such-account")
+    assert caught.value.code == "FG-SPL-003"
