@@ -26,6 +26,7 @@ from frontgate.spool.tryout import try_rights
 pytestmark = pytest.mark.needs_root
 UNREADABLE = finding("FG-SPL-014", value="secret.xml")
 """Made here: the accounts of the tests may not read the interpreter's own files."""
+"".encode("utf-8-sig")  # the codec, for the same reason
 GROUP, DAEMON, CASE = "frontgate-t1", "fgt-daemon", "fgt-case"
 
 
