@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 import shutil
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import click
 
+from frontgate.cli.node import find_node
 from frontgate.cli.output import Output
+from frontgate.journal import Reader
 
-_ENDS = ("rejected", "failed")
+_POSITIVE = ("delivered", "handed-over")
+_NEGATIVE = ("relay-rejected", "relay-failed", "delivery-failed")
 
 
 @click.command()
@@ -27,12 +31,17 @@ _ENDS = ("rejected", "failed")
 def send(out: Output, path: Path, unit: str, wait_s: float) -> None:
     """Drop PATH into outbound/ and wait until every receiver has it.
 
-    Exit 0: delivered. 1: refused or failed, with the reasons. 4: not answered in time; the gateway
-    goes on with it.
-    """
-    from frontgate.settings import find_config, load_gateway
+    Exit 0: every receiver has it. 1: refused, or failed for one of them, with the reasons. 4: not
+    answered in time; the gateway goes on with it.
 
-    settings = load_gateway(find_config(out.config, "gateway"))
+    JSON: drop, message, outcome (by receiver), receipts.
+    """
+    from frontgate.settings import GatewaySettings
+
+    node = find_node(out)
+    if not isinstance(node.settings, GatewaySettings):
+        raise click.UsageError("send is for a gateway")
+    settings = node.settings
     own = next((u for u in settings.unit if unit.partition("/")[0] in ("", u.code)), None)
     if own is None:
         raise click.UsageError(f"unit {unit} is not in the settings")
@@ -46,51 +55,82 @@ def send(out: Output, path: Path, unit: str, wait_s: float) -> None:
     else:
         shutil.copyfile(path, temporary)
     temporary.rename(spool / "outbound" / name)
-    shown: dict[str, str] = {}
+    reader = node.reader()
+    try:
+        seen = _follow(out, reader, name, wait_s)
+    finally:
+        reader.close()
+    if out.as_json:
+        out.json(
+            {
+                "drop": name,
+                "message": seen.message_id,
+                "outcome": seen.outcome,
+                "receipts": seen.receipts,
+            }
+        )
+    elif seen.is_refused:
+        _report(spool / "rejected" / f"{name}.report.txt")
+    if seen.is_refused or (seen.is_ended and not seen.is_delivered):
+        raise click.exceptions.Exit(1)
+    if not seen.is_ended:
+        out.line(
+            f"{wait_s:g} 秒内未全部送达；前置机会继续发送：frontgate show {seen.message_id or name}",
+            f"not delivered to all within {wait_s:g} s; the gateway goes on:"
+            f" frontgate show {seen.message_id or name}",
+        )
+        raise click.exceptions.Exit(4)
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What the journal says of our drop so far. outcome: receiver → last kind for it."""
+
+    message_id: str = ""
+    is_refused: bool = False
+    outcome: dict[str, str] = field(default_factory=dict)
+    receipts: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def is_ended(self) -> bool:
+        return self.is_refused or (bool(self.outcome) and all(self.outcome.values()))
+
+    @property
+    def is_delivered(self) -> bool:
+        return all(kind in _POSITIVE for kind in self.outcome.values())
+
+
+def _follow(out: Output, reader: Reader, name: str, wait_s: float) -> _Seen:
+    """Look at the journal until every receiver has an outcome, or the time is over."""
+    from frontgate.journal import views
+
+    seen = _Seen()
     end = time.monotonic() + wait_s
-    while time.monotonic() < end:
-        for kind, text in _receipts(spool, name):
-            if kind not in shown:
-                shown[kind] = text
-                if not out.as_json:
-                    click.echo(f"  {kind}")
-        if any(kind.endswith(_ENDS) for kind in shown) or (spool / "rejected" / name).exists():
-            _tell(out, name, shown)
-            _report(out, spool / "rejected" / f"{name}.report.txt")
-            raise click.exceptions.Exit(1)
-        if _is_delivered(shown):
-            _tell(out, name, shown)
+    while not seen.is_ended and time.monotonic() < end:
+        time.sleep(0.1)
+        found = [p for p in views.find_packages(reader, name) if p["drop_name"] == name]
+        if not found:
+            continue
+        seen.message_id = str(found[0]["message_id"])
+        seen.is_refused = found[0]["state"] == "REJECTED"
+        if not seen.outcome:
+            seen.outcome = dict.fromkeys(str(found[0]["recipients"]).split(), "")
+        told = views.receipts_of(reader, seen.message_id) if not seen.is_refused else []
+        for receipt in told[len(seen.receipts) :]:
+            seen.receipts.append(receipt)
+            kind, receiver = str(receipt["kind"]), str(receipt["receiver"])
+            if not out.as_json:
+                click.echo(f"  {kind}{' ' + receiver if receiver else ''}")
+            if kind in _POSITIVE or kind in _NEGATIVE:
+                for code in [receiver] if receiver else list(seen.outcome):
+                    seen.outcome[code] = kind
+    return seen
+
+
+def _report(path: Path) -> None:
+    """The report beside the refused drop; it follows the journal within a moment."""
+    for _ in range(50):
+        if path.is_file():
+            click.echo(path.read_text("utf-8-sig").replace("\r", ""))
             return
         time.sleep(0.1)
-    _tell(out, name, shown)
-    raise click.exceptions.Exit(4)
-
-
-def _receipts(spool: Path, name: str) -> list[tuple[str, str]]:
-    """(kind[-receiver], text) of the receipts of our drop, in order."""
-    stems: set[str] = set()
-    files = sorted((spool / "receipts").glob("*.xml"))
-    for file in files:
-        if f"<DropName>{name}</DropName>" in file.read_text("utf-8"):
-            stems.add(file.name.partition(".")[0])
-    found = []
-    for file in files:
-        stem, _, rest = file.name.partition(".")
-        if stem in stems:
-            found.append((re.sub(r"^\d+-|\.xml$", "", rest), file.read_text("utf-8")))
-    return found
-
-
-def _is_delivered(shown: dict[str, str]) -> bool:
-    """Whether each receiver that the hub accepted for has it: at least one, and none missing."""
-    return any(kind.startswith("delivered-") for kind in shown)
-
-
-def _tell(out: Output, name: str, shown: dict[str, str]) -> None:
-    if out.as_json:
-        out.json({"drop": name, "receipts": list(shown)})
-
-
-def _report(out: Output, path: Path) -> None:
-    if path.is_file() and not out.as_json:
-        click.echo(path.read_text("utf-8-sig").replace("\r", ""))

@@ -58,6 +58,8 @@ CREATE UNIQUE INDEX package_identity ON package (direction, sender, message_id) 
 -- A claim found again after a crash is recognised by its id and only finished.
 CREATE UNIQUE INDEX package_claim ON package (claim_id) WHERE claim_id IS NOT NULL;
 CREATE INDEX package_message ON package (message_id);
+CREATE INDEX package_drop ON package (drop_name);
+CREATE INDEX package_ref ON package (sender_ref);
 CREATE INDEX package_case ON package (case_uid) WHERE case_uid <> '';
 
 -- One row per package, destination, receiver and attempt. The state column is written by

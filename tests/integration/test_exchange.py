@@ -260,3 +260,38 @@ def test_a_message_to_two_units_is_one_package_and_two_deliveries(tmp_path: Path
     )
     assert wait_for(lambda: sum("-delivered-" in n for n in province.receipts(POLICE)) == 2)
     province.stop()
+
+
+def frontgate(province: Province, unit: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    config = str(province.home / unit / "gateway.toml")
+    return subprocess.run(
+        [sys.executable, "-m", "frontgate", "-c", config, "--lang", "en", *arguments],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def test_send_waits_for_every_receiver(tmp_path: Path) -> None:
+    province = Province(tmp_path, (POLICE, PROCURATORATE, DETENTION))
+    province.start("hub", POLICE, DETENTION)
+    folder = tmp_path / "transfer"
+    (folder / "files").mkdir(parents=True)
+    text = message("custody-transfer/submit")
+    for name, size in re.findall(
+        r"<m:FileName>([^<]*)</m:FileName>.*?<m:Bytes>(\d+)", text, re.DOTALL
+    ):
+        (folder / "files" / name).write_bytes(b"x" * int(size))
+    (folder / "message.xml").write_text(text, "utf-8")
+    assert wait_for((province.home / POLICE / "state" / "journal.db").exists)
+    late = frontgate(province, POLICE, "send", str(folder), "--wait", "4")
+    assert late.returncode == 4, late.stdout + late.stderr
+    assert f"delivered {DETENTION}" in late.stdout
+    province.start(PROCURATORATE)
+    done = frontgate(province, POLICE, "send", str(folder), "--wait", "30")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"delivered {PROCURATORATE}" in done.stdout
+    bad = tmp_path / "bad.xml"
+    bad.write_text(text.replace("<m:Urgency>1", "<m:Urgency>9"), "utf-8")
+    refused = frontgate(province, POLICE, "send", str(bad))
+    assert refused.returncode == 1
+    assert "FG-XSD-" in refused.stdout
+    province.stop()
