@@ -124,12 +124,29 @@ class Gateway:
         self._large_loop = self.crew.add(Loop("intake-large", self._large_turn, stall_s=6 * 3600.0))
         self.links = {name: self._link() for name in ("send", "send-large", "fetch")}
         self._senders: list[Loop] = []
+        tend = Tend(
+            self.journal,
+            self.posts,
+            self._issuers,
+            overdue_s=relay.overdue_s,
+            relay_limit_s=relay.relay_limit_days * 86400,
+            delayed_s=relay.delayed_after_s,
+            heartbeat_s=relay.heartbeat_s,
+            facts=self.facts,
+            wake_sender=self._wake_senders,
+            wake_files=self._files_loop.wake,
+        )
         for name, lane in (
             ("send", Lane(False, relay.bundle_members)),
             ("send-large", Lane(True)),
         ):
             sender = Sender(
-                self.journal, self.store, self.links[name], lane, lambda: self._is_stopping
+                self.journal,
+                self.store,
+                self.links[name],
+                lane,
+                lambda: self._is_stopping,
+                tend.fail,
             )
             loop = Loop(name, sender.turn, stall_s=6 * 3600.0)
             self._senders.append(self.crew.add(loop))
@@ -178,18 +195,6 @@ class Gateway:
             wake_sender=self._wake_senders,
         )
         self.crew.add(Loop("pick-up", pick_up.turn))
-        tend = Tend(
-            self.journal,
-            self.posts,
-            self._issuers,
-            overdue_s=relay.overdue_s,
-            relay_limit_s=relay.relay_limit_days * 86400,
-            delayed_s=relay.delayed_after_s,
-            heartbeat_s=relay.heartbeat_s,
-            facts=self.facts,
-            wake_sender=self._wake_senders,
-            wake_files=self._files_loop.wake,
-        )
         self.crew.add(Loop("tend", tend.turn))
         self._is_stopping = False
 

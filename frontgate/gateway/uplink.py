@@ -9,14 +9,14 @@ it is durable here and judged.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 import structlog
 
 from frontgate.core.backoff import delay_s
 from frontgate.core.routing import HUB
-from frontgate.errors import TransportError
+from frontgate.errors import FrontgateError, TransportError
 from frontgate.gateway.inbound import Inbound
 from frontgate.journal import Journal, Reader, bundles, transfers
 from frontgate.pipeline import dispatch
@@ -89,12 +89,14 @@ class Sender:
         link: Link,
         lane: Lane,
         is_stopping: Callable[[], bool],
+        fail: Callable[[Sequence[transfers.Row], FrontgateError], None],
     ) -> None:
         self._journal = journal
         self._reader: Reader = journal.reader()
         self._store = store
         self.link = link
         self._lane = lane
+        self._fail = fail
         self._is_stopping = is_stopping
 
     def turn(self) -> float | None:
@@ -136,12 +138,15 @@ class Sender:
         return None
 
     def _send(self, transport: Transport, outgoing: bundles.Outgoing) -> None:
-        source = dispatch.open_bundle(self._journal, self._store, outgoing)
-        try:
-            transport.put(f"{outgoing.bundle_id}.bundle", source, source.size_bytes)
-        finally:
-            source.close()
-        dispatch.sent(self._journal, outgoing, datetime.now(UTC))
+        went = dispatch.ship(
+            self._journal,
+            self._store,
+            outgoing,
+            lambda name, source: transport.put(name, source, source.size_bytes),
+            self._fail,
+        )
+        if not went:
+            return
         log.info(
             "bundle-sent",
             bundle=outgoing.bundle_id,

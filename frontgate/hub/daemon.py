@@ -146,12 +146,23 @@ class Hub:
         self.crew = Crew()
         self._is_stopping = False
         relay = settings.relay
+        tend = HubTend(
+            self.journal,
+            self.mailboxes,
+            issuer,
+            lambda: self.trust,
+            delivery_limit_s=relay.delivery_limit_days * 86400,
+            delayed_s=relay.delayed_after_s,
+            overdue_s=relay.overdue_s,
+            wake_placer=lambda: self._placer_loop.wake(),
+        )
         placer = Placer(
             self.journal,
             self.store,
             self.mailboxes,
             members=relay.bundle_members,
             is_stopping=lambda: self._is_stopping,
+            fail=tend.fail,
         )
         self._placer_loop = self.crew.add(Loop("place", placer.turn, stall_s=3600.0))
         intake = HubIntake(
@@ -167,16 +178,6 @@ class Hub:
             max_message_bytes=settings.limits.message_bytes,
         )
         self._intake_loop = self.crew.add(Loop("intake", intake.turn, stall_s=3600.0))
-        tend = HubTend(
-            self.journal,
-            self.mailboxes,
-            issuer,
-            lambda: self.trust,
-            delivery_limit_s=relay.delivery_limit_days * 86400,
-            delayed_s=relay.delayed_after_s,
-            overdue_s=relay.overdue_s,
-            wake_placer=self._placer_loop.wake,
-        )
         self.crew.add(Loop("tend", tend.turn))
         self.crew.add(Loop("trust", self._trust_turn))
         if self.sftp is not None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 import structlog
 
+from frontgate.errors import FrontgateError
 from frontgate.hub.mailboxes import ACCOUNT, Mailboxes
 from frontgate.journal import Journal, Reader, bundles, receipts, transfers
 from frontgate.pipeline import dispatch
@@ -27,6 +28,7 @@ class Placer:
         *,
         members: int,
         is_stopping: Callable[[], bool],
+        fail: Callable[[Sequence[transfers.Row], FrontgateError], None],
     ) -> None:
         self._journal = journal
         self._reader: Reader = journal.reader()
@@ -34,6 +36,7 @@ class Placer:
         self._mailboxes = mailboxes
         self._lanes = (Lane(False, members), Lane(True))
         self._is_stopping = is_stopping
+        self._fail = fail
 
     def turn(self) -> float | None:
         """Place one bundle per account and round until nothing waits: no account waits for
@@ -82,12 +85,15 @@ class Placer:
 
     def _place(self, outgoing: bundles.Outgoing) -> None:
         mailbox = self._mailboxes.of_account(outgoing.destination.removeprefix(ACCOUNT))
-        source = dispatch.open_bundle(self._journal, self._store, outgoing)
-        try:
-            self._mailboxes.place(mailbox, f"{outgoing.bundle_id}.bundle", source)
-        finally:
-            source.close()
-        dispatch.sent(self._journal, outgoing, datetime.now(UTC))
+        went = dispatch.ship(
+            self._journal,
+            self._store,
+            outgoing,
+            lambda name, source: self._mailboxes.place(mailbox, name, source),
+            self._fail,
+        )
+        if not went:
+            return
         log.info(
             "bundle-placed",
             account=mailbox.account,

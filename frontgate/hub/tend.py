@@ -11,7 +11,7 @@ import structlog
 from lxml import etree
 
 from frontgate.core.lifecycle import OPEN, Transfer, TransferEvent
-from frontgate.errors import RoutingError
+from frontgate.errors import FrontgateError, RoutingError
 from frontgate.hub.mailboxes import ACCOUNT, Mailboxes
 from frontgate.journal import Journal, Reader, bundles, receipts, transfers
 from frontgate.model.message import CONTROL_MAP, CONTROL_NS
@@ -166,12 +166,17 @@ class HubTend:
             is_more |= len(rows) == MOST_AT_ONCE
         return is_more
 
+    def fail(self, rows: Sequence[transfers.Row], error: FrontgateError) -> None:
+        """End transfers that cannot go on, with a signed reason."""
+        now = datetime.now(UTC)
+        self._answer(now, rows, Kind.RELAY_FAILED, error, event=TransferEvent.PERMANENT)
+
     def _answer(
         self,
         now: datetime,
         rows: Sequence[transfers.Row],
         kind: Kind,
-        error: RoutingError,
+        error: FrontgateError,
         *,
         event: TransferEvent | None = None,
         warned: int = 0,

@@ -179,6 +179,11 @@ def assign_controls(tx: Tx, rows: Sequence[int], bundle_id: str) -> None:
         tx.run("UPDATE control_out SET bundle_id = ? WHERE id = ?", bundle_id, row)
 
 
+def release_controls(tx: Tx, bundle_id: str) -> None:
+    """The bundle did not go: its control messages wait again."""
+    tx.run("UPDATE control_out SET bundle_id = '' WHERE bundle_id = ?", bundle_id)
+
+
 def controls_sent(tx: Tx, bundle_id: str) -> None:
     tx.run("DELETE FROM control_out WHERE bundle_id = ?", bundle_id)
 

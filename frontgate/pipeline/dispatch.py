@@ -7,15 +7,17 @@ journaled before the first byte leaves, so that a broken upload is continued wit
 
 from __future__ import annotations
 
+import errno
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from frontgate import bundle
-from frontgate.core.lifecycle import TransferEvent
+from frontgate.core.lifecycle import Transfer, TransferEvent
+from frontgate.errors import FrontgateError, JournalError
 from frontgate.journal import Journal, Reader, Tx, bundles, packages, receipts, transfers
-from frontgate.pipeline.segments import Composite, SegmentStore
+from frontgate.pipeline.segments import CHUNK, Composite, SegmentStore
 from frontgate.seal.receipts import write_list
 
 LARGE_BYTES = 4 << 20
@@ -49,6 +51,8 @@ def compose(
         riding: list[transfers.Row] = []
         total = 0
         for row in rows:
+            if row.failures and riding:
+                continue  # refused once before: it travels alone, so that it holds up no other
             if row.package_id not in seen:
                 place = packages.place(tx, row.package_id)
                 assert place is not None, "a queued transfer has its package"
@@ -62,6 +66,8 @@ def compose(
                     )
                 )
             riding.append(row)
+            if row.failures:
+                break
         extra, small = _extra(tx, destination, lane, riding)
         if not riding and not small:
             return None
@@ -169,6 +175,94 @@ def open_bundle(journal: Journal, store: SegmentStore, outgoing: bundles.Outgoin
     finally:
         reader.close()
     return Composite(store.root, [p for p in pieces if p])
+
+
+def ship(
+    journal: Journal,
+    store: SegmentStore,
+    outgoing: bundles.Outgoing,
+    put: Callable[[str, Composite], None],
+    fail: Callable[[Sequence[transfers.Row], FrontgateError], None],
+) -> bool:
+    """Hand a composed bundle over and settle it. Returns: whether it went.
+
+    put: makes the bytes durable on the other side under that name. A package whose own bytes are
+    gone or changed here fails by itself: `fail` ends its transfers with a signed reason, the others
+    wait for a new bundle. Raises: what `put` raises.
+    """
+    reader = journal.reader()
+    rows = transfers.of_bundle(reader, outgoing.bundle_id)
+    reader.close()
+    bad = damaged(journal, store, outgoing) if any(row.failures for row in rows) else {}
+    if not bad:
+        try:
+            source = open_bundle(journal, store, outgoing)
+            try:
+                put(f"{outgoing.bundle_id}.bundle", source)
+            finally:
+                source.close()
+        except JournalError:
+            bad = damaged(journal, store, outgoing)
+            if not bad:
+                raise
+    if not bad:
+        sent(journal, outgoing, datetime.now(UTC))
+        return True
+    for package_id, why in bad.items():
+        fail([row for row in rows if row.package_id == package_id], why)
+    dissolve(journal, outgoing)
+    return False
+
+
+def damaged(
+    journal: Journal, store: SegmentStore, outgoing: bundles.Outgoing
+) -> dict[int, JournalError]:
+    """Packages of a bundle whose stored bytes are no longer those that were journaled.
+
+    Raises: OSError for what may pass, as too many open files.
+    """
+    found: dict[int, JournalError] = {}
+    reader = journal.reader()
+    try:
+        places = {
+            m.package_id: packages.place(reader, m.package_id)
+            for m in outgoing.members
+            if m.package_id is not None
+        }
+    finally:
+        reader.close()
+    for package_id, place in places.items():
+        assert place is not None
+        sha = hashlib.sha256()
+        left = place.size_bytes
+        try:
+            with store.open(place.path) as file:
+                file.seek(place.offset)
+                while left and (chunk := file.read(min(CHUNK, left))):
+                    sha.update(chunk)
+                    left -= len(chunk)
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.EIO, errno.ENOTDIR):
+                raise
+            found[package_id] = JournalError("FG-JRN-006", path=place.path, detail=str(error))
+            continue
+        if sha.hexdigest() != place.digest:
+            found[package_id] = JournalError(
+                "FG-JRN-006", path=place.path, detail="its bytes have changed"
+            )
+    return found
+
+
+def dissolve(journal: Journal, outgoing: bundles.Outgoing) -> None:
+    """Take a bundle apart that never arrived: what it held waits for a new one."""
+    with journal.write() as tx:
+        for row in transfers.of_bundle(tx, outgoing.bundle_id):
+            if row.state is Transfer.SENDING:
+                transfers.apply(tx, row.transfer_id, TransferEvent.LEASE_LOST)
+        receipts.travel_again(tx, outgoing.destination, outgoing.bundle_id)
+        bundles.release_controls(tx, outgoing.bundle_id)
+        bundles.drop(tx, outgoing.bundle_id)
+        tx.event("bundle-dissolved", bundle=outgoing.bundle_id, destination=outgoing.destination)
 
 
 def sent(journal: Journal, outgoing: bundles.Outgoing, now: datetime) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from frontgate import durable
+from frontgate.errors import JournalError
 from frontgate.journal import Reader
 
 CHUNK = 1 << 20
@@ -171,11 +172,14 @@ class Composite(io.RawIOBase):
             data = piece[inside : inside + most]
         else:
             path, offset, size = piece
-            file = self._file(path)
-            file.seek(offset + inside)
-            data = file.read(min(most, size - inside))
+            try:
+                file = self._file(path)
+                file.seek(offset + inside)
+                data = file.read(min(most, size - inside))
+            except OSError as error:
+                raise JournalError("FG-JRN-006", path=path, detail=str(error)) from error
             if not data:
-                raise EOFError(f"{path} ends early")
+                raise JournalError("FG-JRN-006", path=path, detail="it ends early")
         self._position += len(data)
         return data
 

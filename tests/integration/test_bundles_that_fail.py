@@ -141,3 +141,33 @@ def test_a_member_that_is_no_package_is_answered_by_its_name(hub: Province) -> N
     unit.send((f"{ident}.asice", b"PK\3\4 not a package"))
     assert wait_for(lambda: kinds(hub, ident))
     assert kinds(hub, ident) == ["relay-rejected"]
+
+
+@pytest.mark.parametrize("how", ["changed", "gone"])
+def test_a_stored_package_that_rots_fails_alone(tmp_path: Path, how: str) -> None:
+    province = Province(tmp_path)
+    province.start(POLICE)
+    for n in range(3):
+        province.drop(POLICE, f"d{n}.xml", message(ref=f"r{n}"))
+        assert wait_for(lambda n=n: len(province.receipts(POLICE)) == n + 1)
+    province.kill(POLICE)
+    ((path, offset, size, ident),) = province.query(
+        POLICE,
+        "SELECT s.path, p.offset_bytes, p.size_bytes, p.message_id FROM package p"
+        " JOIN segment s ON s.id = p.segment_id WHERE p.sender_ref = 'r1'",
+    )
+    segment = tmp_path / POLICE / "state" / str(path)
+    if how == "gone":
+        segment.unlink()
+    else:
+        data = bytearray(segment.read_bytes())
+        data[int(str(offset)) + int(str(size)) // 2] ^= 0xFF
+        segment.chmod(0o600)
+        segment.write_bytes(data)
+    province.start()
+    assert wait_for(lambda: len(province.entries(PROCURATORATE)) == 2, 40), province.log(POLICE)
+    name = f"{ident}.02-relay-failed.xml"
+    assert wait_for(lambda: name in province.receipts(POLICE), 40), province.receipts(POLICE)
+    assert "FG-JRN-006" in (province.spool(POLICE) / "receipts" / name).read_text("utf-8")
+    assert not province.query(POLICE, "SELECT 1 FROM bundle_out WHERE state = 'composed'")
+    province.stop()
