@@ -409,6 +409,28 @@ def test_lftp_can_fetch_and_send(side: Side, tmp_path: Path) -> None:
     assert (side.home / "to-hub" / OTHER).read_bytes() == b"by lftp", result.stderr
 
 
+def test_rclone_can_fetch_and_send(side: Side, tmp_path: Path) -> None:
+    place(side, NAME, b"from the hub")
+    (tmp_path / "up").write_bytes(b"by rclone")
+    known = side.peer.key_file.parent / "known_hosts"
+    known.write_text(f"[127.0.0.1]:{side.peer.port} {side.peer.host_keys[0]}\n")
+    remote = (
+        f":sftp,host=127.0.0.1,port={side.peer.port},user={ACCOUNT},key_file={side.peer.key_file},"
+        f"known_hosts_file={known},shell_type=none,disable_hashcheck=true,set_modtime=false:"
+    )
+    for source, target in (
+        (f"{remote}/from-hub/{NAME}", f"{tmp_path}/got"),
+        (f"{tmp_path}/up", f"{remote}/to-hub/.{OTHER}.part"),
+    ):
+        done = subprocess.run(
+            ["rclone", "--config", "/dev/null", "--retries", "1", "copyto", source, target],
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / "got").read_bytes() == b"from the hub"
+    assert (side.home / "to-hub" / f".{OTHER}.part").read_bytes() == b"by rclone"
+
+
 @pytest.mark.needs_root
 def test_accounts_are_ordinary_system_accounts(tmp_path: Path) -> None:
     for side in _openssh(tmp_path):
