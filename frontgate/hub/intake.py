@@ -41,10 +41,17 @@ from frontgate.trust.store import TrustStore
 
 log = structlog.get_logger()
 
+_BY_SENDER = frozenset({Kind.SUBMISSION_ACCEPTED, Kind.RELAY_FAILED, Kind.RELAY_DELAYED})
+_BY_RECEIVER = frozenset(
+    {Kind.DELIVERED, Kind.DELIVERY_FAILED, Kind.HANDED_OVER, Kind.HANDOVER_FAILED}
+)
 _TO_RECEIVER = {
     Kind.DELIVERED: TransferEvent.RECEIPT_ACCEPTED,
     Kind.DELIVERY_FAILED: TransferEvent.RECEIPT_REFUSED,
 }
+
+AVOID_S = 30.0
+"""An upload that cannot be read is looked at again after this long."""
 
 
 class HubIntake:
@@ -75,6 +82,7 @@ class HubIntake:
         self._checker = checker
         self._wake_placer = wake_placer
         self._max_message_bytes = max_message_bytes
+        self._avoiding: set[tuple[str, str]] = set()
 
     def turn(self) -> float | None:
         """Take every complete upload, one per account and round, so that no unit waits for another."""
@@ -82,11 +90,23 @@ class HubIntake:
         while busy:
             busy = False
             for mailbox in self._mailboxes.all():
-                name = mailbox.next_upload()
+                avoiding = {name for account, name in self._avoiding if account == mailbox.account}
+                name = mailbox.next_upload(avoiding)
                 if name is not None:
                     busy = True
-                    self._take(mailbox, name)
-        return None
+                    self._take_safely(mailbox, name)
+        if not self._avoiding:
+            return None
+        self._avoiding.clear()
+        return AVOID_S
+
+    def _take_safely(self, mailbox: Mailbox, name: str) -> None:
+        """One unit's entry that cannot be read holds up neither the other units nor its own next."""
+        try:
+            self._take(mailbox, name)
+        except TransportError as error:
+            log.warning("upload-unreadable", account=mailbox.account, detail=error.message("en"))
+            self._avoiding.add((mailbox.account, name))
 
     def _take(self, mailbox: Mailbox, name: str) -> None:
         path = mailbox.to_hub / name
@@ -144,7 +164,7 @@ class HubIntake:
                 drafts: list[Draft] = []
                 for group, error in zip(members.groups, refused, strict=True):
                     if error is None:
-                        self._settle_receipts(tx, group)
+                        self._settle_receipts(tx, peer, group)
                     else:
                         set_aside(tx, peer, taken.bundle_id, None, Fault("receipts", 0, 0, error))
                 for opened, findings in judged:
@@ -355,7 +375,7 @@ class HubIntake:
                 kind=Kind.SUBMISSION_ACCEPTED.value,
             )
 
-    def _settle_receipts(self, tx: Tx, group: ReceiptGroup) -> None:
+    def _settle_receipts(self, tx: Tx, peer: str, group: ReceiptGroup) -> None:
         """Keep a gateway's receipts, apply them to our transfers, pass them on to the sender."""
 
         def package_of(receipt: Receipt) -> int | None:
@@ -364,23 +384,46 @@ class HubIntake:
                 known = packages.find_by_message(tx, "in", receipt.message_id)
             return known.package_id if known else None
 
-        for row, receipt, package_id in keep_receipts(tx, group, package_of):
+        def refuse(receipt: Receipt, package_id: int | None) -> FrontgateError | None:
+            return self._may_not_say(tx, peer, receipt, package_id)
+
+        for row, receipt, package_id in keep_receipts(tx, group, package_of, refuse):
             if receipt.kind is Kind.SUBMISSION_ACCEPTED or package_id is None:
                 continue
-            self._apply(tx, receipt, package_id)
+            self._apply(tx, peer, receipt, package_id)
             sender = self._trust().directory.units.get(packages.sender_of(tx, package_id))
             if sender is not None:
                 receipts.send(tx, row, ACCOUNT + sender.account)
 
-    def _apply(self, tx: Tx, receipt: Receipt, package_id: int) -> None:
+    def _may_not_say(
+        self, tx: Tx, peer: str, receipt: Receipt, package_id: int | None
+    ) -> FrontgateError | None:
+        """A sender speaks of its own messages, a receiver of what its gateway was given; no more."""
+        if receipt.kind in _BY_SENDER:
+            allowed = receipt.sender == receipt.issuer
+        elif receipt.kind in _BY_RECEIVER and package_id is not None:
+            rows = transfers.of_package(tx, package_id)
+            allowed = any(row.destination == peer for row in rows)
+        else:
+            allowed = False
+        if allowed:
+            return None
+        return RoutingError("FG-RTE-021", value=receipt.issuer, kind=receipt.kind.value)
+
+    def _apply(self, tx: Tx, peer: str, receipt: Receipt, package_id: int) -> None:
+        """What a receiver's gateway says ends the newest transfer to it. Where it could not even
+        read whose package it was, it speaks for all that went to its account.
+        """
         event = _TO_RECEIVER.get(receipt.kind)
         if event is None:
             return
+        reason = receipt.reasons[0].code if receipt.reasons else ""
+        told: set[str] = set()
         for row in reversed(transfers.of_package(tx, package_id)):
-            if row.receiver == receipt.receiver:
-                reason = receipt.reasons[0].code if receipt.reasons else ""
+            meant = row.receiver == receipt.receiver or not receipt.sender
+            if row.destination == peer and meant and row.receiver not in told:
+                told.add(row.receiver)
                 transfers.apply(tx, row.transfer_id, event, reason=reason)
-                return
 
     def _issuer_error(self, mailbox: Mailbox, group: ReceiptGroup) -> FrontgateError | None:
         for receipt, _, _ in group.items:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -35,13 +35,15 @@ class Mailbox:
     def from_hub(self) -> Path:
         return self.root / self.account / "from-hub"
 
-    def next_upload(self) -> str | None:
-        """The oldest complete upload by sequence; None if there is none."""
+    def next_upload(self, avoiding: Collection[str] = ()) -> str | None:
+        """The oldest complete upload by sequence; None if there is none. Folders and links are none."""
         best: str | None = None
         try:
             with os.scandir(self.to_hub) as entries:
                 for entry in entries:
-                    if BUNDLE_NAME.fullmatch(entry.name) and (best is None or entry.name < best):
+                    if entry.name in avoiding or not BUNDLE_NAME.fullmatch(entry.name):
+                        continue
+                    if (best is None or entry.name < best) and entry.is_file(follow_symlinks=False):
                         best = entry.name
         except FileNotFoundError:
             return None

@@ -93,12 +93,22 @@ def set_aside(tx: Tx, peer: str, bundle_id: str, segment_id: int | None, fault: 
 
 
 def keep_receipts(
-    tx: Tx, group: ReceiptGroup, package_of: Callable[[Receipt], int | None]
+    tx: Tx,
+    group: ReceiptGroup,
+    package_of: Callable[[Receipt], int | None],
+    refuse: Callable[[Receipt, int | None], FrontgateError | None] = lambda *_: None,
 ) -> Iterator[tuple[int, Receipt, int | None]]:
-    """Keep the receipts of one authorised signature. Yields: (row, receipt, package) of new ones."""
+    """Keep the receipts of one authorised signature. Yields: (row, receipt, package) of new ones.
+
+    refuse: why a receipt may not be said by who signed it; such a one is not kept, only noted.
+    """
     signature_id = receipts.keep_signature(tx, group.signature)
     for receipt, xml, digest in group.items:
         package_id = package_of(receipt)
+        error = refuse(receipt, package_id)
+        if error is not None:
+            set_aside(tx, receipt.issuer, "", None, Fault(receipt.receipt_id, 0, 0, error))
+            continue
         row = receipts.keep(tx, receipt, xml, digest, signature_id, package_id)
         if row is None:
             continue

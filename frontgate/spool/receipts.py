@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
+from pathlib import Path
 
 from frontgate.spool.layout import SHARED_FILE_MODE, SpoolPaths
 
@@ -25,12 +27,22 @@ def write_receipt(paths: SpoolPaths, file_name: str, data: bytes) -> None:
     """Write one receipt's file, replacing an earlier copy of it. Raises: OSError."""
     target = paths.receipts / file_name
     temporary = paths.receipts / f".{file_name}.tmp"
-    fd = os.open(
-        temporary,
-        os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC,
-        SHARED_FILE_MODE,
-    )
+    # The folder is shared: whatever waits under our names (a FIFO would block us) goes first.
+    _make_way(temporary)
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, SHARED_FILE_MODE)
     with os.fdopen(fd, "wb") as file:
         os.fchmod(fd, SHARED_FILE_MODE)
         file.write(data)
+    if target.is_dir() and not target.is_symlink():
+        _make_way(target)
     os.rename(temporary, target)
+
+
+def _make_way(path: Path) -> None:
+    """Remove what is no folder; set a folder of somebody's aside under a hidden name."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return
+    except (IsADirectoryError, PermissionError):
+        os.rename(path, path.with_name(f".aside-{secrets.token_hex(8)}"))

@@ -21,6 +21,8 @@ def publish_reference(paths: SpoolPaths, files: Mapping[str, bytes], version: st
     gid = paths.reference.stat().st_gid
     for name in sorted(files):
         target = paths.reference.joinpath(*name.split("/"))
+        if target.parent != paths.reference and target.parent.is_symlink():
+            durable.unlink(target.parent)  # the folder is shared: a link would lead us elsewhere
         if target.parent != paths.reference and not target.parent.is_dir():
             durable.make_dir(target.parent, 0o700)
             os.chown(target.parent, -1, gid)

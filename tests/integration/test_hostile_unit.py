@@ -1,0 +1,138 @@
+"""A unit with valid keys and bad intent: it harms nobody but itself."""
+
+import io
+import os
+import re
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from province import DETENTION, POLICE, PROCURATORATE, Province, message, wait_for
+from unit_at_hub import UnitAtHub
+
+from frontgate.model.receipt import Kind, Reason, Receipt
+
+
+@pytest.fixture
+def province(tmp_path: Path) -> Iterator[Province]:
+    """Police and procuratorate at work; the detention centre's keys are in the tester's hands."""
+    made = Province(tmp_path, (POLICE, PROCURATORATE, DETENTION))
+    made.start("hub", POLICE, PROCURATORATE)
+    assert wait_for(lambda: "sftp-listening" in made.log("hub"))
+    yield made
+    made.stop()
+
+
+def exchange(province: Province, ref: str) -> str:
+    """One message police → procuratorate, to its end. Returns: its MessageId."""
+    had = len(province.entries(PROCURATORATE))
+    province.drop(POLICE, f"{ref}.xml", message(ref=ref))
+    assert wait_for(lambda: len(province.entries(PROCURATORATE)) == had + 1), province.log("hub")
+    return province.entries(PROCURATORATE)[-1][-36:]
+
+
+def forged(kind: Kind, message_id: str, **fields: str) -> Receipt:
+    values = {"issuer": DETENTION, "issuer_node": "gateway", "sender": POLICE, **fields}
+    return Receipt(
+        receipt_id=str(uuid.uuid4()),
+        kind=kind,
+        event_time="2026-11-24T08:00:00.000Z",
+        message_id=message_id,
+        reasons=(Reason("FG-RTE-015", "假", "false"),) if kind.is_negative else (),
+        **values,  # type: ignore[arg-type]
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields"),
+    [
+        (Kind.DELIVERED, {"receiver": DETENTION}),
+        (Kind.DELIVERY_FAILED, {"receiver": DETENTION}),
+        (Kind.DELIVERY_FAILED, {"receiver": PROCURATORATE}),
+        (Kind.HANDED_OVER, {"receiver": DETENTION}),
+        (Kind.RELAY_FAILED, {}),
+        (Kind.RELAY_ACCEPTED, {}),
+        (Kind.RELAY_ACCEPTED, {"issuer_node": "hub"}),
+        (Kind.SUBMISSION_ACCEPTED, {}),
+        (Kind.DELIVERED, {"receiver": PROCURATORATE, "issuer": PROCURATORATE}),
+    ],
+)
+def test_nobody_speaks_for_others_messages(
+    province: Province, kind: Kind, fields: dict[str, str]
+) -> None:
+    message_id = exchange(province, "f")
+    assert wait_for(lambda: any("-delivered-" in n for n in province.receipts(POLICE)))
+    before = province.query("hub", "SELECT id FROM receipt ORDER BY id")
+    unit = UnitAtHub(province, DETENTION)
+    unit.send(unit.receipts(forged(kind, message_id, **fields)))
+    assert wait_for(lambda: province.query("hub", "SELECT 1 FROM quarantine")), province.log("hub")
+    assert province.query("hub", "SELECT id FROM receipt ORDER BY id") == before
+    exchange(province, "after")
+    assert not [n for n in province.receipts(POLICE) if DETENTION in n or "failed" in n]
+
+
+def test_a_folder_or_link_among_the_uploads_holds_up_nobody(province: Province) -> None:
+    to_hub = province.home / "hub" / "sftp" / ("u" + DETENTION.lower()) / "to-hub"
+    first, second = "0" * 16 + "-" + "a" * 64, "0" * 16 + "-" + "b" * 64
+    os.mkdir(to_hub / f"{first}.bundle")
+    os.symlink("/etc/passwd", to_hub / f"{second}.bundle")
+    os.mkfifo(to_hub / f"{'0' * 16}-{'c' * 64}.bundle")
+    exchange(province, "x")
+    unit = UnitAtHub(province, DETENTION)
+    bundle_id = unit.send((f"{uuid.uuid4()}.asice", b"PK"))
+    assert wait_for(
+        lambda: province.query("hub", "SELECT 1 FROM bundle_in WHERE bundle_id = ?", bundle_id)
+    )
+
+
+def test_damaged_bundles_of_one_unit_hold_up_no_other(province: Province) -> None:
+    unit = UnitAtHub(province, DETENTION)
+    good = unit.bundle([("x.asice", b"PK")])[1]
+    for n, data in enumerate(
+        (b"", b"\0" * 1024, good[:-1], good + b"x", os.urandom(70_000), good[:512] * 2000)
+    ):
+        unit.upload(f"{n:016d}-{'d' * 64}", data)
+    exchange(province, "y")
+    assert wait_for(lambda: len(province.query("hub", "SELECT 1 FROM quarantine")) == 6)
+
+
+def test_a_unit_sees_and_reaches_its_own_folders_only(province: Province) -> None:
+    from frontgate.errors import TransportError
+    from frontgate.transports.sftp import connect_sftp
+
+    unit = UnitAtHub(province, DETENTION)
+    other = f"/../u{POLICE.lower()}/to-hub/{'0' * 16}-{'e' * 64}"
+    transport = connect_sftp(unit.peer)
+    try:
+        with pytest.raises(TransportError):
+            transport.put(f"..{other}.bundle", io.BytesIO(b"x"), 1)
+    finally:
+        transport.close()
+    mailbox = province.home / "hub" / "sftp" / ("u" + POLICE.lower())
+    assert not [p for p in mailbox.rglob("*") if "e" * 64 in p.name]
+
+
+def test_the_shared_folders_cannot_be_turned_against_the_gateway(province: Province) -> None:
+    """The case software may write where the gateway writes: FIFOs, folders and links wait there."""
+    text = message(ref="trap")
+    first = exchange(province, "one")
+    receipts = province.spool(POLICE) / "receipts"
+    assert wait_for(lambda: any(first in n for n in province.receipts(POLICE)))
+    ident = str(uuid.uuid4())
+    text = text.replace(
+        "    <m:MessageType>", f"    <m:MessageId>{ident}</m:MessageId>\n    <m:MessageType>", 1
+    )
+    name = f"{ident}.01-submission-accepted.xml"
+    os.mkfifo(receipts / f".{name}.tmp")
+    (receipts / f"{ident}.02-relay-accepted.xml").mkdir()
+    (receipts / f"{ident}.02-relay-accepted.xml" / "x").touch()
+    province.drop(POLICE, "trap.xml", text)
+    assert wait_for(
+        lambda: (
+            {name, f"{ident}.02-relay-accepted.xml"} <= set(province.receipts(POLICE))
+            and (receipts / f"{ident}.02-relay-accepted.xml").is_file()
+        )
+    ), province.log(POLICE)
+    assert re.search(r"<Receipt ", (receipts / name).read_text("utf-8"))
+    exchange(province, "two")
