@@ -117,6 +117,63 @@ def standard() -> None:
     """The exchange standard: message types, their fields, a handbook, differences of versions."""
 
 
+@standard.command("due")
+@click.argument("rule_id", metavar="RULE")
+@click.option(
+    "--start", required=True, metavar="TIME", help="When the term opens: RFC 3339, or a day."
+)
+@click.option("--in-custody", is_flag=True, help="The person is in custody.")
+@_ROOT
+@_VERSION
+@click.pass_obj
+def due_(
+    out: Output, rule_id: str, start: str, in_custody: bool, root: Path | None, version: str | None
+) -> None:
+    """When a deadline ends: RULE as DL-ARR-01. JSON: rule, basis, terms with due and safe_due."""
+    from datetime import datetime, timedelta
+
+    from frontgate.core.deadlines import LEGAL_TIME, follow
+    from frontgate.standard.export import limit_text
+
+    _, catalogue = _catalogue(root, version)
+    rule = catalogue.deadlines.get(rule_id)
+    if rule is None:
+        raise click.UsageError(out.pick(f"没有规则 {rule_id}", f"there is no rule {rule_id}"))
+    try:
+        begun = datetime.fromisoformat(start)
+    except ValueError:
+        raise click.UsageError(f"--start {start}") from None
+    begun = begun if begun.tzinfo else begun.replace(tzinfo=LEGAL_TIME)
+    rows = []
+    for term in rule.terms:
+        for name, limit in [("", term.limit), *((v.name, v.limit) for v in term.variants)]:
+            timer = follow(
+                begun, limit, [], catalogue.calendar,
+                now=begun, custody=term.custody, in_custody=in_custody,
+            )  # fmt: skip
+            rows.append(
+                {
+                    "part": term.part,
+                    "variant": name,
+                    "limit": limit_text(limit, out.language),
+                    "due": timer.due.isoformat(),
+                    "last_day": (timer.due - timedelta(microseconds=1)).date().isoformat(),
+                    "safe_due": timer.safe_due.isoformat(),
+                    "is_estimated": timer.is_estimated,
+                }
+            )
+    if out.as_json:
+        out.json({"rule": rule.id, "basis": list(rule.basis), "terms": rows})
+        return
+    click.echo(f"{rule.id} {out.pick(rule.zh, rule.en)}  {'；'.join(rule.basis)}")
+    for row in rows:
+        label = " ".join(str(x) for x in (row["part"], row["variant"]) if x)
+        note = out.pick("（该年日历未知，估算）", " (calendar unknown, estimated)")
+        click.echo(
+            f"  {label:<18} {row['limit']:<14} → {row['last_day']}{note if row['is_estimated'] else ''}"
+        )
+
+
 @standard.command("list")
 @_ROOT
 @_VERSION

@@ -13,15 +13,20 @@ import difflib
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from frontgate.core.deadlines import Calendar
 from frontgate.errors import CatalogueError
 from frontgate.model.message import MESSAGE_NS
 from frontgate.standard import marks
+from frontgate.standard.calendars import read_calendar
 from frontgate.standard.codelists import Code, CodeList, read_codes
+from frontgate.standard.deadlines import Rule as DeadlineRule
+from frontgate.standard.deadlines import read_deadlines
 from frontgate.standard.declarations import Declarations
 from frontgate.standard.flows import Flow, Step, read_flow
 from frontgate.standard.reading import Table
@@ -118,6 +123,20 @@ class Catalogue:
         if not flows.is_dir():
             return ()
         return tuple(sorted(e.name for e in flows.iterdir() if (e / "flow.toml").is_file()))
+
+    @cached_property
+    def deadlines(self) -> Mapping[str, DeadlineRule]:
+        """Deadline rules by id; reads all flows. Empty where the version has none."""
+        path = self.folder / "deadlines.toml"
+        return read_deadlines(path, self.message_types, self.roles) if path.is_file() else {}
+
+    @cached_property
+    def calendar(self) -> Calendar:
+        """Days off of all years that the version knows."""
+        days: dict[date, bool] = {}
+        for path in sorted((self.folder / "calendars").glob("*.toml")):
+            days.update(read_calendar(path))
+        return Calendar(days)
 
     @cached_property
     def message_types(self) -> tuple[str, ...]:

@@ -6,14 +6,17 @@ escaped by construction; no page loads anything from elsewhere.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 
 from lxml import etree
 
 from frontgate.standard.catalogue import Catalogue
+from frontgate.standard.export import as_data, limit_text
 from frontgate.standard.fields import Field, fields_of
 from frontgate.standard.flows import DocumentRule, Flow, Step
+from frontgate.standard.picture import sequence
 from frontgate.standard.rules import Rule
 from frontgate.standard.samples import Sample, samples_of_flow
 
@@ -40,6 +43,8 @@ def write_handbook(catalogue: Catalogue, target: Path) -> tuple[Path, ...]:
         flow = catalogue.flow(name)
         pages.append(_save(target / f"{name}.html", _flow_page(catalogue, flow)))
     pages.append(_save(target / "codes.html", _codes_page(catalogue)))
+    data = json.dumps(as_data(catalogue), ensure_ascii=False, indent=1)
+    (target / "standard.json").write_text(data + "\n", encoding="utf-8")
     return tuple(pages)
 
 
@@ -110,6 +115,7 @@ def _index(catalogue: Catalogue) -> etree._Element:
         f"业务协同数据交换标准 {version}",
         f"Exchange standard {version}",
         el("p", el("a", *both("代码表", "Code lists"), href="codes.html")),
+        _search(catalogue),
         el("h2", both("业务流程", "Flows")),
         table(("流程 flow", "名称 name", "步骤 steps"), rows),
         el("h2", both("角色", "Roles")),
@@ -117,6 +123,42 @@ def _index(catalogue: Catalogue) -> etree._Element:
             ("角色 role", "名称 name", "单位类型 unit types"),
             ((r.code, both(r.zh, r.en), ", ".join(r.unit_types)) for r in catalogue.roles.values()),
         ),
+    )
+
+
+SEARCH = """
+const box=document.getElementById('q'),out=document.getElementById('hits');
+const all=JSON.parse(document.getElementById('entries').textContent);
+box.addEventListener('input',()=>{const words=box.value.toLowerCase().split(/\\s+/).filter(Boolean);
+out.replaceChildren();if(!words.length)return;
+for(const [href,text] of all.filter(e=>words.every(w=>e[1].toLowerCase().includes(w))).slice(0,60)){
+const li=document.createElement('li'),a=document.createElement('a');a.href=href;a.textContent=text;li.append(a);out.append(li)}});
+"""
+
+
+def _search(catalogue: Catalogue) -> etree._Element:
+    """A box that finds messages, rules and deadlines; without scripts the tables below serve."""
+    entries: list[tuple[str, str]] = []
+    for name in catalogue.flow_names:
+        flow = catalogue.flow(name)
+        for step in flow.steps.values():
+            entries.append((f"{name}.html#{step.name}", f"{step.message_type} {step.zh} {step.en}"))
+        for rules in catalogue.rule_sets(name):
+            for rule in rules.rules.values():
+                entries.append((f"{name}.html#rules", f"{rule.id} {rule.zh} {rule.en}"))
+    for deadline in catalogue.deadlines.values():
+        first = next((t.start.message for t in deadline.terms if t.start.message), "")
+        page = f"{first.partition('.')[0]}.html#deadlines" if first else "#"
+        entries.append((page, f"{deadline.id} {deadline.zh} {deadline.en}"))
+    for name in catalogue.list_names:
+        entries.append((f"codes.html#{name}", name))
+    data = json.dumps(list(dict.fromkeys(entries)), ensure_ascii=False).replace("<", "\\u003c")
+    return el(
+        "div",
+        el("label", *both("查找", "Search"), " ", el("input", id="q", type="search")),
+        el("ul", id="hits"),
+        el("script", data, id="entries", type="application/json"),
+        el("script", SEARCH),
     )
 
 
@@ -135,10 +177,39 @@ def _flow_page(catalogue: Catalogue, flow: Flow) -> etree._Element:
         flow.en,
         el("p", el("a", *both("目录", "Contents"), href="index.html")),
         el("p", both("法律依据：", "Law: "), "；".join(flow.law) or "–"),
+        sequence(catalogue, flow),
         contents,
         *(node for step in flow.steps.values() for node in _step_section(catalogue, step, samples)),
         el("h2", both("业务规则", "Rules"), id="rules"),
         _rules_table(rules),
+        el("h2", both("办理期限", "Deadlines"), id="deadlines"),
+        _deadlines_table(catalogue, flow),
+    )
+
+
+def _deadlines_table(catalogue: Catalogue, flow: Flow) -> etree._Element:
+    """The terms that a message of this flow opens or ends."""
+    rows: list[tuple[Node | Iterable[Node], ...]] = []
+    for rule in catalogue.deadlines.values():
+        for term in rule.terms:
+            about = {m.partition(".")[0] for m in (term.start.message, *term.stop_messages)}
+            if flow.name not in about:
+                continue
+            rows.append(
+                (
+                    rule.id,
+                    both(rule.zh, rule.en),
+                    f"{term.start.message or term.start.event} → "
+                    + " / ".join((*term.stop_messages, *term.stop_events)),
+                    both(limit_text(term.limit, "zh"), limit_text(term.limit, "en")),
+                    ", ".join(term.actor),
+                    "；".join(rule.basis),
+                )
+            )
+    if not rows:
+        return el("p", both("没有期限规则。", "No deadline rule."))
+    return table(
+        ("规则 rule", "名称 name", "起止 from → to", "期限 limit", "责任 actor", "依据 basis"), rows
     )
 
 

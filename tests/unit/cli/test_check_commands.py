@@ -217,3 +217,17 @@ def test_a_check_imports_nothing_heavy() -> None:
         env=plain,
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_a_deadline_is_counted_for_people_and_programs() -> None:
+    result = call("--json", "standard", "due", "DL-ARR-01", "--start", "2026-11-02")
+    value = json.loads(result.output)
+    assert value["basis"][0] == "刑事诉讼法 第九十一条第三款"
+    assert [t["last_day"] for t in value["terms"]] == ["2026-11-09"]
+    shown = call(
+        "--lang", "en", "standard", "due", "DL-PRO-03", "--start", "2026-03-10", "--in-custody"
+    )
+    assert "2026-04-10" in shown.output
+    assert "2026-04-25" in shown.output
+    assert call("standard", "due", "DL-NO-01", "--start", "2026-11-02").exit_code == 2
+    assert call("standard", "due", "DL-ARR-01", "--start", "gestern").exit_code == 2

@@ -5,6 +5,9 @@ Whoever adds a flow runs this; nothing here names one.
 
 from __future__ import annotations
 
+import subprocess
+from collections.abc import Callable
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 
@@ -13,6 +16,7 @@ import xmlschema
 from lxml import etree, isoschematron
 
 from frontgate import safexml
+from frontgate.core.deadlines import LEGAL_TIME, Custody, due
 from frontgate.model.finding import Report
 from frontgate.standard import Catalogue, Checker, Flow, Standards, Step, copies, narrow
 from frontgate.standard.codecheck import CHECKS
@@ -20,10 +24,12 @@ from frontgate.standard.complete import ORDER, complete
 from frontgate.standard.fields import fields_of
 from frontgate.standard.flows import DocumentRule
 from frontgate.standard.handbook import write_handbook
+from frontgate.standard.reading import prefixes
 from frontgate.standard.rules import SCH, RuleSet
 from frontgate.standard.samples import Sample, samples_of_flow
 from frontgate.standard.schema import driver
 
+XSI = "http://www.w3.org/2001/XMLSchema-instance"
 ROOT = Path(__file__).resolve().parents[3] / "standards"
 STANDARDS = Standards.load(ROOT)
 CHECKER = Checker(STANDARDS)
@@ -334,6 +340,87 @@ def test_narrowed_copies_are_valid_messages_of_their_own(
 def test_the_handbook_can_be_written(catalogue: Catalogue, tmp_path: Path) -> None:
     pages = write_handbook(catalogue, tmp_path)
     assert len(pages) == len(catalogue.flow_names) + 2
+
+
+@each_version
+def test_deadlines_name_real_messages_and_count(catalogue: Catalogue) -> None:
+    """Every rule was read strictly (messages, XPaths, roles); each says who must act, and why."""
+    rules = catalogue.deadlines
+    assert len(rules) >= 107
+    for rule in rules.values():
+        assert is_chinese(rule.zh), rule.id
+        assert is_english(rule.en), rule.id
+        assert rule.basis, rule.id
+        assert rule.warn, rule.id
+        for term in rule.terms:
+            assert term.actor, rule.id
+            assert term.limit.value != 0 or term.custody is Custody.CUSTODY, rule.id
+            begun = datetime(2026, 3, 10, 9, tzinfo=LEGAL_TIME)
+            for limit in (term.limit, *(v.limit for v in term.variants)):
+                end = due(begun, limit, catalogue.calendar, custody=term.custody)
+                assert (end > begun) == (limit.value >= 0), rule.id
+
+
+@each_version
+def test_a_message_that_opens_a_term_can_be_seen_to(catalogue: Catalogue) -> None:
+    """Where a term begins with a day that a message states, some sample states it."""
+    unseen: list[str] = []
+    for rule in catalogue.deadlines.values():
+        for term in rule.terms:
+            if not (term.start.field or term.start.when):
+                continue
+            names = dict(prefixes(term.start.message.partition(".")[0]))
+            roots = [
+                safexml.parse(s.data) for _, s in VALID if s.message_type == term.start.message
+            ]
+            if term.start.field and not any(
+                r.xpath(f"boolean({term.start.field})", namespaces=names) for r in roots
+            ):
+                unseen.append(f"{rule.id} {term.start.message} {term.start.field}")
+    assert len(unseen) <= 6, unseen  # fields of special cases that no sample plays
+
+
+@pytest.fixture(scope="module")
+def xerces(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[[Catalogue, list[Sample]], set[str]]:
+    """Xerces-C over samples of one flow. Returns: the names of those that it finds invalid."""
+    folder = tmp_path_factory.mktemp("xerces")
+
+    def judge(catalogue: Catalogue, samples: list[Sample]) -> set[str]:
+        flow = samples[0].path.parents[2].name
+        schema = folder / f"{catalogue.version}-{flow}.xsd"
+        schema.write_bytes(etree.tostring(driver(catalogue, flow)))
+        paths = []
+        for n, sample in enumerate(samples):
+            root = safexml.parse(sample.data)
+            root.set(f"{{{XSI}}}noNamespaceSchemaLocation", schema.as_uri())
+            path = folder / f"{flow}-{n}.xml"
+            path.write_bytes(etree.tostring(root, encoding="UTF-8", xml_declaration=True))
+            paths.append(path)
+        (folder / "list").write_text("\n".join(map(str, paths)) + "\n")
+        done = subprocess.run(
+            ["DOMCount", "-v=always", "-n", "-s", "-f", "-l", str(folder / "list")],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        said = done.stdout + done.stderr
+        assert said.count(str(folder)) >= len(paths), said[-2000:]
+        return {
+            s.name
+            for s, p in zip(samples, paths, strict=True)
+            if f'rror at file "{p}"' in said or f"rror at file {p}" in said
+        }
+
+    return judge
+
+
+@each_flow
+def test_xerces_agrees_on_every_sample(
+    catalogue: Catalogue, flow: Flow, xerces: Callable[[Catalogue, list[Sample]], set[str]]
+) -> None:
+    samples = [s for s in samples_of_flow(catalogue, flow.name) if not s.rule.startswith("FG-STD")]
+    expected = {s.name for s in samples if s.rule.startswith("FG-XSD")}
+    assert xerces(catalogue, samples) == expected
 
 
 @each_version

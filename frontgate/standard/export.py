@@ -1,0 +1,113 @@
+"""The standard as one JSON value: for programs that want to read what the handbook shows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from frontgate.core.deadlines import Limit
+from frontgate.standard.catalogue import Catalogue
+from frontgate.standard.fields import fields_of
+from frontgate.standard.flows import DocumentRule, Flow, Step
+
+
+def as_data(catalogue: Catalogue) -> dict[str, Any]:
+    """version, roles, flows (steps with fields, documents, rules), deadlines, codes."""
+    return {
+        "version": catalogue.version,
+        "roles": {r.code: {"zh": r.zh, "en": r.en} for r in catalogue.roles.values()},
+        "flows": [_flow(catalogue, catalogue.flow(name)) for name in catalogue.flow_names],
+        "deadlines": [
+            {
+                "id": rule.id,
+                "zh": rule.zh,
+                "en": rule.en,
+                "basis": list(rule.basis),
+                "certainty": rule.certainty,
+                "terms": [
+                    {
+                        "part": term.part,
+                        "start": term.start.message or term.start.event,
+                        "stop": [*term.stop_messages, *term.stop_events],
+                        "actor": list(term.actor),
+                        "limit": limit_text(term.limit, "en"),
+                        "custody": term.custody.value,
+                    }
+                    for term in rule.terms
+                ],
+            }
+            for rule in catalogue.deadlines.values()
+        ],
+        "codes": {
+            name: [
+                {"code": c.code, "zh": c.zh, "en": c.en}
+                for rows in catalogue.code_list(name).codes.values()
+                for c in rows
+            ]
+            for name in catalogue.list_names
+        },
+    }
+
+
+def _flow(catalogue: Catalogue, flow: Flow) -> dict[str, Any]:
+    return {
+        "name": flow.name,
+        "number": flow.number,
+        "zh": flow.zh,
+        "en": flow.en,
+        "law": list(flow.law),
+        "steps": [_step(catalogue, step) for step in flow.steps.values()],
+        "rules": [
+            {"id": r.id, "severity": r.severity.value, "zh": r.zh, "en": r.en, "basis": r.basis}
+            for rs in catalogue.rule_sets(flow.name)
+            for r in rs.rules.values()
+        ],
+    }
+
+
+def _step(catalogue: Catalogue, step: Step) -> dict[str, Any]:
+    return {
+        "type": step.message_type,
+        "zh": step.zh,
+        "en": step.en,
+        "from": list(step.from_roles),
+        "to": list(step.to_roles),
+        "cc": [c.role for c in step.cc],
+        "stage": step.stage,
+        "documents": [_document(d) for d in step.documents],
+        "fields": [
+            {
+                "path": f.path,
+                "zh": f.zh,
+                "en": f.en,
+                "occurs": f.occurs,
+                "type": f.type_name,
+                "codes": f.codes,
+            }
+            for f in fields_of(catalogue, step.message_type)
+        ],
+    }
+
+
+def _document(rule: DocumentRule) -> dict[str, Any]:
+    return {"types": list(rule.types), "min": rule.min, "max": rule.max, "when": rule.when}
+
+
+_UNITS = {
+    "minute": ("分钟", "minutes"),
+    "hour": ("小时", "hours"),
+    "working-hour": ("个工作小时", "working hours"),
+    "day": ("日", "days"),
+    "working-day": ("个工作日", "working days"),
+    "month": ("个月", "months"),
+}
+
+
+def limit_text(limit: Limit, language: str) -> str:
+    """A limit in words: `7 日`, `1 个月加 15 日`, `届满 7 日前`."""
+    zh, en = _UNITS[limit.unit.value]
+    count = abs(limit.value)
+    if language == "zh":
+        text = f"{count} {zh}" + (f"加 {limit.plus_days} 日" if limit.plus_days else "")
+        return f"{text}前" if limit.value < 0 else text
+    text = f"{count} {en}" + (f" and {limit.plus_days} days" if limit.plus_days else "")
+    return f"{text} before" if limit.value < 0 else text
