@@ -20,6 +20,7 @@ from frontgate.core import routing
 from frontgate.core.lifecycle import Intake as State
 from frontgate.core.lifecycle import IntakeEvent, TransferEvent, admit
 from frontgate.errors import FrontgateError, RoutingError, SignatureError, TransportError
+from frontgate.hub.context import ContextChecks, InContext
 from frontgate.hub.mailboxes import ACCOUNT, Mailbox, Mailboxes
 from frontgate.journal import Journal, Tx, bundles, packages, receipts, transfers
 from frontgate.model.envelope import Copy, Envelope
@@ -82,6 +83,7 @@ class HubIntake:
         self._checker = checker
         self._wake_placer = wake_placer
         self._max_message_bytes = max_message_bytes
+        self._context = ContextChecks(self._division_of)
         self._avoiding: set[tuple[str, str]] = set()
 
     def turn(self) -> float | None:
@@ -148,7 +150,7 @@ class HubIntake:
         members = open_members(self._store, taken, lambda c: self._authorise(mailbox, c))
         refused = [group.error or self._issuer_error(mailbox, group) for group in members.groups]
         judged = [
-            (opened, self._examine(mailbox, opened.package) if opened.package else [])
+            (opened, *(self._examine(mailbox, opened.package) if opened.package else ([], None)))
             for opened in members.packages
         ]
         peer = ACCOUNT + mailbox.account
@@ -167,8 +169,10 @@ class HubIntake:
                         self._settle_receipts(tx, peer, group)
                     else:
                         set_aside(tx, peer, taken.bundle_id, None, Fault("receipts", 0, 0, error))
-                for opened, findings in judged:
-                    self._record(tx, mailbox, taken, segment_id, opened, findings, drafts)
+                for opened, findings, placed in judged:
+                    if placed is not None and not any(f.severity.refuses for f in findings):
+                        findings.extend(placed.judge(tx))
+                    self._record(tx, mailbox, taken, segment_id, opened, findings, placed, drafts)
                 for fault in members.faults:
                     set_aside(tx, peer, taken.bundle_id, segment_id, fault)
                 if taken.error is not None:
@@ -198,13 +202,21 @@ class HubIntake:
         self._trust().judge(control.certificate, control.issuer, datetime.now(UTC))
         self._carried(mailbox, control.issuer)
 
+    def _division_of(self, code: str) -> str:
+        unit = self._trust().directory.units.get(code)
+        return (unit.division if unit else "") or code[:6]
+
     def _carried(self, mailbox: Mailbox, unit: str) -> None:
         known = self._trust().directory.units.get(unit)
         if known is None or known.account != mailbox.account:
             raise RoutingError("FG-RTE-012", value=unit, account=mailbox.account)
 
-    def _examine(self, mailbox: Mailbox, package: Package) -> list[Finding]:
-        """Authenticity, XSD, roles, receivers, versions, test traffic: all that refuses at the hub."""
+    def _examine(
+        self, mailbox: Mailbox, package: Package
+    ) -> tuple[list[Finding], InContext | None]:
+        """Authenticity, XSD, roles, receivers, versions, test traffic, copies; and the message made
+        ready for its context, which only the ledger inside the transaction can judge.
+        """
         trust = self._trust()
         envelope = package.envelope
         header = envelope.header
@@ -215,7 +227,7 @@ class HubIntake:
             catalogue = self._standards.version(header.standard)
             step = step_of(catalogue, header.message_type)
         except FrontgateError as error:
-            return [finding_of(error)]
+            return [finding_of(error)], None
         found = list(
             self._checker.check(
                 message, files=None, layers=frozenset({"xsd"}), minted=True
@@ -235,7 +247,15 @@ class HubIntake:
                 finding("FG-RTE-014", value=_shown(envelope.copies), expected=_shown(expected))
             )
         found.extend(routing.judge(envelope, trust.directory, roles))
-        return found
+        # An extract says nothing of its own, and test traffic never comes into cases.
+        if (
+            any(f.severity.refuses for f in found)
+            or envelope.original_message_id
+            or header.test_flag
+        ):
+            return found, None
+        flow = catalogue.flow(step.flow)
+        return found, self._context.prepare(catalogue, flow, step, header, envelope, message)
 
     def _expected_copies(
         self, catalogue: Catalogue, message: bytes, view: MessageView, envelope: Envelope
@@ -265,6 +285,7 @@ class HubIntake:
         segment_id: int,
         opened: Opened,
         findings: list[Finding],
+        placed: InContext | None,
         drafts: list[Draft],
     ) -> None:
         peer = ACCOUNT + mailbox.account
@@ -338,6 +359,8 @@ class HubIntake:
                 content=package.content_digest,
                 peer=peer,
             )
+            if placed is not None:
+                placed.keep(tx, package_id)
             for code in envelope.recipients:
                 unit = self._trust().directory.units[code]
                 accounts.append(ACCOUNT + unit.account)

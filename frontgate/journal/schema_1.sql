@@ -60,6 +60,7 @@ CREATE UNIQUE INDEX package_claim ON package (claim_id) WHERE claim_id IS NOT NU
 CREATE INDEX package_message ON package (message_id);
 CREATE INDEX package_drop ON package (drop_name);
 CREATE INDEX package_ref ON package (sender_ref);
+CREATE INDEX package_flow ON package (flow_uid) WHERE state = 'ADMITTED';
 CREATE INDEX package_case ON package (case_uid) WHERE case_uid <> '';
 
 -- One row per package, destination, receiver and attempt. The state column is written by
@@ -183,6 +184,16 @@ CREATE TABLE bundle_in (
   PRIMARY KEY (peer, bundle_id)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX bundle_in_owed ON bundle_in (peer, bundle_id) WHERE is_answered = 0;
+
+-- What admitted messages said and later ones are held against (standard/context.py); hub only.
+CREATE TABLE fact (
+  package_id INTEGER NOT NULL REFERENCES package(id),
+  name       TEXT NOT NULL,
+  key        TEXT NOT NULL,
+  value      TEXT NOT NULL
+) STRICT;
+CREATE INDEX fact_key ON fact (name, key, package_id);
+CREATE INDEX fact_package ON fact (package_id, name);
 
 -- CaseUids minted by this gateway, by unit, app and SenderRef, so that a repeat gets the same.
 CREATE TABLE minted_case (key TEXT PRIMARY KEY, case_uid TEXT NOT NULL) STRICT, WITHOUT ROWID;

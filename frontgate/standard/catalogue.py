@@ -131,6 +131,11 @@ class Catalogue:
         return read_deadlines(path, self.message_types, self.roles) if path.is_file() else {}
 
     @cached_property
+    def context(self) -> Path:
+        """Where the version's context checks stand; `standard.context` reads them."""
+        return self.folder / "context.toml"
+
+    @cached_property
     def calendar(self) -> Calendar:
         """Days off of all years that the version knows."""
         days: dict[date, bool] = {}

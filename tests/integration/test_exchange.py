@@ -295,3 +295,29 @@ def test_send_waits_for_every_receiver(tmp_path: Path) -> None:
     assert refused.returncode == 1
     assert "FG-XSD-" in refused.stdout
     province.stop()
+
+
+def receipt_texts(province: Province, unit: str, kind: str) -> list[str]:
+    folder = province.spool(unit) / "receipts"
+    return [p.read_text("utf-8") for p in sorted(folder.glob(f"*-{kind}*.xml"))]
+
+
+def test_the_hub_holds_a_message_against_the_ledger(province: Province) -> None:
+    """Paper that runs ahead is relayed and flagged; a statutory bar is refused."""
+    names = "supplementary-investigation/submit", "supplementary-investigation/decide"
+    province.drop_folder(POLICE, "early", message(names[1], ref="e1"))
+    assert wait_for(lambda: receipt_texts(province, POLICE, "relay-accepted")), province.log("hub")
+    flagged = receipt_texts(province, POLICE, "relay-accepted")[0]
+    assert "FG-CTX-002" in flagged
+    assert 'severity="sequence"' in flagged or "sequence" in flagged
+    assert wait_for(lambda: province.entries(PROCURATORATE))
+    for n in (1, 2):
+        province.drop_folder(PROCURATORATE, f"round{n}", message(names[0], ref=f"s{n}"))
+        assert wait_for(
+            lambda n=n: len(receipt_texts(province, PROCURATORATE, "relay-accepted")) == n
+        ), province.log("hub")
+    assert "FG-CTX-006" in "".join(receipt_texts(province, PROCURATORATE, "relay-accepted"))
+    province.drop_folder(PROCURATORATE, "round3", message(names[0], ref="s3"))
+    assert wait_for(lambda: receipt_texts(province, PROCURATORATE, "relay-rejected"))
+    assert "FG-CTX-013" in receipt_texts(province, PROCURATORATE, "relay-rejected")[0]
+    assert len(province.entries(POLICE)) == 2
