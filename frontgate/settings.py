@@ -47,6 +47,7 @@ class App(_Section):
         pattern=r"^[A-Za-z0-9_-]{1,40}$", description="软件名，也是文件夹名 | name, and folder"
     )
     flows: list[str] = Field(default_factory=list, description="接收哪些流程 | flows that it gets")
+    dialect: Path | None = Field(None, description="方言文件夹 | folder of its dialect")
 
 
 class UnitSettings(_Section):
@@ -55,6 +56,9 @@ class UnitSettings(_Section):
     key: Path = Field(description="签名私钥 PEM | signing key, PEM")
     certificate: Path = Field(description="签名证书 PEM | signing certificate, PEM")
     group: str = Field("", description="与办案软件共用的组 | group shared with the case software")
+    dialect: Path | None = Field(
+        None, description="方言文件夹（无多套软件时） | folder of its dialect, without [[unit.app]]"
+    )
     case_user: str = Field(
         "",
         description="办案软件的系统账号，供 doctor 试用 | the case software's account, for doctor",

@@ -32,6 +32,7 @@ EVERYDAY: Mapping[str, str] = {
     "replay": "frontgate.cli.transfers:replay",
     "verify": "frontgate.cli.verify:verify",
     "explain": "frontgate.cli.verify:explain",
+    "volumes": "frontgate.cli.volumes:volumes",
     "audit": "frontgate.cli.audit:audit",
     "hub": "frontgate.cli.main:hub",
 }

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+from lxml import etree
 
 from frontgate.cli.output import Output
 from frontgate.errors import CatalogueError
+from frontgate.model.finding import finding_of
 from frontgate.standard import Catalogue, Checker, Flow, Standards, Step
 from frontgate.standard.compare import compare
 from frontgate.standard.fields import fields_of
@@ -115,6 +117,58 @@ def _list_samples(out: Output, catalogue: Catalogue, message_type: str | None) -
 @click.group()
 def standard() -> None:
     """The exchange standard: message types, their fields, a handbook, differences of versions."""
+
+
+@standard.command("try")
+@click.argument("version", metavar="VERSION")
+@click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@_ROOT
+@click.pass_obj
+def try_(out: Output, version: str, paths: tuple[Path, ...], root: Path | None) -> None:
+    """Check archived messages against another VERSION and name those that would fail.
+
+    PATH: a node's home (all that its journal holds), or files and folders with packages (.asice) and
+    messages (.xml). Exit 1 if any would fail. JSON: tried, failing (message, type, place, findings).
+    """
+    from frontgate import safexml
+    from frontgate.cli.archive import messages_in
+    from frontgate.errors import FrontgateError
+    from frontgate.standard.view import read_view
+
+    standards, _ = _catalogue(root, version)
+    checker = Checker(standards)
+    tried, failing = 0, []
+    for place, data in messages_in(paths):
+        tried += 1
+        try:
+            tree = safexml.parse(data)
+            view = read_view(tree)
+            tree.set("standard", version)
+            report = checker.check(etree.tostring(tree, encoding="UTF-8"), files=None).report
+            found = [f for f in report.findings if f.severity.refuses]
+            ident, kind = view.header.message_id, view.header.message_type
+        except FrontgateError as error:
+            found, ident, kind = [finding_of(error)], "", ""
+        if found:
+            failing.append(
+                {
+                    "message": ident,
+                    "type": kind,
+                    "place": place,
+                    "findings": [f.as_dict() for f in found],
+                }
+            )
+            if not out.as_json:
+                click.echo(f"✗ {ident or place}  {kind}")
+                for f in found:
+                    click.echo(f"    {f.rule} {f.xpath}: {out.pick(f.zh, f.en)}")
+    out.emit(
+        {"version": version, "tried": tried, "failing": failing},
+        f"已试 {tried} 份报文：{len(failing)} 份不符合 {version}",
+        f"Tried {tried} messages: {len(failing)} would fail under {version}",
+    )
+    if failing:
+        raise click.exceptions.Exit(1)
 
 
 @standard.command("due")

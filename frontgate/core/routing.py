@@ -91,7 +91,7 @@ def judge(
                     roles=", ".join(roles.to_roles),
                 )
             )
-        if header.standard not in unit.versions:
+        if not _understands(unit, header.standard):
             found.append(
                 finding(
                     "FG-RTE-007",
@@ -105,6 +105,11 @@ def judge(
         if unit.is_test and not header.test_flag and not sender.is_test:
             found.append(finding("FG-RTE-009", Severity.WARNING, value=code, name=unit.name_zh))
     return found
+
+
+def _understands(unit: Unit, version: str) -> bool:
+    """Minor versions only add: who knows one of a major version can read all of it."""
+    return version.partition(".")[0] in {v.partition(".")[0] for v in unit.versions}
 
 
 def _may(unit: Unit, roles: Iterable[str]) -> bool:

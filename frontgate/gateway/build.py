@@ -9,6 +9,7 @@ from frontgate.spool.layout import SpoolPaths, filesystem_kind, prepare
 from frontgate.spool.sweep import Sweeper
 from frontgate.standard import Standards
 from frontgate.standard.calendars import calendar_csv
+from frontgate.standard.dialects import read_dialect
 from frontgate.suites import load_signer
 
 
@@ -32,10 +33,12 @@ def build_posts(settings: GatewaySettings) -> Posts:
                 else intake.network_incomplete_after_s,
             )
             name = app.name if app else ""
+            folder = app.dialect if app else unit.dialect
+            dialect = read_dialect(settings.path(folder)) if folder else None
             posts.append(
                 Post(
                     key=f"{unit.code}/{name}" if name else unit.code,
-                    station=Station(unit.code, name, signer),
+                    station=Station(unit.code, name, signer, dialect),
                     flows=tuple(app.flows) if app else (),
                     paths=paths,
                     sweeper=sweeper,

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import structlog
 
 from frontgate.core.lifecycle import Transfer, TransferEvent
 from frontgate.core.routing import HUB
-from frontgate.errors import FrontgateError, SpoolError
+from frontgate.errors import CatalogueError, FrontgateError, SpoolError, XmlError
 from frontgate.gateway.stations import SPOOL, Post, Posts
 from frontgate.journal import Journal, Reader, Tx, packages, transfers
 from frontgate.model.receipt import Kind, Reason
@@ -28,6 +29,7 @@ from frontgate.spool.inbound import DeliveryPart, deliver, entry_name, is_collec
 log = structlog.get_logger()
 
 BATCH = 64
+MOST_MESSAGE_BYTES = 32 << 20
 
 
 class Delivery:
@@ -86,9 +88,12 @@ class Delivery:
                     tx, row.transfer_id, TransferEvent.START, entry=names[row.transfer_id]
                 )
         failures: dict[int, FrontgateError] = {}
+        notes: dict[int, FrontgateError] = {}
         for row in rows:
             try:
-                self._put(post, row, names[row.transfer_id])
+                note = self._put(post, row, names[row.transfer_id])
+                if note is not None:
+                    notes[row.transfer_id] = note
             except FrontgateError as error:
                 failures[row.transfer_id] = error
             except OSError as error:
@@ -97,10 +102,11 @@ class Delivery:
                     reason=errno.errorcode.get(error.errno or 0, "?"),
                     detail=str(error),
                 )
-        self._settle(post, rows, failures)
+        self._settle(post, rows, failures, notes)
         return True
 
-    def _put(self, post: Post, row: transfers.Row, name: str) -> None:
+    def _put(self, post: Post, row: transfers.Row, name: str) -> FrontgateError | None:
+        """Put one entry. Returns: why the unit's dialect could not be added to it, if so."""
         place = packages.place(self._reader, row.package_id)
         assert place is not None, "a queued delivery has its package"
         with self._store.open(place.path) as file:
@@ -111,22 +117,43 @@ class Delivery:
                     place.size_bytes,
                 )
                 deliver(post.paths, name, [part], form="sealed")
-                return
+                return None
             package = open_package(file, offset=place.offset, length=place.size_bytes)
             # Verified when it was taken; verified again, because this is what a court reads.
             package.verify()
-            deliver(post.paths, name, _parts(package), form=post.form)
+            parts = _parts(package)
+            note: FrontgateError | None = None
+            dialect = post.station.dialect
+            if dialect is not None:
+                try:
+                    told = dialect.from_standard(package.read("message.xml", MOST_MESSAGE_BYTES))
+                    parts.append(
+                        DeliveryPart("dialect/message.xml", lambda: iter([told]), len(told))
+                    )
+                except (CatalogueError, XmlError) as error:
+                    note = error  # the original is delivered all the same
+            deliver(post.paths, name, parts, form=post.form)
+            return note
 
     def _settle(
-        self, post: Post, rows: Sequence[transfers.Row], failures: dict[int, FrontgateError]
+        self,
+        post: Post,
+        rows: Sequence[transfers.Row],
+        failures: dict[int, FrontgateError],
+        notes: dict[int, FrontgateError],
     ) -> None:
+        is_told = post.station.dialect is not None and post.form != "sealed"
+        dialect = post.station.dialect.label if post.station.dialect and is_told else ""
         with self._journal.write() as tx:
             drafts: list[Draft] = []
             for row in rows:
                 error = failures.get(row.transfer_id)
                 if error is None:
                     transfers.apply(tx, row.transfer_id, TransferEvent.DELIVERED)
-                    drafts.append(draft_for(tx, row, Kind.DELIVERED))
+                    note = notes.get(row.transfer_id)
+                    reasons = (issue.reason_of(note),) if note else ()
+                    draft = draft_for(tx, row, Kind.DELIVERED, reasons)
+                    drafts.append(replace(draft, dialect="" if note else dialect))
                 elif error.is_transient:
                     wait_ms = min(600_000, 1000 << min(row.failures, 9))
                     transfers.apply(

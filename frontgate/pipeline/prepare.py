@@ -37,6 +37,7 @@ from frontgate.standard import (
     resolve_key,
     step_of,
 )
+from frontgate.standard.dialects import Dialect
 from frontgate.suites import Signer
 
 _MEDIA_TYPES: Mapping[str, str] = {
@@ -67,6 +68,7 @@ class Station:
     unit: str
     app: str
     signer: Signer
+    dialect: Dialect | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +179,8 @@ def _seal_drop(
     start: int,
     now: datetime,
 ) -> Prepared | Refusal:
-    data = drop.message
+    # A dialect ends here: what was dropped is kept as source/, all else sees the standard.
+    data = station.dialect.to_standard(drop.message) if station.dialect else drop.message
     try:
         view = checker.read(data)
     except FrontgateError as error:
@@ -192,7 +195,7 @@ def _seal_drop(
     found.extend(misses)
 
     matched = _match(view.documents, drop.files)
-    needs_source = _will_change(header, drop)
+    needs_source = data != drop.message or _will_change(header, drop)
     parts = [(path, media) for path, media, _ in matched.values()]
     if needs_source:
         parts.append(("source/message.xml", "application/xml"))
@@ -232,7 +235,7 @@ def _seal_drop(
     if any(f.severity.refuses for f in found):
         return Refusal(claim, tuple(found), drop.digest, full)
     if needs_source:
-        writer.add("source/message.xml", "application/xml", [data])
+        writer.add("source/message.xml", "application/xml", [drop.message])
     writer.add("message.xml", "application/xml", [message])
     sealed = writer.finish(envelope, station.signer, now)
     digest = _digest_of(target, start, sealed.size_bytes)

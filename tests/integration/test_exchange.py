@@ -10,14 +10,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from province import DETENTION, POLICE, PROCURATORATE, Province, message, wait_for
+from province import COURT, DETENTION, POLICE, PROCURATORATE, Province, message, wait_for
 
 from frontgate.errors import all_codes
 
 
 @pytest.fixture
 def province(tmp_path: Path) -> Iterator[Province]:
-    made = Province(tmp_path)
+    made = Province(tmp_path, (POLICE, PROCURATORATE, COURT))
     made.start()
     yield made
     made.stop()
@@ -321,3 +321,35 @@ def test_the_hub_holds_a_message_against_the_ledger(province: Province) -> None:
     assert wait_for(lambda: receipt_texts(province, PROCURATORATE, "relay-rejected"))
     assert "FG-CTX-013" in receipt_texts(province, PROCURATORATE, "relay-rejected")[0]
     assert len(province.entries(POLICE)) == 2
+
+
+def test_a_case_file_in_several_packages_is_listed_until_it_is_whole(province: Province) -> None:
+    """网上阅卷: volumes over n of m packages, put together when all are there."""
+    flow = "5f0c7d52-91c1-4a75-9a53-0e6b8d5f2a11"
+
+    def part(number: int) -> str:
+        text = message("file-reading/notify", ref=f"v{number}")
+        text = text.replace("<b:PackageCount>1", "<b:PackageCount>3")
+        text = text.replace("<b:PackageNo>1", f"<b:PackageNo>{number}")
+        text = re.sub(r"<m:Receiver>[^<]*", f"<m:Receiver>{PROCURATORATE}", text)
+        text = re.sub(r"<m:Sender>[^<]*", f"<m:Sender>{COURT}", text)
+        text = re.sub(r"(?<=<m:DocUid>)\w{8}", f"0000000{number}", text)
+        return text.replace(
+            "    <m:SenderRef>", f"    <m:FlowUid>{flow}</m:FlowUid>\n    <m:SenderRef>", 1
+        )
+
+    for number in (1, 3):
+        province.drop_folder(COURT, f"part{number}", part(number))
+    assert wait_for(lambda: len(province.entries(PROCURATORATE)) == 2), (
+        province.rejected(COURT), province.log("hub"),
+    )  # fmt: skip
+    listed = frontgate(province, PROCURATORATE, "volumes")
+    assert listed.returncode == 1, listed.stdout + listed.stderr
+    assert f"{flow}  2 of 3  missing 2" in listed.stdout
+    province.drop_folder(COURT, "part2", part(2))
+    assert wait_for(lambda: len(province.entries(PROCURATORATE)) == 3)
+    target = province.home / "whole"
+    whole = frontgate(province, PROCURATORATE, "volumes", flow, "-o", str(target))
+    assert whole.returncode == 0, whole.stdout + whole.stderr
+    assert f"{flow}  3 of 3  complete" in whole.stdout
+    assert len(list((target / flow).iterdir())) == 6
