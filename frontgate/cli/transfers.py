@@ -171,3 +171,55 @@ def replay(
     )
     if not fresh:
         raise click.exceptions.Exit(1)
+
+
+def _operator_command(
+    name: str, event: str, help_text: str, done_zh: str, done_en: str
+) -> click.Command:
+    """`hold`, `release` and `cancel` differ by the event alone."""
+
+    @click.command(name, help=help_text)
+    @click.argument("idents", nargs=-1, required=True, metavar="ID...")
+    @click.option(
+        "--reason", default="", help="Why; kept in the audit trail. Asked for on a terminal."
+    )
+    @click.pass_obj
+    def command(out: Output, idents: tuple[str, ...], reason: str) -> None:
+        from frontgate.core.lifecycle import TransferEvent
+        from frontgate.pipeline import operate
+
+        node = find_node(out)
+        reason = reason or click.prompt(out.pick("原因", "Reason"))
+        done: list[dict[str, Any]] = []
+        for ident in idents:
+            request = {"act": "change", "id": ident, "event": event}
+            reply = node.ask({**request, "actor": actor(), "reason": reason})
+            if reply is not None:
+                done += reply["done"]
+                continue
+            with node.journal() as journal:
+                done += operate.change(
+                    journal, ident, TransferEvent(event), actor=actor(), reason=reason
+                )
+        out.emit({"done": done}, f"{done_zh} {len(done)} 件", f"{len(done)} {done_en}")
+
+    return command
+
+
+hold = _operator_command(
+    "hold",
+    "hold",
+    "Keep a waiting transfer (id, or MessageId) from being sent, until released.",
+    "已暂停",
+    "held",
+)
+release = _operator_command(
+    "release", "release", "Let a held transfer go on.", "已放行", "released"
+)
+cancel = _operator_command(
+    "cancel",
+    "cancel",
+    "End a waiting or held transfer: its sender gets a signed relay-failed with the reason.",
+    "已取消",
+    "cancelled",
+)

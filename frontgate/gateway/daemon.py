@@ -124,7 +124,7 @@ class Gateway:
         self._large_loop = self.crew.add(Loop("intake-large", self._large_turn, stall_s=6 * 3600.0))
         self.links = {name: self._link() for name in ("send", "send-large", "fetch")}
         self._senders: list[Loop] = []
-        tend = Tend(
+        self._tend = tend = Tend(
             self.journal,
             self.posts,
             self._issuers,
@@ -409,7 +409,7 @@ class Gateway:
             {
                 "status": self.status,
                 "ping": self.ping,
-                **operate.handlers(self.journal, self._wake_all),
+                **operate.handlers(self.journal, self._wake_all, self._tend.cancelled),
             },
         )
         control.start()

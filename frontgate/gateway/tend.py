@@ -141,6 +141,14 @@ class Tend:
             is_more |= len(rows) == MOST_AT_ONCE
         return is_more
 
+    def cancelled(self, tx: Tx, row: transfers.Row, error: FrontgateError) -> None:
+        """The signed end of a transfer that an operator cancelled, for its case software."""
+        issuer = self._issuers.get(row.sender)
+        if issuer is not None and row.destination == HUB:
+            draft = own_draft(tx, row, Kind.RELAY_FAILED, issue.reason_of(error))
+            issue.issue(tx, issuer, [draft])
+            self._wake_files()
+
     def fail(self, rows: Sequence[transfers.Row], error: FrontgateError) -> None:
         """End transfers that cannot go on, with a signed reason."""
         now = datetime.now(UTC)

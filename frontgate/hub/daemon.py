@@ -146,7 +146,7 @@ class Hub:
         self.crew = Crew()
         self._is_stopping = False
         relay = settings.relay
-        tend = HubTend(
+        self._tend = tend = HubTend(
             self.journal,
             self.mailboxes,
             issuer,
@@ -234,7 +234,10 @@ class Hub:
         self._observer.start()
         control = ControlSocket(
             self._state / "control.sock",
-            {"status": self.status, **operate.handlers(self.journal, self._placer_loop.wake)},
+            {
+                "status": self.status,
+                **operate.handlers(self.journal, self._placer_loop.wake, self._tend.cancelled),
+            },
         )
         control.start()
         self.crew.start()

@@ -13,7 +13,7 @@ from lxml import etree
 from frontgate.core.lifecycle import OPEN, Transfer, TransferEvent
 from frontgate.errors import FrontgateError, RoutingError
 from frontgate.hub.mailboxes import ACCOUNT, Mailboxes
-from frontgate.journal import Journal, Reader, bundles, receipts, transfers
+from frontgate.journal import Journal, Reader, Tx, bundles, receipts, transfers
 from frontgate.model.message import CONTROL_MAP, CONTROL_NS
 from frontgate.model.receipt import Kind
 from frontgate.pipeline import answers, issue
@@ -166,6 +166,24 @@ class HubTend:
             is_more |= len(rows) == MOST_AT_ONCE
         return is_more
 
+    def cancelled(self, tx: Tx, row: transfers.Row, error: FrontgateError) -> None:
+        """The signed end of a transfer that an operator cancelled, for the sender."""
+        issue.issue(tx, self._issuer, [self._draft(row, Kind.RELAY_FAILED, error)])
+
+    def _draft(self, row: transfers.Row, kind: Kind, error: FrontgateError) -> Draft:
+        sender = self._trust().directory.units.get(row.sender)
+        return Draft(
+            kind=kind,
+            sender=row.sender,
+            message_id=row.message_id,
+            message_type=row.message_type,
+            receiver=row.receiver,
+            attempt=row.attempt,
+            package_id=row.package_id,
+            destinations=(ACCOUNT + sender.account,) if sender else (),
+            reasons=(issue.reason_of(error),),
+        )
+
     def fail(self, rows: Sequence[transfers.Row], error: FrontgateError) -> None:
         """End transfers that cannot go on, with a signed reason."""
         now = datetime.now(UTC)
@@ -191,19 +209,6 @@ class HubTend:
                     transfers.apply(tx, row.transfer_id, event, reason=error.code)
                 else:
                     transfers.mark_warned(tx, row.transfer_id, warned)
-                sender = self._trust().directory.units.get(row.sender)
-                drafts.append(
-                    Draft(
-                        kind=kind,
-                        sender=row.sender,
-                        message_id=row.message_id,
-                        message_type=row.message_type,
-                        receiver=row.receiver,
-                        attempt=row.attempt,
-                        package_id=row.package_id,
-                        destinations=(ACCOUNT + sender.account,) if sender else (),
-                        reasons=(issue.reason_of(error),),
-                    )
-                )
+                drafts.append(self._draft(row, kind, error))
             issue.issue(tx, self._issuer, drafts)
         self._wake_placer()

@@ -258,6 +258,16 @@ def of_bundle(source: Tx | Reader, bundle_id: str) -> list[Row]:
     return [_row(r) for r in rows]
 
 
+def by_id(source: Tx | Reader, transfer_id: int) -> Row | None:
+    """One transfer."""
+    rows = source.all(
+        f"SELECT {_COLUMNS} FROM transfer t JOIN package p ON p.id = t.package_id"  # noqa: S608
+        " WHERE t.id = ?",
+        transfer_id,
+    )
+    return _row(rows[0]) if rows else None
+
+
 def of_package(source: Tx | Reader, package_id: int) -> list[Row]:
     """All transfers of a package, oldest first."""
     rows = source.all(

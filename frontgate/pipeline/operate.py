@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from frontgate.core.lifecycle import TransferEvent
-from frontgate.errors import JournalError
+from frontgate.errors import FrontgateError, JournalError, RoutingError
 from frontgate.journal import Journal, Reader, Tx, transfers
 
 
@@ -90,23 +90,42 @@ def failed(
     return [dict(zip(names, row, strict=True)) for row in rows]
 
 
+Cancelled = Callable[[Tx, transfers.Row, FrontgateError], None]
+"""Issues the signed `relay-failed` of a cancelled transfer, in the transaction that cancels it."""
+
+
 def change(
-    journal: Journal, ident: str, event: TransferEvent, *, actor: str, reason: str
+    journal: Journal,
+    ident: str,
+    event: TransferEvent,
+    *,
+    actor: str,
+    reason: str,
+    cancelled: Cancelled | None = None,
 ) -> list[dict[str, Any]]:
-    """Hold, release or cancel the newest attempt. Raises: IllegalTransition, JournalError."""
+    """Hold, release or cancel the newest attempt.
+
+    Raises: IllegalTransition where its state does not allow that; JournalError FG-JRN-005 for an
+    unknown one, FG-JRN-007 for a cancel that nobody here can sign.
+    """
+    if event is TransferEvent.CANCEL and cancelled is None:
+        raise JournalError("FG-JRN-007")
     done: list[dict[str, Any]] = []
     with journal.write() as tx:
         transfer_id = find_transfers(tx, ident)[-1]
         state = transfers.apply(
             tx, transfer_id, event, reason="FG-RTE-017" if event is TransferEvent.CANCEL else ""
         )
+        row = transfers.by_id(tx, transfer_id)
+        if event is TransferEvent.CANCEL and cancelled is not None and row is not None:
+            cancelled(tx, row, RoutingError("FG-RTE-017", reason=reason))
         tx.event("operator", act=event.value, transfer=transfer_id, actor=actor, reason=reason)
         done.append({"transfer": transfer_id, "state": state.value})
     return done
 
 
 def handlers(
-    journal: Journal, wake: Callable[[], None]
+    journal: Journal, wake: Callable[[], None], cancelled: Cancelled
 ) -> dict[str, Callable[[dict[str, Any]], dict[str, Any]]]:
     """The acts of this module for a daemon's control socket. wake: called after each."""
 
@@ -131,6 +150,10 @@ def handlers(
 
     def change_one(r: dict[str, Any]) -> dict[str, Any]:
         event = TransferEvent(r["event"])
-        return woken(change(journal, r["id"], event, actor=r["actor"], reason=r["reason"]))
+        return woken(
+            change(
+                journal, r["id"], event, actor=r["actor"], reason=r["reason"], cancelled=cancelled
+            )
+        )
 
     return {"replay": replay, "replay-failed": replay_all, "change": change_one}

@@ -353,3 +353,36 @@ def test_a_case_file_in_several_packages_is_listed_until_it_is_whole(province: P
     assert whole.returncode == 0, whole.stdout + whole.stderr
     assert f"{flow}  3 of 3  complete" in whole.stdout
     assert len(list((target / flow).iterdir())) == 6
+
+
+def test_an_operator_holds_releases_and_cancels(tmp_path: Path) -> None:
+    province = Province(tmp_path)
+    province.start(POLICE)
+    for n in range(2):
+        province.drop(POLICE, f"h{n}.xml", message(ref=f"h{n}"))
+    assert wait_for(lambda: len(province.receipts(POLICE)) == 2)
+    first, second = (str(i) for (i,) in province.query(POLICE, "SELECT message_id FROM package"))
+    for ident in (first, second):
+        done = frontgate(province, POLICE, "hold", ident, "--reason", "await the case file")
+        assert done.returncode == 0, done.stderr
+    again = frontgate(province, POLICE, "hold", first, "--reason", "x")
+    assert again.returncode == 3, again.stdout
+    province.start("hub", PROCURATORATE)
+    assert wait_for(lambda: "sftp-listening" in province.log("hub"))
+    time.sleep(2)
+    assert province.entries(PROCURATORATE) == []
+    assert frontgate(province, POLICE, "release", first, "--reason", "ok").returncode == 0
+    assert wait_for(lambda: len(province.entries(PROCURATORATE)) == 1)
+    ended = frontgate(province, POLICE, "cancel", second, "--reason", "误报")
+    assert ended.returncode == 0, ended.stderr
+    name = f"{second}.02-relay-failed.xml"
+    assert wait_for(lambda: name in province.receipts(POLICE)), province.receipts(POLICE)
+    text = (province.spool(POLICE) / "receipts" / name).read_text("utf-8")
+    assert "FG-RTE-017" in text
+    assert "误报" in text
+    province.kill(POLICE)
+    offline = frontgate(province, POLICE, "cancel", first, "--reason", "x")
+    assert "FG-JRN-007" in offline.stderr + offline.stdout
+    said = province.query(POLICE, "SELECT data FROM event WHERE kind = 'operator'")
+    assert len(said) == 4
+    province.stop()
