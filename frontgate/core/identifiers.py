@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import date
+from functools import lru_cache
 
 _UNIT = re.compile(r"[1-9]\d{9}[\dX]")
 _CASE = re.compile(r"C(?:19|20)\d{2}[1-9]\d{9}\d{7}[\dX]")
@@ -25,6 +26,7 @@ def mod11_2(digits: str) -> str:
     return "0123456789X"[(12 - rest) % 11]
 
 
+@lru_cache(maxsize=8192)
 def is_unit_code(text: str) -> bool:
     """Division 6 + type 2 + serial 2 + MOD 11-2 check."""
     return bool(_UNIT.fullmatch(text)) and mod11_2(text[:10]) == text[10]
@@ -35,6 +37,7 @@ def unit_code(ten_digits: str) -> str:
     return ten_digits + mod11_2(ten_digits)
 
 
+@lru_cache(maxsize=8192)
 def is_case_uid(text: str) -> bool:
     """`C` + year + first 10 of the opening unit's code + 7-digit serial + check: 23 characters."""
     return bool(_CASE.fullmatch(text)) and mod11_2(text[1:22]) == text[22]
@@ -51,6 +54,7 @@ def case_uid(year: int, unit: str, serial: int) -> str:
     return f"C{body}{mod11_2(body)}"
 
 
+@lru_cache(maxsize=8192)
 def is_person_uid(text: str) -> bool:
     """CaseUid + `-P` + 3 digits."""
     return (
