@@ -307,6 +307,46 @@ class Package:
         return entry
 
 
+class StoredPackage:
+    """A package whose bytes are those that were verified when it was taken. No seal is read."""
+
+    def __init__(self, archive: ZipArchive, envelope: Envelope) -> None:
+        self._archive = archive
+        self.envelope = envelope
+
+    def chunks(self, path: str) -> Iterator[bytes]:
+        """A part, streamed. Raises: ContainerError FG-CNT-041."""
+        entry = self._archive.find(path)
+        if entry is None:
+            raise ContainerError("FG-CNT-041", file=path)
+        return entry.chunks()
+
+    def read(self, path: str, limit: int) -> bytes:
+        """A part of at most `limit` bytes."""
+        entry = self._archive.find(path)
+        if entry is None:
+            raise ContainerError("FG-CNT-041", file=path)
+        return entry.read(limit)
+
+
+def open_stored(file: BinaryIO, *, offset: int, length: int, digest: str) -> StoredPackage:
+    """Open a package that was verified before, after comparing all its bytes with `digest`, the
+    SHA-256 that was journaled then.
+
+    Raises: ContainerError FG-CNT-043 where they have changed since.
+    """
+    sha = hashlib.sha256()
+    file.seek(offset)
+    left = length
+    while left and (chunk := file.read(min(1 << 20, left))):
+        sha.update(chunk)
+        left -= len(chunk)
+    if sha.hexdigest() != digest:
+        raise ContainerError("FG-CNT-043", file="package")
+    archive = open_zip(file, dialect="seal", offset=offset, length=length, limits=_LIMITS)
+    return StoredPackage(archive, read_envelope(archive.entries[-2].read(MAX_ENVELOPE)))
+
+
 def open_package(file: BinaryIO, *, offset: int = 0, length: int | None = None) -> Package:
     """Open a package and compare its shape; nothing is verified yet.
 

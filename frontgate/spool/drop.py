@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from frontgate import durable, safexml
+from frontgate import safexml
 from frontgate.errors import ContainerError, SpoolError
 from frontgate.model.finding import Finding, Severity, finding
 from frontgate.spool import claims
@@ -250,8 +250,10 @@ def _file_name(relative: str, limits: DropLimits) -> str:
 
 
 def discard(claim: Claim) -> None:
-    """Remove a claim whose outcome the journal holds."""
+    """Remove a claim whose outcome the journal holds.
+
+    Not synced: what a power cut brings back is known by its id and finished again.
+    """
     folder = claim.path.parent
     if folder.is_dir():
         claims.remove(folder)
-        durable.fsync_dir(folder.parent)

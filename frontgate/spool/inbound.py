@@ -43,26 +43,57 @@ def deliver(
     form: `folder`, `zip` (one file `<name>.zip`) or `sealed` (one part, as `<name>.asice`).
     Raises: OSError.
     """
-    suffix = {"folder": "", "zip": ".zip", "sealed": ".asice"}[form]
-    final = paths.inbound / (name + suffix)
-    if os.path.lexists(final):
-        return final
-    staged = paths.staging / (name + suffix)
+    stage(paths, name, parts, form=form, sync=True)
+    (error,) = publish(paths, [name], form=form).values()
+    if error is not None:
+        raise error
+    return paths.inbound / (name + _SUFFIX[form])
+
+
+_SUFFIX = {"folder": "", "zip": ".zip", "sealed": ".asice"}
+
+
+def stage(
+    paths: SpoolPaths, name: str, parts: Iterable[DeliveryPart], *, form: str, sync: bool
+) -> None:
+    """Build an entry in the staging folder, unless it stands in `inbound/` already.
+
+    sync: make each file and folder durable here; without it the caller syncs the file system
+    before `publish`, once for a whole batch. Raises: OSError.
+    """
+    if os.path.lexists(paths.inbound / (name + _SUFFIX[form])):
+        return
+    staged = paths.staging / (name + _SUFFIX[form])
     claims.remove(staged)
     gid = paths.inbound.stat().st_gid
     if form == "folder":
-        _stage_folder(staged, parts, gid)
+        _stage_folder(staged, parts, gid, sync=sync)
     elif form == "zip":
-        _stage_zip(staged, parts, gid)
+        _stage_zip(staged, parts, gid, sync=sync)
     else:
         (part,) = parts
-        _write(staged, part, gid)
-    durable.rename(staged, final)
+        _write(staged, part, gid, sync=sync)
+
+
+def publish(paths: SpoolPaths, names: Iterable[str], *, form: str) -> dict[str, OSError | None]:
+    """Let staged entries appear, each whole; durable when this returns. Safe to repeat.
+
+    Returns: name → why it could not be renamed. Raises: OSError if the folder cannot be synced.
+    """
+    outcome: dict[str, OSError | None] = {}
+    for name in names:
+        entry = name + _SUFFIX[form]
+        try:
+            if not os.path.lexists(paths.inbound / entry):
+                durable.rename(paths.staging / entry, paths.inbound / entry)
+            outcome[name] = None
+        except OSError as error:
+            outcome[name] = error
     durable.fsync_dir(paths.inbound)
-    return final
+    return outcome
 
 
-def _stage_folder(folder: Path, parts: Iterable[DeliveryPart], gid: int) -> None:
+def _stage_folder(folder: Path, parts: Iterable[DeliveryPart], gid: int, *, sync: bool) -> None:
     _make_folder(folder, gid)
     inner: set[Path] = set()
     for part in parts:
@@ -70,8 +101,8 @@ def _stage_folder(folder: Path, parts: Iterable[DeliveryPart], gid: int) -> None
         if target.parent != folder and target.parent not in inner:
             _make_folder(target.parent, gid)
             inner.add(target.parent)
-        _write(target, part, gid)
-    for path in (*inner, folder):
+        _write(target, part, gid, sync=sync)
+    for path in (*inner, folder) if sync else ():
         durable.fsync_dir(path)
 
 
@@ -81,16 +112,17 @@ def _make_folder(folder: Path, gid: int) -> None:
     os.chmod(folder, SHARED_MODE)
 
 
-def _write(target: Path, part: DeliveryPart, gid: int) -> None:
+def _write(target: Path, part: DeliveryPart, gid: int, *, sync: bool) -> None:
     with durable.open_new(target, SHARED_FILE_MODE) as file:
         os.fchown(file.fileno(), -1, gid)
         for chunk in part.open():
             file.write(chunk)
         file.flush()
-        durable.fsync_file(file)
+        if sync:
+            durable.fsync_file(file)
 
 
-def _stage_zip(target: Path, parts: Iterable[DeliveryPart], gid: int) -> None:
+def _stage_zip(target: Path, parts: Iterable[DeliveryPart], gid: int, *, sync: bool) -> None:
     with durable.open_new(target, SHARED_FILE_MODE) as file:
         os.fchown(file.fileno(), -1, gid)
         with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
@@ -101,7 +133,8 @@ def _stage_zip(target: Path, parts: Iterable[DeliveryPart], gid: int) -> None:
                     for chunk in part.open():
                         entry.write(chunk)
         file.flush()
-        durable.fsync_file(file)
+        if sync:
+            durable.fsync_file(file)
 
 
 def _forms(paths: SpoolPaths, name: str) -> list[Path]:

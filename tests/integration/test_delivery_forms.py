@@ -59,14 +59,14 @@ def test_several_programs_of_one_unit(tmp_path: Path) -> None:
     path = tmp_path / POLICE / "gateway.toml"
     text = path.read_text("utf-8")
     apps = (
-        '[[unit.app]]\nname = "main"\n[[unit.app]]\nname = "arrests"\nflows = ["arrest-request"]\n'
+        '[[unit.app]]\nname = "main"\n[[unit.app]]\nname = "sharing"\nflows = ["information-sharing"]\n'
         '[[unit.app]]\nname = "records"\nflows = ["case-record"]\n'
     )
     first = re.search(r"\[\[unit\]\](?:\n(?!\[).*)*", text)
     assert first is not None
     path.write_text(text.replace(first[0], f"{first[0]}\n{apps}", 1), "utf-8")
     province.start()
-    spools = {name: province.spool(POLICE) / name for name in ("main", "arrests", "records")}
+    spools = {name: province.spool(POLICE) / name for name in ("main", "sharing", "records")}
     assert wait_for(lambda: all((s / "outbound").is_dir() for s in spools.values())), province.log(
         POLICE
     )
@@ -76,20 +76,24 @@ def test_several_programs_of_one_unit(tmp_path: Path) -> None:
 
     # Sent by `main`: the receipts come to `main`, and the answer to it too, whatever `flows` says.
     dropped = spools["main"] / "outbound" / "d.xml.tmp"
-    dropped.write_text(message(ref="m-1"), "utf-8")
+    query = message("information-sharing/submit", ref="m-1", Sender=POLICE, Receiver=PROCURATORATE)
+    dropped.write_text(query, "utf-8")
     dropped.rename(dropped.with_suffix(""))
     assert wait_for(lambda: province.entries(PROCURATORATE)), province.log(POLICE)
     sent = province.entries(PROCURATORATE)[0][-36:]
     assert wait_for(lambda: list((spools["main"] / "receipts").glob("*-delivered-*")))
-    assert not list((spools["arrests"] / "receipts").glob("*.xml"))
-    answer = message("arrest-request/accept").replace(
+    assert not list((spools["sharing"] / "receipts").glob("*.xml"))
+    told = {"Sender": PROCURATORATE, "Receiver": POLICE}
+    answer = message("information-sharing/decide", **told).replace(
         "    <m:Sender>", f"    <m:InReplyTo>{sent}</m:InReplyTo>\n    <m:Sender>", 1
     )
-    province.drop_folder(PROCURATORATE, "answer", answer)
+    province.drop(PROCURATORATE, "answer.xml", answer)
     assert wait_for(lambda: inbound("main")), province.rejected(PROCURATORATE)
     # A message that answers nothing goes by its flow.
-    province.drop_folder(PROCURATORATE, "other", message("arrest-request/accept", ref="x-2"))
-    assert wait_for(lambda: inbound("arrests")), province.rejected(PROCURATORATE)
+    province.drop(
+        PROCURATORATE, "other.xml", message("information-sharing/notify", ref="x-2", **told)
+    )
+    assert wait_for(lambda: inbound("sharing")), province.rejected(PROCURATORATE)
     assert len(inbound("main")) == 1
     assert inbound("records") == []
     done = subprocess.run(
