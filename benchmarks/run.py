@@ -77,7 +77,7 @@ def message_of(size_bytes: int, ref: str) -> bytes:
 def throughput(packages: int, size_bytes: int) -> dict[str, object]:
     """Drop all at once; time until the last is delivered and all receipts are back."""
     with tempfile.TemporaryDirectory(prefix="frontgate-bench-") as folder:
-        province = Province(Path(folder))
+        province = Province(Path(folder), rescan_s=30)
         province.start()
         province.drop(POLICE, "warm.xml", message(ref="warm"))
         assert wait_for(lambda: province.entries(PROCURATORATE), 60), province.log(POLICE)
@@ -115,7 +115,7 @@ def throughput(packages: int, size_bytes: int) -> dict[str, object]:
 def latency(packages: int, per_second: float, size_bytes: int) -> dict[str, object]:
     """Drops at a steady low rate."""
     with tempfile.TemporaryDirectory(prefix="frontgate-bench-") as folder:
-        province = Province(Path(folder))
+        province = Province(Path(folder), rescan_s=30)
         province.start()
         province.drop(POLICE, "warm.xml", message(ref="warm"))
         assert wait_for(lambda: province.entries(PROCURATORATE), 60)
@@ -153,7 +153,7 @@ def latency(packages: int, per_second: float, size_bytes: int) -> dict[str, obje
 def attachment(size_bytes: int) -> dict[str, object]:
     """One package with one large file."""
     with tempfile.TemporaryDirectory(prefix="frontgate-bench-") as folder:
-        province = Province(Path(folder))
+        province = Province(Path(folder), rescan_s=30)
         province.start()
         province.drop(POLICE, "warm.xml", message(ref="warm"))
         assert wait_for(lambda: province.entries(PROCURATORATE), 60)

@@ -72,6 +72,7 @@ class Province:
         suites: dict[str, str] | None = None,
         server: str = "embedded",
         extra: str = "",
+        rescan_s: float = 1,
         relay: str = "retry_first_s = 0.1\nretry_max_s = 0.5\noverdue_s = 5\n",
     ) -> None:
         self.home = home
@@ -99,7 +100,7 @@ class Province:
             take_bundle(home / code, settings, bundle)
             with settings.open("a") as file:
                 file.write(
-                    f"\n[intake]\nsettle_s = 0.3\nrescan_s = 1\nincomplete_after_s = 2\n[relay]\n{relay}{extra}"
+                    f"\n[intake]\nsettle_s = 0.3\nrescan_s = {rescan_s}\nincomplete_after_s = 2\n[relay]\n{relay}{extra}"
                 )
 
     def spool(self, code: str) -> Path:

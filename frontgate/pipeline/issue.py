@@ -19,6 +19,10 @@ from frontgate.model.receipt import Kind, Reason, Receipt
 from frontgate.seal.receipts import receipt_digest, receipt_xml, sign_receipts
 from frontgate.suites import Signer
 
+GROUP = 8
+"""Receipts of one signature. Each file carries the digests of all of its group, so that it verifies
+alone: small groups keep the files small, large ones save signatures."""
+
 
 @dataclass(frozen=True, slots=True)
 class FilePlan:
@@ -97,6 +101,14 @@ def issue(tx: Tx, issuer: Issuer, drafts: Sequence[Draft]) -> list[int]:
         made.append(receipt)
         if draft.message_id:
             newest[draft.message_id, draft.receiver] = receipt_digest(receipt_xml(receipt))
+    rows: list[int] = []
+    for start in range(0, len(made), GROUP):
+        rows += _keep(tx, issuer, drafts[start : start + GROUP], made[start : start + GROUP])
+    return rows
+
+
+def _keep(tx: Tx, issuer: Issuer, drafts: Sequence[Draft], made: list[Receipt]) -> list[int]:
+    """Sign a group and keep it with where each receipt must go."""
     signed = sign_receipts(made, issuer.signer)
     signature_id = receipts.keep_signature(tx, signed.signature)
     rows: list[int] = []
