@@ -46,6 +46,7 @@ def _usage(out: Output, error: CatalogueError) -> click.UsageError:
 )
 @click.option("--invalid", metavar="RULE", default="", help="A sample that breaks this rule.")
 @click.option("--list", "list_", is_flag=True, help="List the samples (of TYPE, or of all).")
+@click.option("--plain", is_flag=True, help="Without the comments that explain each element.")
 @_ROOT
 @_VERSION
 @click.pass_obj
@@ -55,6 +56,7 @@ def sample(
     output: Path,
     invalid: str,
     list_: bool,
+    plain: bool,
     root: Path | None,
     version: str | None,
 ) -> None:
@@ -75,7 +77,9 @@ def sample(
         raise _usage(out, error) from None
     broken = invalid if invalid in BREAKS else ""
     try:
-        folder = write_drop(chosen, Checker(standards), output, broken)
+        folder = write_drop(
+            chosen, Checker(standards), output, broken, catalogue=None if plain else catalogue
+        )
     except FileExistsError as error:
         raise click.UsageError(
             out.pick(f"{error.filename} 已存在。", f"{error.filename} is there already.")

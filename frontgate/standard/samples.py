@@ -12,11 +12,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from frontgate.errors import CatalogueError
+from lxml import etree
+
+from frontgate import safexml
+from frontgate.errors import CatalogueError, XmlError
 from frontgate.model.message import Carrier, DocumentRef
 from frontgate.standard.catalogue import Catalogue
 from frontgate.standard.check import Checker
 from frontgate.standard.documents import is_safe_name
+from frontgate.standard.fields import Field, fields_of
 
 _TYPE = re.compile(rb"<(?:[\w.-]+:)?MessageType>\s*([^<]{1,80}?)\s*<")
 _RULE = re.compile(r"FG-[A-Za-z0-9-]+?-\d{3}(?![0-9])")
@@ -92,17 +96,55 @@ def pick(catalogue: Catalogue, wanted: str, rule: str = "") -> Sample:
     return fit[0]
 
 
-def write_drop(sample: Sample, checker: Checker, target: Path, broken: str = "") -> Path:
+def commented(data: bytes, catalogue: Catalogue, message_type: str) -> bytes:
+    """The message with a comment before the first element of each kind: what it means in both
+    languages, how often it may come, its type and code list. The message stays what it was.
+    """
+    try:
+        fields = {f.path: f for f in fields_of(catalogue, message_type)}
+        root = safexml.parse(data)
+    except (CatalogueError, XmlError):
+        return data  # a sample that breaks exactly this
+    _comment(root, f"/{etree.QName(root).localname}", fields)
+    return etree.tostring(root.getroottree(), xml_declaration=True, encoding="UTF-8") + b"\n"
+
+
+def _comment(parent: etree._Element, path: str, fields: dict[str, Field]) -> None:
+    children = [c for c in parent if isinstance(c.tag, str)]
+    for child in children:
+        below = f"{path}/{etree.QName(child).localname}"
+        _comment(child, below, fields)
+        field = fields.pop(below, None)
+        if field is None:
+            continue
+        codes = f" · 代码表 list: {field.codes}" if field.codes else ""
+        text = f" {field.zh} {field.en} · {field.occurs} · {field.type_name}{codes} "
+        before = child.getprevious()
+        space = (parent.text if before is None else before.tail) or ""
+        note = etree.Comment(text.replace("--", "- -"))
+        note.tail = space
+        child.addprevious(note)
+
+
+def write_drop(
+    sample: Sample,
+    checker: Checker,
+    target: Path,
+    broken: str = "",
+    *,
+    catalogue: Catalogue | None = None,
+) -> Path:
     """Write a sample as a folder drop under `target`; returns the folder.
 
-    broken: a key of `BREAKS`, to break the drop by its files.
+    broken: a key of `BREAKS`, to break the drop by its files. catalogue: comments the message.
     Raises: OSError, FileExistsError where the folder is there already.
     """
     data = sample.data
     name = f"{sample.path.parents[2].name}.{sample.name}"
     folder = target / (f"{name}-{broken}" if broken else name)
     folder.mkdir(parents=True)
-    (folder / "message.xml").write_bytes(data)
+    shown = commented(data, catalogue, sample.message_type) if catalogue else data
+    (folder / "message.xml").write_bytes(shown)
     view = checker.check(data, files=None, layers=frozenset()).view
     documents = [d for d in view.documents if _brings_file(d)] if view is not None else []
     if broken == "FG-DOC-002" and documents:

@@ -118,3 +118,41 @@ def test_a_new_version_and_dialects_change_nothing_for_the_other_side(tmp_path: 
     back = standard("try", "1.0", home, *root)
     assert back.returncode == 1
     assert "NextStep" in back.stdout
+
+
+def test_a_new_flow_is_a_folder_and_nothing_else(tmp_path: Path) -> None:
+    """A flow that no program knows: dropped, checked, relayed, judged in context, delivered."""
+    standards = tmp_path / "standards"
+    shutil.copytree(STANDARD, standards / "1.0")
+    flows = standards / "1.0" / "flows"
+    shutil.copytree(flows / "information-sharing", flows / "tea-time")
+    (flows / "tea-time" / "information-sharing.xsd").rename(flows / "tea-time" / "tea-time.xsd")
+    for path in (flows / "tea-time").rglob("*"):
+        if path.is_file():
+            path.write_text(
+                path.read_text("utf-8").replace("information-sharing", "tea-time"), "utf-8"
+            )
+    province = Province(tmp_path, (POLICE, PROCURATORATE))
+    for name in ("hub", POLICE, PROCURATORATE):
+        give(province, name, standards)
+    province.start()
+
+    def tea(step: str, **fields: str) -> str:
+        return message(f"information-sharing/{step}", ref=step, **fields).replace(
+            "information-sharing", "tea-time"
+        )
+
+    province.drop(POLICE, "ask.xml", tea("submit", Sender=POLICE, Receiver=PROCURATORATE))
+    assert wait_for(lambda: province.entries(PROCURATORATE)), province.rejected(POLICE)
+    assert "-tea-time.submit-" in province.entries(PROCURATORATE)[0]
+    asked = province.entries(PROCURATORATE)[0][-36:]
+    answer = tea("decide", Sender=PROCURATORATE, Receiver=POLICE).replace(
+        "    <m:SenderRef>", f"    <m:InReplyTo>{asked}</m:InReplyTo>\n    <m:SenderRef>", 1
+    )
+    province.drop(PROCURATORATE, "answer.xml", answer)
+    assert wait_for(lambda: province.entries(POLICE)), province.rejected(PROCURATORATE)
+    short = tea("submit", Sender=POLICE, Receiver=PROCURATORATE)
+    short = re.sub(r"<b:Purpose>[^<]*", "<b:Purpose>核实", short)
+    province.drop(POLICE, "short.xml", short)
+    assert "FG-tea-time-001" in province.outcome(POLICE, "short.xml")
+    province.stop()

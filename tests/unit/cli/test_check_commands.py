@@ -231,3 +231,16 @@ def test_a_deadline_is_counted_for_people_and_programs() -> None:
     assert "2026-04-25" in shown.output
     assert call("standard", "due", "DL-NO-01", "--start", "2026-11-02").exit_code == 2
     assert call("standard", "due", "DL-ARR-01", "--start", "gestern").exit_code == 2
+
+
+def test_a_sample_explains_itself_and_is_still_accepted(tmp_path: Path) -> None:
+    made = call("sample", "case-property.submit", "-o", tmp_path)
+    assert made.exit_code == 0, made.output
+    folder = tmp_path / "case-property.submit"
+    text = (folder / "message.xml").read_text("utf-8")
+    assert "<!-- 名称 Name · 1 · Text200 -->" in text
+    assert "代码表 list: property-category" in text
+    assert call("check", folder).exit_code == 0
+    plain = call("sample", "case-property.submit", "-o", tmp_path / "p", "--plain")
+    assert plain.exit_code == 0
+    assert "代码表" not in (tmp_path / "p/case-property.submit/message.xml").read_text("utf-8")
