@@ -26,6 +26,7 @@ EVERYDAY: Mapping[str, str] = {
     "standard": "frontgate.cli.standard:standard",
     "send": "frontgate.cli.send:send",
     "status": "frontgate.cli.status:status",
+    "alarms": "frontgate.cli.alarms:alarms",
     "list": "frontgate.cli.transfers:list_",
     "show": "frontgate.cli.transfers:show",
     "trace": "frontgate.cli.transfers:trace",

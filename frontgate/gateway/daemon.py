@@ -343,6 +343,9 @@ class Gateway:
             "version": __version__,
             "directory": self.trust.directory.version,
             "intake_open": self._gate.is_open(),
+            "certificate_days": min(
+                certificate_days(i.signer.certificate) for i in self._issuers.values()
+            ),
             "links": {
                 name: {
                     "since": link.connected_at.isoformat() if link.connected_at else "",

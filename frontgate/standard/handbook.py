@@ -26,7 +26,7 @@ STYLE = """
 body{font:15px/1.6 "Noto Sans CJK SC","Microsoft YaHei",sans-serif;margin:0 auto;max-width:72rem;padding:1rem 2rem;color:#1a1a1a}
 h1,h2,h3{line-height:1.3} h2{border-top:2px solid #335;padding-top:1rem;margin-top:2.5rem}
 table{border-collapse:collapse;width:100%;margin:.5rem 0 1rem} th,td{border:1px solid #bbc;padding:.2rem .5rem;text-align:left;vertical-align:top}
-th{background:#eef} td.n{font-family:monospace;white-space:nowrap} .en{color:#555} .w{word-break:break-all}
+th{background:#eef} td.n{font-family:monospace;white-space:nowrap} .en{color:#555} .w{overflow-wrap:anywhere}
 pre{background:#f6f6f9;border:1px solid #ccd;padding:.6rem;overflow:auto;font-size:13px} a{color:#235}
 """
 

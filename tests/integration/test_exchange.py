@@ -1,6 +1,7 @@
 """Exchanges over real processes, SFTP and folders: the ways that differ from the demo's."""
 
 import hashlib
+import json
 import os
 import re
 import subprocess
@@ -385,4 +386,28 @@ def test_an_operator_holds_releases_and_cancels(tmp_path: Path) -> None:
     assert "FG-JRN-007" in offline.stderr + offline.stdout
     said = province.query(POLICE, "SELECT data FROM event WHERE kind = 'operator'")
     assert len(said) == 4
+    province.stop()
+
+
+def test_alarms_name_what_needs_somebody(tmp_path: Path) -> None:
+    province = Province(tmp_path)
+    province.start()
+    assert wait_for((tmp_path / POLICE / "state" / "control.sock").exists)
+    province.drop(POLICE, "d.xml", message())
+    assert wait_for(lambda: province.entries(PROCURATORATE))
+    quiet = frontgate(province, POLICE, "alarms")
+    assert quiet.returncode == 0, quiet.stdout + quiet.stderr
+    assert "No alarms" in quiet.stdout
+    province.kill("hub")
+    province.drop(POLICE, "e.xml", message(ref="e"))
+    assert wait_for(lambda: "FG-TRN-001" in frontgate(province, POLICE, "alarms").stdout)
+    province.kill(POLICE)
+    down = frontgate(province, POLICE, "--json", "alarms")
+    assert down.returncode == 1
+    assert [a["id"] for a in json.loads(down.stdout)] == ["FG-ALM-001"]
+    hub = subprocess.run(
+        [sys.executable, "-m", "frontgate", "-c", str(tmp_path / "hub"), "--lang", "en", "alarms"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert "FG-ALM-001" in hub.stdout
     province.stop()
