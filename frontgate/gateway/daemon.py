@@ -146,7 +146,7 @@ class Gateway:
                 self.links[name],
                 lane,
                 lambda: self._is_stopping,
-                tend.fail,
+                tend.limits.fail,
             )
             loop = Loop(name, sender.turn, stall_s=6 * 3600.0)
             self._senders.append(self.crew.add(loop))
@@ -412,7 +412,7 @@ class Gateway:
             {
                 "status": self.status,
                 "ping": self.ping,
-                **operate.handlers(self.journal, self._wake_all, self._tend.cancelled),
+                **operate.handlers(self.journal, self._wake_all, self._tend.limits.cancelled),
             },
         )
         control.start()

@@ -12,20 +12,17 @@ import structlog
 from lxml import etree
 
 from frontgate import __version__
-from frontgate.core.lifecycle import OPEN, Transfer, TransferEvent
+from frontgate.core.lifecycle import Transfer, TransferEvent
 from frontgate.core.routing import HUB
-from frontgate.errors import FrontgateError, RoutingError
 from frontgate.gateway.stations import Posts
 from frontgate.journal import Journal, Reader, Tx, bundles, receipts, transfers
 from frontgate.model.message import CONTROL_MAP, CONTROL_NS
 from frontgate.model.receipt import Kind, Reason
 from frontgate.pipeline import answers, issue
 from frontgate.pipeline.issue import Draft, FilePlan, Issuer
+from frontgate.pipeline.limits import Limits
 
 log = structlog.get_logger()
-
-MOST_AT_ONCE = 64
-"""Receipts of one signature: each carries the digests of all, so a batch stays small."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,18 +70,24 @@ class Tend:
         self._posts = posts
         self._issuers = issuers
         self._overdue_ms = int(overdue_s * 1000)
-        self._limit_ms = int(relay_limit_s * 1000)
-        self._delayed_s = tuple(delayed_s)
+        self.limits = Limits(
+            journal,
+            HUB,
+            self._tell,
+            wake_files,
+            delayed_code="FG-RTE-019",
+            delayed_s=delayed_s,
+            limit_s=relay_limit_s,
+        )
         self._heartbeat_s = heartbeat_s
         self._facts = facts
         self._wake_sender = wake_sender
-        self._wake_files = wake_files
         self._beat_at = 0.0
 
     def turn(self) -> float | None:
         now = datetime.now(UTC)
         self._overdue(now)
-        is_more = self._warn(now) | self._expire(now)
+        is_more = self.limits.turn(now)
         if now.timestamp() >= self._beat_at:
             self._beat_at = now.timestamp() + self._heartbeat_s
             self._heartbeat(now)
@@ -108,78 +111,13 @@ class Tend:
         log.warning("receipt-overdue", packages=len(rows), bundles=len(lost))
         self._wake_sender()
 
-    def _warn(self, now: datetime) -> bool:
-        """`relay-delayed` for what waits too long: told once a limit, ends nothing."""
-        is_more = False
-        for times, limit_s in enumerate(self._delayed_s):
-            rows = transfers.older_than(
-                self._reader,
-                tuple(OPEN),
-                made_before_ms=int((now.timestamp() - limit_s) * 1000),
-                destination_prefix=HUB,
-                warned=(times,),
-                limit=MOST_AT_ONCE,
-            )
-            error = RoutingError("FG-RTE-019", minutes=int(limit_s // 60))
-            self._answer(now, rows, Kind.RELAY_DELAYED, error, warned=times + 1)
-            is_more |= len(rows) == MOST_AT_ONCE
-        return is_more
-
-    def _expire(self, now: datetime) -> bool:
-        """What waited longer than the limit ends with a signed reason."""
-        is_more = False
-        for state, code in ((Transfer.QUEUED, "FG-RTE-015"), (Transfer.SENT, "FG-RTE-016")):
-            rows = transfers.older_than(
-                self._reader,
-                (state,),
-                made_before_ms=int(now.timestamp() * 1000) - self._limit_ms,
-                destination_prefix=HUB,
-                limit=MOST_AT_ONCE,
-            )
-            error = RoutingError(code, days=self._limit_ms // 86_400_000)
-            self._answer(now, rows, Kind.RELAY_FAILED, error, event=TransferEvent.EXPIRE)
-            is_more |= len(rows) == MOST_AT_ONCE
-        return is_more
-
-    def cancelled(self, tx: Tx, row: transfers.Row, error: FrontgateError) -> None:
-        """The signed end of a transfer that an operator cancelled, for its case software."""
-        issuer = self._issuers.get(row.sender)
-        if issuer is not None and row.destination == HUB:
-            draft = own_draft(tx, row, Kind.RELAY_FAILED, issue.reason_of(error))
-            issue.issue(tx, issuer, [draft])
-            self._wake_files()
-
-    def fail(self, rows: Sequence[transfers.Row], error: FrontgateError) -> None:
-        """End transfers that cannot go on, with a signed reason."""
-        now = datetime.now(UTC)
-        self._answer(now, rows, Kind.RELAY_FAILED, error, event=TransferEvent.PERMANENT)
-
-    def _answer(
-        self,
-        now: datetime,
-        rows: Sequence[transfers.Row],
-        kind: Kind,
-        error: FrontgateError,
-        *,
-        event: TransferEvent | None = None,
-        warned: int = 0,
-    ) -> None:
-        """One transaction: what becomes of the rows, and the receipts that say so."""
-        if not rows:
-            return
-        with self._journal.write(now) as tx:
-            drafts: dict[str, list[Draft]] = {}
-            for row in rows:
-                if event is not None:
-                    transfers.apply(tx, row.transfer_id, event, reason=error.code)
-                else:
-                    transfers.mark_warned(tx, row.transfer_id, warned)
-                drafts.setdefault(row.sender, []).append(
-                    own_draft(tx, row, kind, issue.reason_of(error))
-                )
-            for unit, made in drafts.items():
-                issue.issue(tx, self._issuers[unit], made)
-        self._wake_files()
+    def _tell(self, tx: Tx, rows: Sequence[transfers.Row], kind: Kind, reason: Reason) -> None:
+        """Receipts of the sender's own gateway, for its case software."""
+        drafts: dict[str, list[Draft]] = {}
+        for row in rows:
+            drafts.setdefault(row.sender, []).append(own_draft(tx, row, kind, reason))
+        for unit, made in drafts.items():
+            issue.issue(tx, self._issuers[unit], made)
 
     def _heartbeat(self, now: datetime) -> None:
         """Tell the hub how we are: one signed control message, replacing an unsent older one."""

@@ -162,7 +162,7 @@ class Hub:
             self.mailboxes,
             members=relay.bundle_members,
             is_stopping=lambda: self._is_stopping,
-            fail=tend.fail,
+            fail=tend.limits.fail,
         )
         self._placer_loop = self.crew.add(Loop("place", placer.turn, stall_s=3600.0))
         intake = HubIntake(
@@ -236,7 +236,9 @@ class Hub:
             self._state / "control.sock",
             {
                 "status": self.status,
-                **operate.handlers(self.journal, self._placer_loop.wake, self._tend.cancelled),
+                **operate.handlers(
+                    self.journal, self._placer_loop.wake, self._tend.limits.cancelled
+                ),
             },
         )
         control.start()

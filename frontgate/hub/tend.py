@@ -10,20 +10,18 @@ from datetime import UTC, datetime
 import structlog
 from lxml import etree
 
-from frontgate.core.lifecycle import OPEN, Transfer, TransferEvent
-from frontgate.errors import FrontgateError, RoutingError
+from frontgate.core.lifecycle import Transfer, TransferEvent
 from frontgate.hub.mailboxes import ACCOUNT, Mailboxes
 from frontgate.journal import Journal, Reader, Tx, bundles, receipts, transfers
 from frontgate.model.message import CONTROL_MAP, CONTROL_NS
-from frontgate.model.receipt import Kind
+from frontgate.model.receipt import Kind, Reason
 from frontgate.pipeline import answers, issue
 from frontgate.pipeline.issue import Draft, Issuer
+from frontgate.pipeline.limits import Limits
 from frontgate.trust.store import TrustStore
 
 log = structlog.get_logger()
 
-MOST_AT_ONCE = 64
-"""Receipts of one signature: each carries the digests of all, so a batch stays small."""
 SETTLED_S = 3 * 86400.0
 """So long after its bundle was fetched, a receipt's row for that gateway is kept to send it again."""
 
@@ -50,8 +48,15 @@ class HubTend:
         self._mailboxes = mailboxes
         self._issuer = issuer
         self._trust = trust
-        self._limit_ms = int(delivery_limit_s * 1000)
-        self._delayed_s = tuple(delayed_s)
+        self.limits = Limits(
+            journal,
+            ACCOUNT,
+            self._tell,
+            wake_placer,
+            delayed_code="FG-RTE-020",
+            delayed_s=delayed_s,
+            limit_s=delivery_limit_s,
+        )
         self._overdue_ms = int(overdue_s * 1000)
         self._wake_placer = wake_placer
         self._forget_at = 0.0
@@ -62,7 +67,7 @@ class HubTend:
         self._answer_bundles()
         self._overdue(now)
         self._forget_answered(now)
-        is_more = self._warn(now) | self._expire(now)
+        is_more = self.limits.turn(now)
         return 0.0 if is_more else self.LOOK_S
 
     def _answer_bundles(self) -> None:
@@ -133,82 +138,22 @@ class HubTend:
         mailbox = self._mailboxes.of_account(destination.removeprefix(ACCOUNT))
         return (mailbox.from_hub / f"{bundle_id}.bundle").exists()
 
-    def _warn(self, now: datetime) -> bool:
-        """`relay-delayed` to the sender for what a receiver's gateway does not take."""
-        is_more = False
-        for times, limit_s in enumerate(self._delayed_s):
-            rows = transfers.older_than(
-                self._reader,
-                tuple(OPEN),
-                made_before_ms=int((now.timestamp() - limit_s) * 1000),
-                destination_prefix=ACCOUNT,
-                warned=(times,),
-                limit=MOST_AT_ONCE,
+    def _tell(self, tx: Tx, rows: Sequence[transfers.Row], kind: Kind, reason: Reason) -> None:
+        """Receipts of the hub, to the senders' gateways."""
+        drafts = []
+        for row in rows:
+            sender = self._trust().directory.units.get(row.sender)
+            drafts.append(
+                Draft(
+                    kind=kind,
+                    sender=row.sender,
+                    message_id=row.message_id,
+                    message_type=row.message_type,
+                    receiver=row.receiver,
+                    attempt=row.attempt,
+                    package_id=row.package_id,
+                    destinations=(ACCOUNT + sender.account,) if sender else (),
+                    reasons=(reason,),
+                )
             )
-            error = RoutingError("FG-RTE-020", minutes=int(limit_s // 60))
-            self._answer(now, rows, Kind.RELAY_DELAYED, error, warned=times + 1)
-            is_more |= len(rows) == MOST_AT_ONCE
-        return is_more
-
-    def _expire(self, now: datetime) -> bool:
-        """Not delivered within the limit: a signed `relay-failed` for that receiver."""
-        is_more = False
-        for state, code in ((Transfer.QUEUED, "FG-RTE-015"), (Transfer.SENT, "FG-RTE-016")):
-            rows = transfers.older_than(
-                self._reader,
-                (state,),
-                made_before_ms=int(now.timestamp() * 1000) - self._limit_ms,
-                destination_prefix=ACCOUNT,
-                limit=MOST_AT_ONCE,
-            )
-            error = RoutingError(code, days=self._limit_ms // 86_400_000)
-            self._answer(now, rows, Kind.RELAY_FAILED, error, event=TransferEvent.EXPIRE)
-            is_more |= len(rows) == MOST_AT_ONCE
-        return is_more
-
-    def cancelled(self, tx: Tx, row: transfers.Row, error: FrontgateError) -> None:
-        """The signed end of a transfer that an operator cancelled, for the sender."""
-        issue.issue(tx, self._issuer, [self._draft(row, Kind.RELAY_FAILED, error)])
-
-    def _draft(self, row: transfers.Row, kind: Kind, error: FrontgateError) -> Draft:
-        sender = self._trust().directory.units.get(row.sender)
-        return Draft(
-            kind=kind,
-            sender=row.sender,
-            message_id=row.message_id,
-            message_type=row.message_type,
-            receiver=row.receiver,
-            attempt=row.attempt,
-            package_id=row.package_id,
-            destinations=(ACCOUNT + sender.account,) if sender else (),
-            reasons=(issue.reason_of(error),),
-        )
-
-    def fail(self, rows: Sequence[transfers.Row], error: FrontgateError) -> None:
-        """End transfers that cannot go on, with a signed reason."""
-        now = datetime.now(UTC)
-        self._answer(now, rows, Kind.RELAY_FAILED, error, event=TransferEvent.PERMANENT)
-
-    def _answer(
-        self,
-        now: datetime,
-        rows: Sequence[transfers.Row],
-        kind: Kind,
-        error: FrontgateError,
-        *,
-        event: TransferEvent | None = None,
-        warned: int = 0,
-    ) -> None:
-        """One transaction: what becomes of the rows, and the receipts to their senders."""
-        if not rows:
-            return
-        with self._journal.write(now) as tx:
-            drafts: list[Draft] = []
-            for row in rows:
-                if event is not None:
-                    transfers.apply(tx, row.transfer_id, event, reason=error.code)
-                else:
-                    transfers.mark_warned(tx, row.transfer_id, warned)
-                drafts.append(self._draft(row, kind, error))
-            issue.issue(tx, self._issuer, drafts)
-        self._wake_placer()
+        issue.issue(tx, self._issuer, drafts)
