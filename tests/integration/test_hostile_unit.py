@@ -5,6 +5,7 @@ import os
 import re
 import uuid
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -37,7 +38,7 @@ def forged(kind: Kind, message_id: str, **fields: str) -> Receipt:
     return Receipt(
         receipt_id=str(uuid.uuid4()),
         kind=kind,
-        event_time="2026-11-24T08:00:00.000Z",
+        event_time=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z"),
         message_id=message_id,
         reasons=(Reason("FG-RTE-015", "假", "false"),) if kind.is_negative else (),
         **values,  # type: ignore[arg-type]
@@ -67,6 +68,9 @@ def test_nobody_speaks_for_others_messages(
     unit = UnitAtHub(province, DETENTION)
     unit.send(unit.receipts(forged(kind, message_id, **fields)))
     assert wait_for(lambda: province.query("hub", "SELECT 1 FROM quarantine")), province.log("hub")
+    ((code,),) = province.query("hub", "SELECT code FROM quarantine")
+    # Who it says it is from, then what it may say: not a time, not a form.
+    assert code in ("FG-RTE-012", "FG-RTE-021", "FG-TRU-003"), code
     assert province.query("hub", "SELECT id FROM receipt ORDER BY id") == before
     exchange(province, "after")
     assert not [n for n in province.receipts(POLICE) if DETENTION in n or "failed" in n]

@@ -17,10 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from signing import HEADER, NOW, PROCURATORATE, SUITES, package, signer
 
-from frontgate.errors import FrontgateError, InternalError
+from frontgate.errors import ContainerError, FrontgateError, InternalError
 from frontgate.model.envelope import Copy, Envelope
 from frontgate.model.message import Header
-from frontgate.seal import open_package
+from frontgate.seal import open_package, open_stored
 from frontgate.seal.envelope import read_envelope, write_envelope
 
 
@@ -376,3 +376,22 @@ def test_envelopes_round_trip(ref: str, vendor: str, copies: list[str], test: bo
     data = write_envelope(envelope)
     assert read_envelope(data) == envelope
     assert hashlib.sha256(data).hexdigest() == hashlib.sha256(write_envelope(envelope)).hexdigest()
+
+
+def test_a_stored_package_is_the_one_that_was_verified_or_is_refused() -> None:
+    data, _ = package()
+    digest = hashlib.sha256(data).hexdigest()
+    stored = open_stored(io.BytesIO(b"\xff" * 7 + data), offset=7, length=len(data), digest=digest)
+    assert stored.read("message.xml", 1000) == b"<a>\xe4\xb8\xad</a>"
+    assert b"".join(stored.chunks("files/a.pdf")) == b"%PDF" * 100
+    for place in (0, len(data) // 2, len(data) - 1):
+        changed = bytearray(data)
+        changed[place] ^= 1
+        with pytest.raises(ContainerError) as caught:
+            open_stored(io.BytesIO(bytes(changed)), offset=0, length=len(data), digest=digest)
+        assert caught.value.code == "FG-CNT-043"
+    with pytest.raises(ContainerError):
+        open_stored(io.BytesIO(data[:-1]), offset=0, length=len(data), digest=digest)
+    with pytest.raises(ContainerError) as missing:
+        stored.read("files/none", 10)
+    assert missing.value.code == "FG-CNT-041"
