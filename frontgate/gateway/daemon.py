@@ -218,7 +218,7 @@ class Gateway:
                 ratio=limits.ratio,
             ),
             mint_case=self._mint_case,
-            known_flow=lambda message_id: packages.flow_of(self._reader, message_id),
+            known_flow=lambda ident, flow: packages.flow_of(self._reader, ident, flow),
             known_case=lambda message_id: packages.case_of(self._reader, message_id),
         )
 

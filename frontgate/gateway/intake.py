@@ -208,7 +208,8 @@ class Intake:
         known = packages.find_admitted(tx, "out", header.sender, header.message_id)
         if known is not None:
             same = result.sealed.content_digest == known.content_digest
-            if same or result.drop_digest == known.drop_digest:
+            is_same_drop = bool(result.drop_digest) and result.drop_digest == known.drop_digest
+            if same or is_same_drop:
                 return self._record_repeat(tx, post, result, known.package_id)
             clash = finding("FG-RTE-011", value=header.message_id)
             refusal = Refusal(result.claim, (*result.findings, clash), result.drop_digest, header)

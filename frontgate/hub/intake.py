@@ -19,7 +19,13 @@ from frontgate import durable
 from frontgate.core import routing
 from frontgate.core.lifecycle import Intake as State
 from frontgate.core.lifecycle import IntakeEvent, TransferEvent, admit
-from frontgate.errors import FrontgateError, RoutingError, SignatureError, TransportError
+from frontgate.errors import (
+    FrontgateError,
+    InternalError,
+    RoutingError,
+    SignatureError,
+    TransportError,
+)
 from frontgate.hub.context import ContextChecks, InContext
 from frontgate.hub.mailboxes import ACCOUNT, Mailbox, Mailboxes
 from frontgate.journal import Journal, Tx, bundles, packages, receipts, transfers
@@ -125,7 +131,12 @@ class HubIntake:
                 raise TransportError(
                     "FG-TRN-030", detail=f"{mailbox.account}/{name}: {error}"
                 ) from error
-            self._settle_bundle(mailbox, taken)
+            try:
+                self._settle_bundle(mailbox, taken)
+            except (ArithmeticError, TypeError, ValueError) as error:
+                # Something in it that no form forbids and nothing here can use: it must not come
+                # again and again, and hold up every other unit.
+                self._set_bundle_aside(peer, taken, error)
         else:
             with self._journal.write() as tx:
                 tx.event("bundle-repeat", bundle=bundle_id, peer=peer)
@@ -145,6 +156,15 @@ class HubIntake:
         )
         for (package_id,) in rows:
             receipts.send_again(tx, int(package_id), peer, own_node="hub")
+
+    def _set_bundle_aside(self, peer: str, taken: Taken, error: Exception) -> None:
+        log.error("bundle-set-aside", peer=peer, bundle=taken.bundle_id, error=repr(error))
+        fault = Fault(taken.bundle_id, 0, taken.size_bytes, InternalError("FG-INT-001", what=peer))
+        with self._journal.write() as tx:
+            segment_id = packages.add_segment(tx, taken.path, taken.size_bytes, "taken")
+            bundles.add_taken(tx, peer, taken.bundle_id, segment_id)
+            set_aside(tx, peer, taken.bundle_id, segment_id, fault)
+            answers.refuse_bundle(tx, peer, self._issuer, taken.bundle_id, fault.error)
 
     def _settle_bundle(self, mailbox: Mailbox, taken: Taken) -> None:
         members = open_members(self._store, taken, lambda c: self._authorise(mailbox, c))

@@ -147,11 +147,14 @@ def app_of(source: Tx | Reader, unit: str, message_id: str) -> str:
     return "" if row is None else str(row[0])
 
 
-def flow_of(source: Tx | Reader, message_id: str) -> str:
-    """The FlowUid of any package with this MessageId; empty if unknown here."""
+def flow_of(source: Tx | Reader, message_id: str, flow: str) -> str:
+    """The FlowUid of a package of that flow with this MessageId; empty if unknown here."""
     row = source.one(
-        "SELECT flow_uid FROM package WHERE message_id = ? AND state = 'ADMITTED' LIMIT 1",
+        "SELECT flow_uid FROM package WHERE message_id = ? AND state = 'ADMITTED'"
+        " AND substr(message_type, 1, length(?) + 1) = ? || '.' LIMIT 1",
         message_id,
+        flow,
+        flow,
     )
     return "" if row is None else str(row[0])
 

@@ -74,14 +74,15 @@ class Station:
 @dataclass(frozen=True, slots=True)
 class Kit:
     """What preparing needs of the node. mint_case: a CaseUid for a key, the same again for the same.
-    known_flow, known_case: FlowUid and CaseUid of a message known here, else empty.
+    known_flow: FlowUid of a message of that flow known here, else empty. known_case: CaseUid likewise,
+    whatever its flow.
     """
 
     standards: Standards
     directory: Directory
     limits: DropLimits
     mint_case: Callable[[str, str], str]
-    known_flow: Callable[[str], str]
+    known_flow: Callable[[str, str], str]
     known_case: Callable[[str], str]
 
 
@@ -216,7 +217,9 @@ def _seal_drop(
     catalogue = kit.standards.version(header.standard)
     step = step_of(catalogue, header.message_type)
     content = _content_digest(data, facts)
-    ids = _mint(header, station, kit, content, opens=step.opens, year=now.year)
+    ids = _mint(
+        header, station, kit, content, opens=step.opens, answers=bool(step.answers), year=now.year
+    )
     message = complete(data, ids={**ids, **_receiver_ids(header, kit.directory)})
     full = replace(
         header,
@@ -313,7 +316,14 @@ def _content_digest(data: bytes, facts: Mapping[str, FileFact]) -> str:
 
 
 def _mint(
-    header: Header, station: Station, kit: Kit, content: str, *, opens: bool, year: int
+    header: Header,
+    station: Station,
+    kit: Kit,
+    content: str,
+    *,
+    opens: bool,
+    answers: bool,
+    year: int,
 ) -> dict[str, str]:
     ids: dict[str, str] = {}
     message_id = header.message_id
@@ -327,8 +337,10 @@ def _mint(
         )
         ids["MessageId"] = message_id
     if not header.flow_uid:
-        known = kit.known_flow(header.in_reply_to) if header.in_reply_to else ""
-        ids["FlowUid"] = known or minting.flow_uid(header.in_reply_to or message_id)
+        # An answer belongs to the instance of what it answers; what opens one, to none before it.
+        asked = header.in_reply_to if header.in_reply_to and (not opens or answers) else ""
+        known = kit.known_flow(asked, header.flow) if asked else ""
+        ids["FlowUid"] = known or minting.flow_uid(asked if asked and not opens else message_id)
     if not header.case_uid:
         known = kit.known_case(header.in_reply_to) if header.in_reply_to else ""
         if not known and opens:

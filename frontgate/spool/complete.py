@@ -121,7 +121,7 @@ def _folder(path: Path) -> str:
             continue
         if name not in present:
             return f"files/{name}"
-        if size.isascii() and size.isdigit() and present[name] < int(size):
+        if size.isascii() and size.isdigit() and len(size) < 19 and present[name] < int(size):
             return f"files/{name} ({present[name]}/{size})"
     return ""
 

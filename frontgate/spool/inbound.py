@@ -144,6 +144,8 @@ def _forms(paths: SpoolPaths, name: str) -> list[Path]:
 def is_collected(paths: SpoolPaths, name: str) -> bool:
     """Whether the case software took an entry: it is gone, or `<entry>.done` stands beside it
     (then both are removed)."""
+    if not os.path.isdir(paths.inbound):
+        return False  # unmounted or moved away: that is no pick-up
     standing = [path for path in _forms(paths, name) if os.path.lexists(path)]
     if not standing:
         # A mark that was left behind without its entry goes as well.

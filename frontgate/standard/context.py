@@ -86,6 +86,14 @@ class Taken:
     def text(self, expression: str) -> str:
         return _string(f"({expression})[1]", self.flow.name, self.root)
 
+    def instance(self, history: History) -> list[Earlier]:
+        """Earlier messages of this instance. A FlowUid that several flows share is one of each."""
+        return [
+            e
+            for e in history.flow(self.header.flow_uid)
+            if e.message_type.partition(".")[0] == self.flow.name
+        ]
+
     def own(self, name: str) -> list[Fact]:
         return [f for f in self.facts if f.name == name]
 
@@ -196,13 +204,13 @@ def known_in_reply_to(m: Taken, h: History, _: Mapping[str, Any]) -> Iterable[Hi
 
 def known_flow(m: Taken, h: History, _: Mapping[str, Any]) -> Iterable[Hit]:
     """A step that opens nothing belongs to an instance that is known."""
-    if not m.step.opens and not h.flow(m.header.flow_uid):
+    if not m.step.opens and not m.instance(h):
         yield m.header.flow_uid
 
 
 def step_order(m: Taken, h: History, _: Mapping[str, Any]) -> Iterable[Hit]:
     """One of the steps that may precede this one has come."""
-    before = h.flow(m.header.flow_uid)
+    before = m.instance(h)
     if before and m.step.after and not m.step.opens:
         happened = {e.step for e in before}
         if not happened & set(m.step.after):
@@ -225,7 +233,7 @@ def from_receiver(m: Taken, h: History, _: Mapping[str, Any]) -> Iterable[Hit]:
 
 def still_open(m: Taken, h: History, _: Mapping[str, Any]) -> Iterable[Hit]:
     """The instance was not closed by a step after which this one cannot come."""
-    for earlier in h.flow(m.header.flow_uid):
+    for earlier in m.instance(h):
         if (
             earlier.step in m.flow.terminal
             and earlier.step != m.step.name
@@ -239,7 +247,7 @@ def not_answered(m: Taken, h: History, with_: Mapping[str, Any]) -> Iterable[Hit
     """The message was not yet answered by one of these steps. with: steps."""
     steps = with_["steps"]
     if m.step.name in steps and m.header.in_reply_to:
-        for earlier in h.flow(m.header.flow_uid):
+        for earlier in m.instance(h):
             if earlier.step in steps and earlier.in_reply_to == m.header.in_reply_to:
                 yield earlier.message_id
                 return

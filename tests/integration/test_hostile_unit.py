@@ -9,10 +9,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from lxml import etree
 from province import DETENTION, POLICE, PROCURATORATE, Province, message, wait_for
 from unit_at_hub import UnitAtHub
 
+from frontgate.model.message import CONTROL_MAP, CONTROL_NS
 from frontgate.model.receipt import Kind, Reason, Receipt
+from frontgate.seal.control import write_control
 
 
 @pytest.fixture
@@ -140,3 +143,27 @@ def test_the_shared_folders_cannot_be_turned_against_the_gateway(province: Provi
     ), province.log(POLICE)
     assert re.search(r"<Receipt ", (receipts / name).read_text("utf-8"))
     exchange(province, "two")
+
+
+def test_a_number_beyond_all_bounds_stops_nobody_else(province: Province) -> None:
+    """Validly signed, well formed, and of no use: set aside and refused, the hub goes on."""
+    unit = UnitAtHub(province, DETENTION)
+    body = etree.Element(f"{{{CONTROL_NS}}}Heartbeat", nsmap=CONTROL_MAP)
+    xml = write_control("heartbeat", 10**30, DETENTION, datetime.now(UTC), body, unit.signer)
+    bundle_id = unit.send(("0000000001-heartbeat.ctl.xml", xml))
+    exchange(province, "n")
+    assert wait_for(
+        lambda: province.query("hub", "SELECT 1 FROM quarantine WHERE name = ?", bundle_id)
+    )
+
+
+def test_a_folder_dropped_again_with_other_content_is_refused(province: Province) -> None:
+    ident = str(uuid.uuid4())
+    text = message("arrest-request/supplement", ref="s").replace(
+        "    <m:MessageType>", f"    <m:MessageId>{ident}</m:MessageId>\n    <m:MessageType>", 1
+    )
+    province.drop_folder(POLICE, "first", text)
+    assert wait_for(lambda: len(province.receipts(POLICE)) >= 1)
+    other = {"证据材料卷3.pdf": b"y" * 9000}
+    province.drop_folder(POLICE, "second", text, other)
+    assert "FG-RTE-011" in province.outcome(POLICE, "second")

@@ -155,6 +155,14 @@ def test_a_closed_instance_takes_no_more(past: Past) -> None:
     assert any(f.severity.refuses for f in found)
 
 
+def test_flows_that_share_a_flow_uid_do_not_close_each_other(past: Past) -> None:
+    past.admit("arrest-request/submit")
+    past.admit("arrest-request/decide")
+    shared = past.messages[0][0].header.flow_uid
+    found = past.admit("custody-transfer/submit", setting("m:Header/m:FlowUid", shared))
+    assert "FG-CTX-010" not in rules(found)
+
+
 def test_an_answer_is_given_once(past: Past) -> None:
     past.admit("prosecution-transfer/submit")
     past.admit("prosecution-transfer/accept")
