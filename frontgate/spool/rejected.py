@@ -54,7 +54,8 @@ def _free_name(paths: SpoolPaths, name: bytes, claim_id: str) -> bytes:
     """The drop's own name; cut and marked where it is taken or too long for its reports."""
 
     def is_free(candidate: bytes) -> bool:
-        return not os.path.lexists(os.path.join(os.fsencode(paths.rejected), candidate))
+        base = os.path.join(os.fsencode(paths.rejected), candidate)
+        return not any(os.path.lexists(base + end) for end in (b"", b".report.xml", b".report.txt"))
 
     if len(name) <= 200 and is_free(name):
         return name

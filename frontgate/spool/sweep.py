@@ -106,9 +106,8 @@ class Sweeper:
             if b".frontgate-reject" in names:
                 # The drop stands in `rejected/` already; its report may not.
                 return Claim(claim_id, folder / ".frontgate-gone", b"", "moved", 0)
-            for name in names:
-                durable.unlink(os.path.join(os.fsencode(folder), name))
-            os.rmdir(folder)
+            if b".frontgate-origin" not in names:  # else its entry still stands marked in outbound/
+                _remove_tree(folder)
             return None
         path = folder / os.fsdecode(drops[0])
         info = os.lstat(path)
@@ -296,7 +295,13 @@ class Sweeper:
         mark = self._paths.outbound / (CLAIM_MARK.decode() + claim_id)
         durable.rename(path, mark)
         durable.fsync_dir(self._paths.outbound)
-        copy_tree(mark, folder / os.fsdecode(name))
+        try:
+            copy_tree(mark, folder / os.fsdecode(name))
+        except OSError:
+            # Not ours to read: it keeps its own name, and shows in `status`.
+            if not os.path.lexists(path):
+                durable.rename(mark, path)
+            raise
         durable.unlink(folder / ".frontgate-origin")
         _remove_tree(mark)
 
@@ -311,7 +316,10 @@ class Sweeper:
             mark = Path(os.fsdecode(entry.path))
             if origin.is_file():
                 name = origin.read_bytes()
-                copy_tree(mark, folder / os.fsdecode(name))
+                try:
+                    copy_tree(mark, folder / os.fsdecode(name))
+                except OSError:
+                    continue  # still not ours to read; looked at again at the next start
                 durable.unlink(origin)
                 _remove_tree(mark)
             elif folder.is_dir():
@@ -322,9 +330,7 @@ class Sweeper:
         """It cannot be claimed at all: remembered by its identity, shown in `status`, not retried."""
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.EIO, errno.EROFS):
             raise SpoolError("FG-SPL-030", reason=errno.errorcode[error.errno], detail=str(error))
-        for entry in os.scandir(folder):
-            durable.unlink(entry.path)
-        os.rmdir(folder)
+        _remove_tree(folder)
         if len(self._stuck) < 10_000:
             self._stuck[info.st_dev, info.st_ino] = _shown(name)
 

@@ -222,3 +222,28 @@ def test_an_unknown_account_is_named(accounts: Accounts) -> None:
     with pytest.raises(SpoolError) as caught:
         try_rights(accounts.paths, "no-such-account")
     assert caught.value.code == "FG-SPL-003"
+
+
+def test_a_folder_that_may_not_be_read_keeps_its_name_and_shows(accounts: Accounts) -> None:
+    """Neither hidden under a mark of ours nor in the way of a start."""
+
+    def drop() -> None:
+        folder = accounts.paths.outbound / "closed"
+        folder.mkdir()
+        (folder / "message.xml").write_text("<a/>")
+        os.chown(folder, -1, pwd.getpwuid(accounts.case).pw_gid)
+        folder.chmod(0o700)
+
+    def take() -> None:
+        sweeper = Sweeper(accounts.paths, settle_s=0.0, incomplete_after_s=0.0)
+        for _ in range(2):
+            assert list(sweeper.recover()) == []
+            sweeper.start_scan()
+            for item in sweeper.sweep([]):
+                # Refused with a report is as good an answer as being shown.
+                assert isinstance(item, Refused)
+        assert os.listdir(accounts.paths.claims) == []
+
+    accounts.run(accounts.case, drop)
+    accounts.run(accounts.daemon, take)
+    assert os.listdir(accounts.paths.outbound) == ["closed"]
