@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import structlog
 from lxml import etree
 
-from frontgate import __version__
+from frontgate import __version__, clock
 from frontgate.core import identifiers
 from frontgate.core.lifecycle import TransferEvent
 from frontgate.core.routing import HUB
@@ -69,7 +68,7 @@ class Gateway:
         self._reader = self.journal.reader()
         self.store = SegmentStore(self._state)
         self.store.recover()
-        self.store.sweep_orphans(self._reader, now=datetime.now(UTC))
+        self.store.sweep_orphans(self._reader, now=clock.now())
         self._standards = Standards.load(
             settings.path(settings.node.standards) if settings.node.standards else None
         )
@@ -242,7 +241,7 @@ class Gateway:
         if not self._gate.is_open():
             log.warning("intake-paused", why="disk")
             return 5.0
-        now = time.monotonic()
+        now = clock.monotonic()
         if self._watcher.take_overflow() or now >= self._scan_at:
             self._scan_at = now + self._settings.intake.rescan_s
             for post in self.posts.posts:
@@ -265,7 +264,7 @@ class Gateway:
                 look = 0.0
             if look is not None:
                 looks.append(look)
-        return min([max(0.0, self._scan_at - time.monotonic()), *looks])
+        return min([max(0.0, self._scan_at - clock.monotonic()), *looks])
 
     def _is_large(self, post: Post, item: Claim | Refused) -> bool:
         """Large drops go to a lane of their own, so that small ones never wait for them."""
@@ -289,7 +288,7 @@ class Gateway:
     def _on_control(self, control: Control, _: bytes) -> None:
         """Control messages of the hub; the signature was verified, the number is new."""
         if control.kind == "ping":
-            self._echoes[control.body.get("number", "")] = time.monotonic()
+            self._echoes[control.body.get("number", "")] = clock.monotonic()
         if control.kind != "directory" or control.body.text is None:
             return
         self.use_trust(self.trust.with_directory(control.body.text.encode()))
@@ -364,12 +363,12 @@ class Gateway:
         Raises: TransportError FG-TRN-012 without an echo in 20 s.
         """
         unit = self.posts.units[0]
-        began = time.monotonic()
+        began = clock.monotonic()
         with self.journal.write() as tx:
             body = etree.Element(f"{{{CONTROL_NS}}}Ping", nsmap=CONTROL_MAP)
             number = answers.send_control(tx, HUB, self._issuers[unit], "ping", body)
         self._wake_senders()
-        while time.monotonic() - began < 20:
+        while clock.monotonic() - began < 20:
             at = self._echoes.pop(str(number), None)
             if at is not None:
                 return {"ms": int((at - began) * 1000)}

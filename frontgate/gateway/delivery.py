@@ -10,11 +10,10 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 
 import structlog
 
-from frontgate import durable
+from frontgate import clock, durable
 from frontgate.core.lifecycle import Transfer, TransferEvent
 from frontgate.core.routing import HUB
 from frontgate.errors import CatalogueError, FrontgateError, SpoolError, XmlError
@@ -64,12 +63,12 @@ class Delivery:
                 pass
             due_ms = transfers.next_due(self._reader, post.destination)
             if due_ms is not None:
-                left = max(0.05, due_ms / 1000 - datetime.now(UTC).timestamp())
+                left = max(0.05, due_ms / 1000 - clock.now().timestamp())
                 next_due = left if next_due is None else min(next_due, left)
         return next_due
 
     def _deliver_some(self, post: Post) -> bool:
-        now = datetime.now(UTC)
+        now = clock.now()
         rows = transfers.due(
             self._reader,
             post.destination,
@@ -282,7 +281,7 @@ class PickUp:
             row.transfer_id,
         )
         assert known is not None
-        now_ms = int(datetime.now(UTC).timestamp() * 1000)
+        now_ms = int(clock.now().timestamp() * 1000)
         return not known[1] and now_ms - int(known[0]) > self._limit_ms
 
     def _settle(self, taken: list[transfers.Row], late: list[transfers.Row]) -> None:

@@ -7,10 +7,11 @@ A bad member is set aside and answered; it never touches the others.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 
 import structlog
 
+from frontgate import clock
 from frontgate.core.lifecycle import Intake as State
 from frontgate.core.lifecycle import IntakeEvent, TransferEvent, admit
 from frontgate.core.routing import HUB
@@ -114,7 +115,7 @@ class Inbound:
         self._wake_sender()
 
     def _authorise(self, control: Control) -> None:
-        self._trust().judge_hub(control.certificate, datetime.now(UTC))
+        self._trust().judge_hub(control.certificate, clock.now())
 
     def _relayed(self, groups: Iterable[ReceiptGroup]) -> dict[tuple[str, str], Receipt]:
         """The hub's relay-accepted of this bundle: (sender, MessageId) → receipt."""
@@ -132,7 +133,7 @@ class Inbound:
         assert opened.package is not None
         header = opened.package.envelope.header
         receipt = relayed.get((header.sender, header.message_id))
-        at = datetime.now(UTC)
+        at = clock.now()
         if receipt is not None:
             if receipt.content_digest != opened.package.content_digest:
                 return RoutingError("FG-RTE-011", value=header.message_id)

@@ -12,10 +12,11 @@ import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 import structlog
 
+from frontgate import clock
 from frontgate.core.lifecycle import Intake as State
 from frontgate.core.lifecycle import IntakeEvent, admit
 from frontgate.core.routing import HUB
@@ -116,7 +117,7 @@ class Intake:
 
     def take(self, post: Post, found: Sequence[Claim | Refused]) -> Batch:
         """Judge claims of one spool and make the outcome durable, in the given order."""
-        now = datetime.now(UTC)
+        now = clock.now()
         todo = [item for item in found if not self._finish_known(post, item, now)]
         if not todo:
             return Batch()

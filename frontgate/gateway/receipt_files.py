@@ -7,10 +7,9 @@ case software may see one twice after a power cut, and never misses one.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
-from frontgate import durable
+from frontgate import clock, durable
 from frontgate.gateway.stations import Posts
 from frontgate.journal import Journal, Reader, receipts
 from frontgate.seal.receipts import receipt_file
@@ -31,7 +30,7 @@ class ReceiptFiles:
         self._after = 0
         self._begin_again = False
         self._written: set[tuple[str, str]] = set()
-        self._flush_at = time.monotonic() + FLUSH_S
+        self._flush_at = clock.monotonic() + FLUSH_S
         self.wake = wake
 
     def write_again(self) -> None:
@@ -55,9 +54,9 @@ class ReceiptFiles:
             if len(files) < PAGE:
                 break
         if not self._written:
-            self._flush_at = time.monotonic() + FLUSH_S
+            self._flush_at = clock.monotonic() + FLUSH_S
             return None
-        left = self._flush_at - time.monotonic()
+        left = self._flush_at - clock.monotonic()
         if left > 0 and len(self._written) < MOST_UNFLUSHED:
             return left
         self._flush()
@@ -69,4 +68,4 @@ class ReceiptFiles:
         with self._journal.write() as tx:
             receipts.mark_flushed(tx, sorted(self._written))
         self._written.clear()
-        self._flush_at = time.monotonic() + FLUSH_S
+        self._flush_at = clock.monotonic() + FLUSH_S

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 import structlog
 from lxml import etree
 
-from frontgate import __version__
+from frontgate import __version__, clock
 from frontgate.core.lifecycle import Transfer, TransferEvent
 from frontgate.core.routing import HUB
 from frontgate.gateway.stations import Posts
@@ -85,7 +85,7 @@ class Tend:
         self._beat_at = 0.0
 
     def turn(self) -> float | None:
-        now = datetime.now(UTC)
+        now = clock.now()
         self._overdue(now)
         is_more = self.limits.turn(now)
         if now.timestamp() >= self._beat_at:

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 import structlog
 
+from frontgate import clock
 from frontgate.core.backoff import delay_s
 from frontgate.core.routing import HUB
 from frontgate.errors import FrontgateError, TransportError
@@ -50,7 +51,7 @@ class Link:
         """The open connection. Raises: TransportError."""
         if self._transport is None:
             self._transport = self._connect()
-            self.connected_at = datetime.now(UTC)
+            self.connected_at = clock.now()
         return self._transport
 
     def succeeded(self) -> None:
@@ -107,7 +108,7 @@ class Sender:
             while not self._is_stopping():
                 transport = self.link.transport()
                 outgoing = self._unfinished() or dispatch.compose(
-                    self._journal, HUB, self._lane, datetime.now(UTC)
+                    self._journal, HUB, self._lane, clock.now()
                 )
                 if outgoing is None:
                     break
@@ -118,7 +119,7 @@ class Sender:
         return self._next_due()
 
     def _has_work(self) -> bool:
-        now_ms = int(datetime.now(UTC).timestamp() * 1000)
+        now_ms = int(clock.now().timestamp() * 1000)
         if transfers.due(self._reader, HUB, now_ms=now_ms, large=self._lane.large, limit=1):
             return True
         if self._unfinished() is not None:
@@ -129,7 +130,7 @@ class Sender:
         due_ms = transfers.next_due(self._reader, HUB)
         if due_ms is None:
             return None
-        return max(0.05, due_ms / 1000 - datetime.now(UTC).timestamp())
+        return max(0.05, due_ms / 1000 - clock.now().timestamp())
 
     def _unfinished(self) -> bundles.Outgoing | None:
         for outgoing in bundles.composed(self._reader, HUB):
@@ -194,7 +195,7 @@ class Fetcher:
     def _take(self, transport: Transport, name: str) -> None:
         bundle_id = name.removesuffix(".bundle")
         if not bundles.is_taken(self._reader, HUB, bundle_id):
-            now = datetime.now(UTC)
+            now = clock.now()
             taken = take(self._store, name, lambda sink: transport.get(name, sink), now=now)
             self._inbound.take(taken)
             log.info("bundle-taken", bundle=bundle_id, members=len(taken.members))

@@ -8,14 +8,14 @@ import subprocess
 import sys
 import threading
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import structlog
 from watchdog.events import FileMovedEvent, FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
 
-from frontgate import __version__
+from frontgate import __version__, clock
 from frontgate.hub.admin import lay_out_mailboxes
 from frontgate.hub.intake import HubIntake
 from frontgate.hub.mailboxes import Mailboxes
@@ -126,7 +126,7 @@ class Hub:
         self._reader = self.journal.reader()
         self.store = SegmentStore(self._state)
         self.store.recover()
-        self.store.sweep_orphans(self._reader, now=datetime.now(UTC))
+        self.store.sweep_orphans(self._reader, now=clock.now())
         standards = Standards.load(
             settings.path(settings.node.standards) if settings.node.standards else None
         )
@@ -191,7 +191,7 @@ class Hub:
 
     def _earlier_directories(self) -> tuple[Directory, ...]:
         """Those that a package which is still under way may have been sealed under."""
-        since = datetime.now(UTC) - timedelta(seconds=self._earlier_s)
+        since = clock.now() - timedelta(seconds=self._earlier_s)
         return earlier_directories(self._trust_folder, since=since)
 
     def _trust_turn(self) -> float | None:

@@ -10,12 +10,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 import structlog
 
-from frontgate import durable
+from frontgate import clock, durable
 from frontgate.core import routing
 from frontgate.core.lifecycle import Intake as State
 from frontgate.core.lifecycle import IntakeEvent, TransferEvent, admit
@@ -122,9 +122,7 @@ class HubIntake:
         peer = ACCOUNT + mailbox.account
         if not bundles.is_taken(self._reader, peer, bundle_id):
             try:
-                taken = take(
-                    self._store, name, lambda sink: _copy(path, sink), now=datetime.now(UTC)
-                )
+                taken = take(self._store, name, lambda sink: _copy(path, sink), now=clock.now())
             except FileNotFoundError:
                 return
             except OSError as error:
@@ -219,7 +217,7 @@ class HubIntake:
     # -- judging: no journal writes, may read files and the catalogue ------------------------
 
     def _authorise(self, mailbox: Mailbox, control: Control) -> None:
-        self._trust().judge(control.certificate, control.issuer, datetime.now(UTC))
+        self._trust().judge(control.certificate, control.issuer, clock.now())
         self._carried(mailbox, control.issuer)
 
     def _division_of(self, code: str) -> str:
@@ -242,7 +240,7 @@ class HubIntake:
         header = envelope.header
         try:
             self._carried(mailbox, header.sender)
-            trust.judge(package.certificate, header.sender, datetime.now(UTC))
+            trust.judge(package.certificate, header.sender, clock.now())
             message = package.read("message.xml", self._max_message_bytes)
             catalogue = self._standards.version(header.standard)
             step = step_of(catalogue, header.message_type)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 
 import structlog
 
+from frontgate import clock
 from frontgate.errors import FrontgateError
 from frontgate.hub.mailboxes import ACCOUNT, Mailboxes
 from frontgate.journal import Journal, Reader, bundles, receipts, transfers
@@ -55,7 +55,7 @@ class Placer:
         return 5.0 if broken else None
 
     def _waiting(self) -> list[str]:
-        now_ms = int(datetime.now(UTC).timestamp() * 1000)
+        now_ms = int(clock.now().timestamp() * 1000)
         found = set(receipts.waiting_destinations(self._reader))
         found.update(bundles.control_destinations(self._reader))
         for lane in self._lanes:
@@ -65,7 +65,7 @@ class Placer:
     def _one(self, destination: str, broken: set[str]) -> bool:
         done = False
         for lane in self._lanes:
-            outgoing = dispatch.compose(self._journal, destination, lane, datetime.now(UTC))
+            outgoing = dispatch.compose(self._journal, destination, lane, clock.now())
             if outgoing is None:
                 continue
             if not self._try_place(outgoing):

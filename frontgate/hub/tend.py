@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 import structlog
 from lxml import etree
 
+from frontgate import clock
 from frontgate.core.lifecycle import Transfer, TransferEvent
 from frontgate.hub.mailboxes import ACCOUNT, Mailboxes
 from frontgate.journal import Journal, Reader, Tx, bundles, receipts, transfers
@@ -62,7 +63,7 @@ class HubTend:
         self._forget_at = 0.0
 
     def turn(self) -> float | None:
-        now = datetime.now(UTC)
+        now = clock.now()
         self._announce_directory()
         self._answer_bundles()
         self._overdue(now)

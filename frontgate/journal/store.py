@@ -21,7 +21,7 @@ from typing import Any
 
 import apsw
 
-from frontgate import durable
+from frontgate import clock, durable
 from frontgate.core import chain
 from frontgate.errors import JournalError
 
@@ -189,7 +189,7 @@ class Journal:
         Raises: JournalError FG-JRN-004 where the disk refuses.
         """
         with self._write_lock:
-            tx = Tx(self._db, now or datetime.now(UTC), self._seq, self._head, self._epoch)
+            tx = Tx(self._db, now or clock.now(), self._seq, self._head, self._epoch)
             try:
                 self._db.execute("BEGIN IMMEDIATE")
                 try:

@@ -11,9 +11,9 @@ import errno
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
-from frontgate import bundle
+from frontgate import bundle, clock
 from frontgate.core.lifecycle import Transfer, TransferEvent
 from frontgate.errors import FrontgateError, JournalError
 from frontgate.journal import Journal, Reader, Tx, bundles, packages, receipts, transfers
@@ -206,7 +206,7 @@ def ship(
             if not bad:
                 raise
     if not bad:
-        sent(journal, outgoing, datetime.now(UTC))
+        sent(journal, outgoing, clock.now())
         return True
     for package_id, why in bad.items():
         fail([row for row in rows if row.package_id == package_id], why)

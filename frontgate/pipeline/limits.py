@@ -6,8 +6,9 @@ The same for both roles; what differs is who signs and who is told, which `tell`
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
+from frontgate import clock
 from frontgate.core.lifecycle import OPEN, Transfer, TransferEvent
 from frontgate.errors import FrontgateError, RoutingError
 from frontgate.journal import Journal, Tx, transfers
@@ -61,7 +62,7 @@ class Limits:
 
     def fail(self, rows: Sequence[transfers.Row], error: FrontgateError) -> None:
         """End transfers that cannot go on, with a signed reason."""
-        now = datetime.now(UTC)
+        now = clock.now()
         self._end(now, rows, Kind.RELAY_FAILED, error, event=TransferEvent.PERMANENT)
 
     def cancelled(self, tx: Tx, row: transfers.Row, error: FrontgateError) -> None:

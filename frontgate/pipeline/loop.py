@@ -11,11 +11,11 @@ from __future__ import annotations
 import errno
 import random
 import threading
-import time
 from collections.abc import Callable
 
 import structlog
 
+from frontgate import clock
 from frontgate.core.backoff import delay_s
 from frontgate.errors import FrontgateError, InternalError, JournalError
 
@@ -81,12 +81,12 @@ class Loop:
         began = self._turn_began
         if self._thread.ident is not None and not self._thread.is_alive():
             return self._stop.is_set()
-        return began is None or time.monotonic() - began < self._stall_s
+        return began is None or clock.monotonic() - began < self._stall_s
 
     def _run(self) -> None:
         while not self._stop.is_set():
             self._wake.clear()
-            self._turn_began = time.monotonic()
+            self._turn_began = clock.monotonic()
             pause = self._take_turn()
             self._turn_began = None
             if self._stop.is_set():
@@ -170,8 +170,10 @@ class Crew:
         """Stop all. Returns: names of loops that did not end in time."""
         for loop in self.loops:
             loop.stop()
-        end = time.monotonic() + within_s
-        return [loop.name for loop in self.loops if not loop.join(max(0.0, end - time.monotonic()))]
+        end = clock.monotonic() + within_s
+        return [
+            loop.name for loop in self.loops if not loop.join(max(0.0, end - clock.monotonic()))
+        ]
 
     @property
     def is_progressing(self) -> bool:

@@ -7,7 +7,7 @@ Source: RFC 5280; ETSI EN 319 412-2 (natural use of serialNumber for the unit co
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509.oid import NameOID
 
-from frontgate import durable
+from frontgate import clock, durable
 from frontgate.errors import TrustError
 from frontgate.suites import for_key, suite
 
@@ -82,7 +82,7 @@ class Authority:
     @classmethod
     def create(cls, unit: str, name: str, *, now: datetime | None = None) -> Authority:
         """A new self-signed CA of P-256 for the hub `unit`."""
-        now = now or datetime.now(UTC)
+        now = now or clock.now()
         key = suite("ecdsa-p256-sha256").generate()
         subject = _name(f"{name} CA", unit)
         builder = (
@@ -130,7 +130,7 @@ class Authority:
         days: int = LEAF_DAYS,
     ) -> x509.Certificate:
         """A signing certificate for a unit (or the hub). Raises: SignatureError for a foreign key."""
-        now = now or datetime.now(UTC)
+        now = now or clock.now()
         for_key(public_key)
         return (
             x509.CertificateBuilder()

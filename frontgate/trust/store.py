@@ -14,7 +14,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
-from frontgate import durable
+from frontgate import clock, durable
 from frontgate.errors import SignatureError, TrustError
 from frontgate.model.unit import REVOKED, Directory
 from frontgate.trust.authority import certificate_der, fingerprint, unit_of
@@ -151,7 +151,7 @@ def earlier_directories(folder: Path, *, since: datetime) -> tuple[Directory, ..
 
 def certificate_days(certificate: bytes, now: datetime | None = None) -> int:
     """Days until a certificate ends; negative when it has."""
-    return (_certificate(certificate).not_valid_after_utc - (now or datetime.now(UTC))).days
+    return (_certificate(certificate).not_valid_after_utc - (now or clock.now())).days
 
 
 def der_of_pem(data: bytes) -> bytes:

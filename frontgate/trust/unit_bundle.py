@@ -11,6 +11,7 @@ import base64
 from dataclasses import dataclass
 from typing import Any
 
+from frontgate import clock
 from frontgate.errors import SignatureError, TrustError
 from frontgate.suites import Signer
 from frontgate.trust.authority import fingerprint
@@ -85,9 +86,8 @@ def read_unit_bundle(data: bytes, *, ca_fingerprint: str = "", path: str = "bund
     wanted = "".join(c for c in ca_fingerprint.lower() if c in "0123456789abcdef")
     if ca_fingerprint and (len(wanted) < 32 or not bundle.ca_fingerprint.startswith(wanted)):
         raise TrustError("FG-TRU-014")
-    from datetime import UTC, datetime
 
-    now = datetime.now(UTC)
+    now = clock.now()
     trust.judge_hub(hub, now)
     for code, der in bundle.certificates.items():
         trust.judge(der, code, now)

@@ -1,0 +1,28 @@
+"""The clock, in one place: wall time for what people and receipts are told, monotonic for waits.
+
+Durations and leases go by `monotonic`, so a wall clock that jumps moves no deadline of a wait.
+`use` puts another source in place for a whole process: the simulator's virtual time.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+
+def _wall() -> datetime:
+    return datetime.now(UTC)
+
+
+now: Callable[[], datetime] = _wall
+"""The present moment, aware UTC."""
+monotonic: Callable[[], float] = time.monotonic
+"""Seconds that never go back; only differences mean anything."""
+
+
+def use(wall: Callable[[], datetime] | None, steady: Callable[[], float] | None) -> None:
+    """Take time from other sources from now on; None puts the system's back."""
+    global now, monotonic
+    now = wall or _wall
+    monotonic = steady or time.monotonic
