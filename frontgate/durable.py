@@ -1,44 +1,58 @@
 """The only file that calls fsync, rename, link, unlink or opens a file for durable writing.
 
-Offers: small verbs that each name one durable step, and `Sink`, a hashing writer.
+Offers: small verbs that each name one durable step, and `Sink`, a hashing writer. Whatever makes,
+moves or removes a name in a node's folders goes through here.
 Guarantees: after `publish` returns, the file is under its final name with its content and its
 directory entry on stable storage. Order: write under a temporary name, fsync the file, rename,
 fsync the directory; only then is anyone told.
 Fails: OSError goes up untouched. An fsync error is final: the caller must drop the file and
 start again from the source, because Linux reports a lost page only once.
 
-`probe` is called with the step's name before and after each step. It is None in production and
-set by the crash tests, which kill the process at the n-th call.
+`probe` is called with (`before` or `after`, the step's name, its paths or descriptor) around each
+step, and by the journal around each commit. It is None in production. The crash tests kill the
+process in it, or raise OSError before a step, which then was not made; they also follow the steps
+to know what a power cut may take.
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 PathLike = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
-probe: Callable[[str], None] | None = None
+Probe = Callable[[str, str, tuple[PathLike | int, ...]], None]
+probe: Probe | None = None
 
 
 @contextmanager
-def _step(name: str) -> Iterator[None]:
+def step(name: str, *places: PathLike | int) -> Iterator[None]:
+    """Around one durable step: lets the probe look, fail or kill. places: paths or a descriptor."""
     if probe is not None:
-        probe("before " + name)
+        probe("before", name, places)
     yield
     if probe is not None:
-        probe("after " + name)
+        probe("after", name, places)
+
+
+class _ProbedFile(io.FileIO):
+    """A file whose every write(2) is a step of its own; only made while a probe is set."""
+
+    def write(self, data: Any, /) -> int:
+        with step("write", self.fileno()):
+            return super().write(data)
 
 
 def fsync_file(file: int | BinaryIO) -> None:
     """Force a file's content and metadata to stable storage."""
     fd = file if isinstance(file, int) else file.fileno()
-    with _step("fsync"):
+    with step("fsync", fd):
         os.fsync(fd)
 
 
@@ -46,7 +60,7 @@ def fsync_dir(path: PathLike) -> None:
     """Force a directory's entries to stable storage."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        with _step("fsync"):
+        with step("fsync-dir", path):
             os.fsync(fd)
     finally:
         os.close(fd)
@@ -54,13 +68,13 @@ def fsync_dir(path: PathLike) -> None:
 
 def rename(source: PathLike, target: PathLike) -> None:
     """Rename within one file system, replacing `target`. Durable after `fsync_dir`."""
-    with _step("rename"):
+    with step("rename", source, target):
         os.rename(source, target)
 
 
 def unlink(path: PathLike, *, missing_ok: bool = True) -> None:
     """Remove a file's name. Durable after `fsync_dir`."""
-    with _step("unlink"):
+    with step("unlink", path):
         try:
             os.unlink(path)
         except FileNotFoundError:
@@ -70,8 +84,20 @@ def unlink(path: PathLike, *, missing_ok: bool = True) -> None:
 
 def link(source: PathLike, target: PathLike) -> None:
     """Give a file a second name; fails if `target` exists."""
-    with _step("link"):
+    with step("link", source, target):
         os.link(source, target)
+
+
+def remove_dir(path: PathLike) -> None:
+    """Remove an empty folder's name. Durable after `fsync_dir`."""
+    with step("rmdir", path):
+        os.rmdir(path)
+
+
+def symlink(text: PathLike, path: PathLike) -> None:
+    """Make a symbolic link; fails if `path` exists."""
+    with step("symlink", path):
+        os.symlink(text, path)
 
 
 def open_new(path: PathLike, mode: int = 0o600) -> BinaryIO:
@@ -79,10 +105,12 @@ def open_new(path: PathLike, mode: int = 0o600) -> BinaryIO:
 
     mode: the exact permission bits, whatever the umask.
     """
-    with _step("open"):
+    with step("open", path):
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
     try:
         os.fchmod(fd, mode)
+        if probe is not None:
+            return io.BufferedRandom(_ProbedFile(fd, "r+b"), 1 << 16)
         return os.fdopen(fd, "w+b", buffering=1 << 16)
     except BaseException:
         os.close(fd)
@@ -91,7 +119,7 @@ def open_new(path: PathLike, mode: int = 0o600) -> BinaryIO:
 
 def make_dir(path: PathLike, mode: int = 0o700, *, exist_ok: bool = True) -> None:
     """Make one directory with exact permission bits (setgid included), whatever the umask."""
-    with _step("mkdir"):
+    with step("mkdir", path):
         try:
             os.mkdir(path, mode & 0o777)
         except FileExistsError:
@@ -167,7 +195,7 @@ def sync_file_system(path: PathLike) -> None:
 
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        with _step("fsync"):
+        with step("sync", path):
             try:
                 syncfs = ctypes.CDLL(None, use_errno=True).syncfs
             except AttributeError:

@@ -194,11 +194,8 @@ class Journal:
                 self._db.execute("BEGIN IMMEDIATE")
                 try:
                     yield tx
-                    if durable.probe is not None:
-                        durable.probe("before commit")
-                    self._db.execute("COMMIT")
-                    if durable.probe is not None:
-                        durable.probe("after commit")
+                    with durable.step("commit", self.path):
+                        self._db.execute("COMMIT")
                 except BaseException:
                     if self._db.in_transaction:
                         self._db.execute("ROLLBACK")

@@ -45,7 +45,7 @@ def _copy(source: Path, target: Path, count: list[int]) -> None:
             writer.flush()
             durable.fsync_file(writer)
     elif stat.S_ISLNK(info.st_mode):
-        os.symlink(".", target)
+        durable.symlink(".", target)
 
 
 def remove(path: Path) -> None:
@@ -59,7 +59,7 @@ def remove(path: Path) -> None:
                 if os.path.islink(inner):
                     durable.unlink(inner)
                 else:
-                    os.rmdir(inner)
-        os.rmdir(path)
+                    durable.remove_dir(inner)
+        durable.remove_dir(path)
     else:
         durable.unlink(path)

@@ -6,11 +6,11 @@ without an fsync of their own; the caller makes them durable together and re-mak
 
 from __future__ import annotations
 
-import os
 import re
 import secrets
 from pathlib import Path
 
+from frontgate import durable
 from frontgate.spool.layout import SHARED_FILE_MODE, SpoolPaths
 
 _SAFE = re.compile(r"[^A-Za-z0-9-]")
@@ -29,20 +29,16 @@ def write_receipt(paths: SpoolPaths, file_name: str, data: bytes) -> None:
     temporary = paths.receipts / f".{file_name}.tmp"
     # The folder is shared: whatever waits under our names (a FIFO would block us) goes first.
     _make_way(temporary)
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, SHARED_FILE_MODE)
-    with os.fdopen(fd, "wb") as file:
-        os.fchmod(fd, SHARED_FILE_MODE)
+    with durable.open_new(temporary, SHARED_FILE_MODE) as file:
         file.write(data)
     if target.is_dir() and not target.is_symlink():
         _make_way(target)
-    os.rename(temporary, target)
+    durable.rename(temporary, target)
 
 
 def _make_way(path: Path) -> None:
     """Remove what is no folder; set a folder of somebody's aside under a hidden name."""
     try:
-        os.unlink(path)
-    except FileNotFoundError:
-        return
+        durable.unlink(path)
     except (IsADirectoryError, PermissionError):
-        os.rename(path, path.with_name(f".aside-{secrets.token_hex(8)}"))
+        durable.rename(path, path.with_name(f".aside-{secrets.token_hex(8)}"))

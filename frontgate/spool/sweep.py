@@ -281,7 +281,7 @@ class Sweeper:
                     raise
                 self._claim_by_copy(name, path, folder, claim_id)
         except FileNotFoundError:
-            os.rmdir(folder)
+            durable.remove_dir(folder)
             return
         except OSError as error:
             self._give_up(name, info, folder, error)
@@ -357,13 +357,13 @@ def _remove_tree(path: Path) -> None:
     if not path.is_symlink() and path.is_dir():
         for folder, folders, files in os.walk(os.fsencode(path), topdown=False):
             for name in files:
-                _try(os.unlink, os.path.join(folder, name))
+                _try(durable.unlink, os.path.join(folder, name))
             for name in folders:
                 inner = os.path.join(folder, name)
-                _try(os.unlink if os.path.islink(inner) else os.rmdir, inner)
-        _try(os.rmdir, os.fsencode(path))
+                _try(durable.unlink if os.path.islink(inner) else durable.remove_dir, inner)
+        _try(durable.remove_dir, os.fsencode(path))
     else:
-        _try(os.unlink, os.fsencode(path))
+        _try(durable.unlink, os.fsencode(path))
 
 
 def _try(act: Callable[[bytes], None], path: bytes) -> None:
