@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from frontgate.gateway.intake import Intake
 from frontgate.gateway.receipt_files import ReceiptFiles
 from frontgate.gateway.stations import Post
 from frontgate.gateway.tend import DiskGate, Tend
-from frontgate.gateway.uplink import Fetcher, Link, Sender
+from frontgate.gateway.uplink import Connect, Fetcher, Link, Sender
 from frontgate.journal import Journal, packages, transfers
 from frontgate.model.message import CONTROL_MAP, CONTROL_NS
 from frontgate.pipeline import answers, operate
@@ -32,7 +33,7 @@ from frontgate.pipeline.issue import Issuer
 from frontgate.pipeline.loop import Crew, Loop
 from frontgate.pipeline.prepare import Kit
 from frontgate.pipeline.segments import SegmentStore
-from frontgate.pipeline.service import ControlSocket, Stop, notify
+from frontgate.pipeline.service import ControlSocket, Handler, Stop, notify
 from frontgate.seal.control import Control
 from frontgate.settings import GatewaySettings
 from frontgate.spool.drop import DropLimits
@@ -41,7 +42,6 @@ from frontgate.spool.reference import publish_reference
 from frontgate.spool.sweep import Claim, Refused
 from frontgate.spool.watch import Watcher
 from frontgate.standard import Checker, Standards
-from frontgate.transports import Transport
 from frontgate.transports.sftp import SftpPeer, connect_sftp
 from frontgate.trust.reference import units_csv
 from frontgate.trust.store import TrustStore, certificate_days, load_trust
@@ -53,9 +53,22 @@ BATCH = 64
 
 
 class Gateway:
-    """One running gateway. `run` returns when it was asked to stop."""
+    """One running gateway. `run` returns when it was asked to stop.
 
-    def __init__(self, settings: GatewaySettings) -> None:
+    Made and started apart: the constructor opens and connects everything and starts nothing;
+    `prepare` finishes what a crash cut off; then the loops of `crew` take turns.
+    connect: another way to the hub than the settings' SFTP. standards, new_checker: shared by who
+    makes many gateways in one process and one thread.
+    """
+
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        *,
+        connect: Connect | None = None,
+        standards: Standards | None = None,
+        new_checker: Callable[[Standards], Checker] = Checker,
+    ) -> None:
         self._settings = settings
         self._state = settings.path(settings.node.state)
         self._state.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -69,27 +82,29 @@ class Gateway:
         self.store = SegmentStore(self._state)
         self.store.recover()
         self.store.sweep_orphans(self._reader, now=clock.now())
-        self._standards = Standards.load(
+        self._new_checker = new_checker
+        self._standards = standards or Standards.load(
             settings.path(settings.node.standards) if settings.node.standards else None
         )
         self._issuers = {
             post.station.unit: Issuer(post.station.signer, "gateway", receipt_name)
             for post in self.posts.posts
         }
-        self._peer = SftpPeer(
+        peer = SftpPeer(
             host=settings.hub.host,
             port=settings.hub.port,
             account=settings.account,
             key_file=keys / "ssh_ed25519",
             host_keys=tuple(settings.hub.host_keys),
         )
+        self._connect: Connect = connect or (lambda: connect_sftp(peer, with_bell=True))
         spools = {post.paths.root for post in self.posts.posts}
         self._gate = DiskGate(
             (self._state, *sorted(spools)),
             settings.disk.high_water_percent / 100,
             settings.disk.reserve_bytes,
         )
-        self._watcher = Watcher(
+        self.watcher = Watcher(
             [post.paths.outbound for post in self.posts.posts], lambda: self._intake_loop.wake()
         )
         self.crew = Crew()
@@ -106,7 +121,7 @@ class Gateway:
             self.journal,
             self.store,
             self._kit(),
-            Checker(self._standards),
+            self._new_checker(self._standards),
             self._issuers,
             self._files,
         )
@@ -114,7 +129,7 @@ class Gateway:
             self.journal,
             self.store,
             self._kit(),
-            Checker(self._standards),
+            self._new_checker(self._standards),
             self._issuers,
             self._files,
         )
@@ -199,11 +214,7 @@ class Gateway:
 
     def _link(self) -> Link:
         relay = self._settings.relay
-
-        def connect() -> Transport:
-            return connect_sftp(self._peer, with_bell=True)
-
-        return Link(connect, first_s=relay.retry_first_s, most_s=relay.retry_max_s)
+        return Link(self._connect, first_s=relay.retry_first_s, most_s=relay.retry_max_s)
 
     def _kit(self) -> Kit:
         limits = self._settings.limits
@@ -242,7 +253,7 @@ class Gateway:
             log.warning("intake-paused", why="disk")
             return 5.0
         now = clock.monotonic()
-        if self._watcher.take_overflow() or now >= self._scan_at:
+        if self.watcher.take_overflow() or now >= self._scan_at:
             self._scan_at = now + self._settings.intake.rescan_s
             for post in self.posts.posts:
                 if not post.sweeper.is_scanning:
@@ -252,7 +263,7 @@ class Gateway:
         if again is not None:
             looks.append(again)
         for post in self.posts.posts:
-            hints = self._watcher.take_hints(post.paths.outbound, BATCH)
+            hints = self.watcher.take_hints(post.paths.outbound, BATCH)
             found = post.sweeper.sweep(hints, BATCH)
             small = [item for item in found if not self._is_large(post, item)]
             if small:
@@ -260,7 +271,7 @@ class Gateway:
                 for loop in self._senders:
                     loop.wake()
             look = post.sweeper.next_look()
-            if post.sweeper.is_scanning or self._watcher.has_hints(post.paths.outbound):
+            if post.sweeper.is_scanning or self.watcher.has_hints(post.paths.outbound):
                 look = 0.0
             if look is not None:
                 looks.append(look)
@@ -354,7 +365,7 @@ class Gateway:
             },
             "troubles": {name: error.code for name, error in self.troubles().items()},
             "waiting": {post.key: post.sweeper.waiting() for post in self.posts.posts},
-            "polled": {str(k): v for k, v in self._watcher.polled.items()},
+            "polled": {str(k): v for k, v in self.watcher.polled.items()},
         }
 
     def ping(self, _: dict[str, Any]) -> dict[str, Any]:
@@ -401,28 +412,33 @@ class Gateway:
             if claims:
                 self._intake.take_safely(post, claims)
 
+    def prepare(self) -> None:
+        """What comes before the first turn: finish what was cut off, fill `reference/`."""
+        self._recover()
+        self.publish_reference()
+
+    def acts(self) -> dict[str, Handler]:
+        """What may be asked of it while it runs, by name."""
+        return {
+            "status": self.status,
+            "ping": self.ping,
+            **operate.handlers(self.journal, self._wake_all, self._tend.limits.cancelled),
+        }
+
     def run(self, stop: Stop) -> None:
         """Start, serve, stop. On SIGTERM: no new intake, what is under way ends, within 10 s."""
         stop.on_reload = self._reload
-        self._recover()
-        self.publish_reference()
-        control = ControlSocket(
-            self._state / "control.sock",
-            {
-                "status": self.status,
-                "ping": self.ping,
-                **operate.handlers(self.journal, self._wake_all, self._tend.limits.cancelled),
-            },
-        )
+        self.prepare()
+        control = ControlSocket(self._state / "control.sock", self.acts())
         control.start()
-        self._watcher.start()
+        self.watcher.start()
         self.crew.start()
         notify("READY=1\nSTATUS=running")
         log.info("started", role="gateway", units=list(self.posts.units), version=__version__)
         stop.wait(lambda: self.crew.is_progressing)
         notify("STOPPING=1")
         self._is_stopping = True
-        self._watcher.stop()
+        self.watcher.stop()
         control.stop()
         late = self.crew.stop(8.0)
         for link in self.links.values():

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -27,7 +28,7 @@ from frontgate.pipeline import operate
 from frontgate.pipeline.issue import Issuer
 from frontgate.pipeline.loop import Crew, Loop
 from frontgate.pipeline.segments import SegmentStore
-from frontgate.pipeline.service import ControlSocket, Stop, notify
+from frontgate.pipeline.service import ControlSocket, Handler, Stop, notify
 from frontgate.settings import HubSettings
 from frontgate.standard import Checker, Standards
 from frontgate.suites import load_signer
@@ -109,9 +110,18 @@ class _Uploads(FileSystemEventHandler):
 
 
 class Hub:
-    """One running hub. `run` returns when it was asked to stop."""
+    """One running hub. `run` returns when it was asked to stop.
 
-    def __init__(self, settings: HubSettings) -> None:
+    Made and started apart, as the gateway is: see there.
+    """
+
+    def __init__(
+        self,
+        settings: HubSettings,
+        *,
+        standards: Standards | None = None,
+        new_checker: Callable[[Standards], Checker] = Checker,
+    ) -> None:
         self._settings = settings
         self._state = settings.path(settings.node.state)
         self._state.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -127,7 +137,7 @@ class Hub:
         self.store = SegmentStore(self._state)
         self.store.recover()
         self.store.sweep_orphans(self._reader, now=clock.now())
-        standards = Standards.load(
+        standards = standards or Standards.load(
             settings.path(settings.node.standards) if settings.node.standards else None
         )
         embedded = settings.sftp.server == "embedded"
@@ -173,7 +183,7 @@ class Hub:
             lambda: self.trust,
             lambda: (self.trust.directory, *self._earlier),
             standards,
-            Checker(standards),
+            new_checker(standards),
             wake_placer=self._placer_loop.wake,
             max_message_bytes=settings.limits.message_bytes,
         )
@@ -182,7 +192,6 @@ class Hub:
         self.crew.add(Loop("trust", self._trust_turn))
         if self.sftp is not None:
             self.crew.add(Loop("sftp", self.sftp.turn))
-        self._observer = Observer()
         self._root = root
 
     def _stamp(self) -> tuple[int, int]:
@@ -218,29 +227,33 @@ class Hub:
             "troubles": {name: error.code for name, error in self.crew.troubles.items()},
         }
 
-    def run(self, stop: Stop) -> None:
-        """Start, serve, stop. On SIGTERM what is under way ends, within 10 s."""
+    def prepare(self) -> None:
+        """What comes before the first turn."""
         with self.journal.write() as tx:
             tx.event("started", version=__version__)
+
+    def acts(self) -> dict[str, Handler]:
+        """What may be asked of it while it runs, by name."""
+        return {
+            "status": self.status,
+            **operate.handlers(self.journal, self._placer_loop.wake, self._tend.limits.cancelled),
+        }
+
+    def run(self, stop: Stop) -> None:
+        """Start, serve, stop. On SIGTERM what is under way ends, within 10 s."""
+        self.prepare()
         if self.sftp is not None:
             self.sftp.start()
         # One recursive watch for all mailboxes: one inotify instance however many units there are.
-        self._observer.schedule(
+        observer = Observer()
+        observer.schedule(
             _Uploads(self._intake_loop.wake),
             str(self._root),
             recursive=True,
             event_filter=[FileMovedEvent, *_created()],
         )
-        self._observer.start()
-        control = ControlSocket(
-            self._state / "control.sock",
-            {
-                "status": self.status,
-                **operate.handlers(
-                    self.journal, self._placer_loop.wake, self._tend.limits.cancelled
-                ),
-            },
-        )
+        observer.start()
+        control = ControlSocket(self._state / "control.sock", self.acts())
         control.start()
         self.crew.start()
         notify("READY=1\nSTATUS=running")
@@ -250,7 +263,7 @@ class Hub:
         self._is_stopping = True
         if self.sftp is not None:
             self.sftp.stop()
-        self._observer.stop()
+        observer.stop()
         control.stop()
         late = self.crew.stop(8.0)
         self.mailboxes.close()

@@ -83,16 +83,29 @@ class Loop:
             return self._stop.is_set()
         return began is None or clock.monotonic() - began < self._stall_s
 
+    @property
+    def is_woken(self) -> bool:
+        """Whether a wake-up waits to be followed; a failing loop follows none."""
+        return self._wake.is_set() and not self._failures
+
+    def step(self) -> float:
+        """Take one turn. Returns: seconds until the next one is due if nobody wakes the loop.
+
+        What the thread does again and again; the simulator calls it instead of a thread.
+        """
+        self._wake.clear()
+        self._turn_began = clock.monotonic()
+        pause = self._take_turn()
+        self._turn_began = None
+        return IDLE_S if pause is None else max(0.0, min(pause, IDLE_S))
+
     def _run(self) -> None:
         while not self._stop.is_set():
-            self._wake.clear()
-            self._turn_began = clock.monotonic()
-            pause = self._take_turn()
-            self._turn_began = None
+            pause = self.step()
             if self._stop.is_set():
                 return
-            if pause is None or pause > 0:
-                self._wait(IDLE_S if pause is None else min(pause, IDLE_S))
+            if pause > 0:
+                self._wait(pause)
 
     def _wait(self, seconds: float) -> None:
         if self._failures:

@@ -7,18 +7,18 @@ where the directory entry keeps the original name, any bytes; no lock file is ev
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import secrets
 import stat
-import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from frontgate import durable
+from frontgate import clock, durable
 from frontgate.errors import SpoolError
 from frontgate.model.finding import Finding, finding
 from frontgate.spool.claims import copy_tree
@@ -75,19 +75,16 @@ class Sweeper:
         *,
         settle_s: float = 2.0,
         incomplete_after_s: float = 60.0,
-        clock: Callable[[], float] = time.monotonic,
-        wall: Callable[[], float] = time.time,
     ) -> None:
         self._paths = paths
         self._outbound = os.fsencode(paths.outbound)
         self._settle_s = settle_s
         self._incomplete_after_s = incomplete_after_s
-        self._clock = clock
-        self._wall = wall
         self._unsettled: OrderedDict[bytes, _Seen] = OrderedDict()
         self._stuck: dict[tuple[int, int], str] = {}
         self._scan: Iterator[os.DirEntry[bytes]] | None = None
         self._window: deque[bytes] = deque()
+        self._newest_claim = 0
 
     # -- after a crash ----------------------------------------------------------------------
 
@@ -95,6 +92,8 @@ class Sweeper:
         """Claims left from before: every one is yielded once; empty claim folders go."""
         self._finish_copies()
         for folder in sorted(os.scandir(self._paths.claims), key=lambda e: e.name):
+            with contextlib.suppress(ValueError):
+                self._newest_claim = max(self._newest_claim, int(folder.name[:16], 16))
             claim = self._claim_in(Path(folder.path), folder.name)
             if claim is not None:
                 yield claim
@@ -171,7 +170,7 @@ class Sweeper:
             for name in list(self._unsettled)[:100]
         ]
         rows += [{"name": name, "why": "stuck"} for name in list(self._stuck.values())[:100]]
-        now = self._wall()
+        now = clock.now().timestamp()
         with os.scandir(self._outbound) as entries:
             for entry in entries:
                 if len(rows) >= 300:
@@ -243,7 +242,7 @@ class Sweeper:
 
     def _quiet(self, name: bytes, state: tuple[Any, ...], info: os.stat_result) -> float:
         """Seconds for which the entry has not changed: as seen by us, or by its own times."""
-        now = self._clock()
+        now = clock.monotonic()
         seen = self._unsettled.get(name)
         if seen is None or seen.state != state:
             if len(self._unsettled) >= MOST_UNSETTLED:
@@ -254,7 +253,7 @@ class Sweeper:
             watched = now - seen.since
         newest = max(_newest(state), info.st_ctime)
         # Times of the file count only where they are past and plausible; clocks jump.
-        aged = self._wall() - newest
+        aged = clock.now().timestamp() - newest
         return max(watched, aged if 0 < aged < 10 * 365 * 86400 else 0.0)
 
     # -- claiming ---------------------------------------------------------------------------
@@ -269,7 +268,7 @@ class Sweeper:
         problem: Finding | None,
     ) -> None:
         self._unsettled.pop(name, None)
-        claim_id = f"{time.time_ns():016x}{secrets.token_hex(8)}"
+        claim_id = self._new_claim_id()
         folder = self._paths.claims / claim_id
         target = folder / os.fsdecode(name)
         try:
@@ -288,6 +287,12 @@ class Sweeper:
             return
         claim = Claim(claim_id, target, name, kind, info.st_mtime_ns)
         found.append(claim if problem is None else Refused(claim, problem))
+
+    def _new_claim_id(self) -> str:
+        """Grows with every claim, whatever the wall clock does: recovery takes claims in this order."""
+        at = int(clock.now().timestamp() * 1e9)
+        self._newest_claim = max(at, self._newest_claim + 1)
+        return f"{self._newest_claim:016x}{secrets.token_hex(8)}"
 
     def _claim_by_copy(self, name: bytes, path: Path, folder: Path, claim_id: str) -> None:
         """Another account's folder, or another mount: rename in place, copy, fsync, remove."""
