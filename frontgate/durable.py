@@ -21,7 +21,6 @@ import io
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
 
@@ -41,6 +40,13 @@ def step(name: str, *places: PathLike | int) -> Iterator[None]:
         probe("after", name, places)
 
 
+def _place(path: PathLike, dir_fd: int | None) -> PathLike:
+    """The whole path of a step that goes by a folder's descriptor, for the probe's eyes."""
+    if dir_fd is None or probe is None:
+        return path
+    return os.path.join(os.readlink(f"/proc/self/fd/{dir_fd}"), os.fsdecode(path))
+
+
 class _ProbedFile(io.FileIO):
     """A file whose every write(2) is a step of its own; only made while a probe is set."""
 
@@ -56,27 +62,33 @@ def fsync_file(file: int | BinaryIO) -> None:
         os.fsync(fd)
 
 
-def fsync_dir(path: PathLike) -> None:
+def fsync_dir(path: PathLike, *, dir_fd: int | None = None) -> None:
     """Force a directory's entries to stable storage."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=dir_fd)
     try:
-        with step("fsync-dir", path):
+        with step("fsync-dir", _place(path, dir_fd) if path != "." else _place("", dir_fd)):
             os.fsync(fd)
     finally:
         os.close(fd)
 
 
-def rename(source: PathLike, target: PathLike) -> None:
+def rename(
+    source: PathLike,
+    target: PathLike,
+    *,
+    src_dir_fd: int | None = None,
+    dst_dir_fd: int | None = None,
+) -> None:
     """Rename within one file system, replacing `target`. Durable after `fsync_dir`."""
-    with step("rename", source, target):
-        os.rename(source, target)
+    with step("rename", _place(source, src_dir_fd), _place(target, dst_dir_fd)):
+        os.rename(source, target, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd)
 
 
-def unlink(path: PathLike, *, missing_ok: bool = True) -> None:
+def unlink(path: PathLike, *, missing_ok: bool = True, dir_fd: int | None = None) -> None:
     """Remove a file's name. Durable after `fsync_dir`."""
-    with step("unlink", path):
+    with step("unlink", _place(path, dir_fd)):
         try:
-            os.unlink(path)
+            os.unlink(path, dir_fd=dir_fd)
         except FileNotFoundError:
             if not missing_ok:
                 raise
@@ -88,25 +100,26 @@ def link(source: PathLike, target: PathLike) -> None:
         os.link(source, target)
 
 
-def remove_dir(path: PathLike) -> None:
+def remove_dir(path: PathLike, *, dir_fd: int | None = None) -> None:
     """Remove an empty folder's name. Durable after `fsync_dir`."""
-    with step("rmdir", path):
-        os.rmdir(path)
+    with step("rmdir", _place(path, dir_fd)):
+        os.rmdir(path, dir_fd=dir_fd)
 
 
-def symlink(text: PathLike, path: PathLike) -> None:
+def symlink(text: PathLike, path: PathLike, *, dir_fd: int | None = None) -> None:
     """Make a symbolic link; fails if `path` exists."""
-    with step("symlink", path):
-        os.symlink(text, path)
+    with step("symlink", _place(path, dir_fd)):
+        os.symlink(text, path, dir_fd=dir_fd)
 
 
-def open_new(path: PathLike, mode: int = 0o600) -> BinaryIO:
+def open_new(path: PathLike, mode: int = 0o600, *, dir_fd: int | None = None) -> BinaryIO:
     """Open a new file for reading and writing; it must not exist and is never followed.
 
     mode: the exact permission bits, whatever the umask.
     """
-    with step("open", path):
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with step("open", _place(path, dir_fd)):
+        fd = os.open(path, flags, mode, dir_fd=dir_fd)
     try:
         os.fchmod(fd, mode)
         if probe is not None:
@@ -117,36 +130,61 @@ def open_new(path: PathLike, mode: int = 0o600) -> BinaryIO:
         raise
 
 
-def make_dir(path: PathLike, mode: int = 0o700, *, exist_ok: bool = True) -> None:
-    """Make one directory with exact permission bits (setgid included), whatever the umask."""
-    with step("mkdir", path):
+def make_dir(
+    path: PathLike,
+    mode: int = 0o700,
+    *,
+    exist_ok: bool = True,
+    dir_fd: int | None = None,
+    gid: int = -1,
+) -> None:
+    """Make one directory with exact permission bits (setgid included), whatever the umask.
+
+    gid: its group, if it is made; -1 leaves it.
+    """
+    with step("mkdir", _place(path, dir_fd)):
         try:
-            os.mkdir(path, mode & 0o777)
+            os.mkdir(path, mode & 0o777, dir_fd=dir_fd)
         except FileExistsError:
             if not exist_ok:
                 raise
             return
-    os.chmod(path, mode)
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=dir_fd)
+    try:
+        if gid >= 0:
+            os.fchown(fd, -1, gid)
+        os.fchmod(fd, mode)
+    finally:
+        os.close(fd)
 
 
-def publish(temporary: PathLike, final: PathLike, file: BinaryIO) -> None:
+def publish(
+    temporary: PathLike, final: PathLike, file: BinaryIO, *, dir_fd: int | None = None
+) -> None:
     """Flush and fsync `file` (open under `temporary`), rename it to `final`, fsync the directory."""
     file.flush()
     fsync_file(file)
-    rename(temporary, final)
-    fsync_dir(os.path.dirname(os.fspath(final)) or ".")
+    rename(temporary, final, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
+    fsync_dir(os.path.dirname(os.fspath(final)) or ".", dir_fd=dir_fd)
 
 
-def write_file(path: Path, data: bytes, mode: int = 0o600) -> None:
+def write_file(
+    path: PathLike, data: bytes, mode: int = 0o600, *, dir_fd: int | None = None, gid: int = -1
+) -> None:
     """Write a whole small file durably; whoever reads `path` sees the old or the new content.
 
     The temporary name is `.<name>.tmp` in the same directory; a left-over one is replaced.
+    gid: its group, set before it appears; -1 leaves it.
     """
-    temporary = path.with_name(f".{path.name}.tmp")
-    unlink(temporary)
-    with open_new(temporary, mode) as file:
+    folder, name = os.path.split(os.fsdecode(path))
+    temporary = os.path.join(folder, f".{name}.tmp")
+    unlink(temporary, dir_fd=dir_fd)
+    with open_new(temporary, mode, dir_fd=dir_fd) as file:
+        if gid >= 0:
+            os.fchown(file.fileno(), -1, gid)
+            os.fchmod(file.fileno(), mode)
         file.write(data)
-        publish(temporary, path, file)
+        publish(temporary, os.fsdecode(path), file, dir_fd=dir_fd)
 
 
 class Sink:

@@ -164,22 +164,20 @@ class Gateway:
             )
             loop = Loop(name, sender.turn, stall_s=6 * 3600.0)
             self._senders.append(self.crew.add(loop))
-        deliveries = [
-            self.crew.add(
-                Loop(
-                    f"deliver{'-large' if large else ''}",
-                    Delivery(
-                        self.journal,
-                        self.store,
-                        self.posts,
-                        self._issuers,
-                        large=large,
-                        wake_sender=self._wake_senders,
-                    ).turn,
-                    stall_s=6 * 3600.0,
-                )
+        self._deliveries = [
+            Delivery(
+                self.journal,
+                self.store,
+                self.posts,
+                self._issuers,
+                large=large,
+                wake_sender=self._wake_senders,
             )
             for large in (False, True)
+        ]
+        deliveries = [
+            self.crew.add(Loop(name, delivery.turn, stall_s=6 * 3600.0))
+            for name, delivery in zip(("deliver", "deliver-large"), self._deliveries, strict=True)
         ]
         inbound = Inbound(
             self.journal,
@@ -401,6 +399,7 @@ class Gateway:
             for (transfer_id,) in rows:
                 transfers.apply(tx, int(transfer_id), TransferEvent.LEASE_LOST)
             tx.event("started", version=__version__, resumed=len(rows))
+        self._deliveries[0].tidy()
         for post in self.posts.posts:
             claims: list[Claim] = []
             for claim in post.sweeper.recover():

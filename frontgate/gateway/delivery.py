@@ -14,7 +14,7 @@ from dataclasses import replace
 import structlog
 
 from frontgate import clock, durable
-from frontgate.core.lifecycle import Transfer, TransferEvent
+from frontgate.core.lifecycle import TransferEvent
 from frontgate.core.routing import HUB
 from frontgate.errors import CatalogueError, FrontgateError, SpoolError, XmlError
 from frontgate.gateway.stations import SPOOL, Post, Posts
@@ -22,9 +22,18 @@ from frontgate.journal import Journal, Reader, Tx, packages, transfers
 from frontgate.model.receipt import Kind, Reason
 from frontgate.pipeline import issue
 from frontgate.pipeline.issue import Draft, Issuer
+from frontgate.pipeline.loop import attempt
 from frontgate.pipeline.segments import SegmentStore, read_slice
 from frontgate.seal import StoredPackage, open_stored
-from frontgate.spool.inbound import DeliveryPart, entry_name, is_collected, publish, stage
+from frontgate.spool.inbound import (
+    DeliveryPart,
+    entry_name,
+    is_collected,
+    publish,
+    settled,
+    stage,
+    tidy,
+)
 
 log = structlog.get_logger()
 
@@ -59,6 +68,7 @@ class Delivery:
         """Deliver all that waits. Returns: when a failed one wants to be tried again."""
         next_due: float | None = None
         for post in self._posts.posts:
+            self._take_up(post)
             while self._deliver_some(post):
                 pass
             due_ms = transfers.next_due(self._reader, post.destination)
@@ -66,6 +76,14 @@ class Delivery:
                 left = max(0.05, due_ms / 1000 - clock.now().timestamp())
                 next_due = left if next_due is None else min(next_due, left)
         return next_due
+
+    def _take_up(self, post: Post) -> None:
+        """What an earlier turn began and could not note the end of waits again, entry name kept."""
+        while rows := transfers.under_way(self._reader, post.destination, large=self._large):
+            with self._journal.write() as tx:
+                for row in rows:
+                    transfers.apply(tx, row.transfer_id, TransferEvent.LEASE_LOST)
+            log.warning("deliveries-taken-up", unit=post.station.unit, count=len(rows))
 
     def _deliver_some(self, post: Post) -> bool:
         now = clock.now()
@@ -92,27 +110,66 @@ class Delivery:
         failures: dict[int, FrontgateError] = {}
         notes: dict[int, FrontgateError] = {}
         together = len(rows) >= SYNC_TOGETHER
-        staged: dict[int, str] = {}
+        staged = self._stage_all(post, rows, names, failures, notes, sync=not together)
+        flows = [(names[row.transfer_id], row.flow_uid) for row in staged]
+        try:
+            if together:
+                durable.sync_file_system(post.paths.staging)
+            outcome = publish(post.paths, [n for n, _ in flows], form=post.form, flows=flows)
+            wrong = {
+                row.transfer_id: outcome[names[row.transfer_id]]
+                for row in staged
+                if names[row.transfer_id] in outcome
+            }
+        except OSError as error:
+            wrong = {row.transfer_id: error for row in staged}
+        failures.update({i: _spool_error(e) for i, e in wrong.items() if e is not None})
+        ended = [row for row in rows if row.transfer_id in failures or row.transfer_id in wrong]
+        self._settle(post, rows, ended, failures, notes)
+        known = [names[row.transfer_id] for row in ended if row.transfer_id not in failures]
+        attempt("delivery-marks", lambda: settled(post.paths, known))
+        return True
+
+    def _stage_all(
+        self,
+        post: Post,
+        rows: Sequence[transfers.Row],
+        names: dict[int, str],
+        failures: dict[int, FrontgateError],
+        notes: dict[int, FrontgateError],
+        *,
+        sync: bool,
+    ) -> list[transfers.Row]:
+        """Build the entries. Returns: those that may appear, in order. Behind one that has to wait,
+        those of its flow wait too and are in no list: nothing of them was tried.
+        """
+        staged: list[transfers.Row] = []
+        stopped: set[str] = set()
         for row in rows:
+            if row.flow_uid and row.flow_uid in stopped:
+                continue
             try:
-                note = self._stage(post, row, names[row.transfer_id], sync=not together)
+                note = self._stage(post, row, names[row.transfer_id], sync=sync)
                 if note is not None:
                     notes[row.transfer_id] = note
-                staged[row.transfer_id] = names[row.transfer_id]
+                staged.append(row)
+                continue
             except FrontgateError as error:
                 failures[row.transfer_id] = error
             except OSError as error:
                 failures[row.transfer_id] = _spool_error(error)
-        try:
-            if together:
-                durable.sync_file_system(post.paths.staging)
-            outcome = publish(post.paths, staged.values(), form=post.form)
-            wrong = {i: outcome[name] for i, name in staged.items()}
-        except OSError as error:
-            wrong = dict.fromkeys(staged, error)
-        failures.update({i: _spool_error(e) for i, e in wrong.items() if e is not None})
-        self._settle(post, rows, failures, notes)
-        return True
+            if failures[row.transfer_id].is_transient:
+                stopped.add(row.flow_uid)
+        return staged
+
+    def tidy(self) -> None:
+        """Remove what earlier deliveries left in the staging folders and nobody waits for."""
+        for post in self._posts.posts:
+
+            def is_open(entry: str, destination: str = post.destination) -> bool:
+                return transfers.is_entry_open(self._reader, destination, entry)
+
+            attempt("tidy", lambda post=post, is_open=is_open: tidy(post.paths, is_open))  # type: ignore[misc]
 
     def _stage(
         self, post: Post, row: transfers.Row, name: str, *, sync: bool
@@ -151,14 +208,19 @@ class Delivery:
         self,
         post: Post,
         rows: Sequence[transfers.Row],
+        ended: Sequence[transfers.Row],
         failures: dict[int, FrontgateError],
         notes: dict[int, FrontgateError],
     ) -> None:
+        """Note what became of them, in one transaction. rows that are not ended wait again."""
         is_told = post.station.dialect is not None and post.form != "sealed"
         dialect = post.station.dialect.label if post.station.dialect and is_told else ""
         with self._journal.write() as tx:
             drafts: list[Draft] = []
             for row in rows:
+                if row not in ended:
+                    transfers.apply(tx, row.transfer_id, TransferEvent.LEASE_LOST)
+            for row in ended:
                 error = failures.get(row.transfer_id)
                 if error is None:
                     transfers.apply(tx, row.transfer_id, TransferEvent.DELIVERED)
@@ -181,7 +243,7 @@ class Delivery:
                         draft_for(tx, row, Kind.DELIVERY_FAILED, (issue.reason_of(error),))
                     )
             issue.issue(tx, self._issuers[post.station.unit], drafts)
-        for row in rows:
+        for row in ended:
             error = failures.get(row.transfer_id)
             log.info(
                 "delivery",
@@ -257,14 +319,12 @@ class PickUp:
 
     def turn(self) -> float | None:
         """Look at every entry that was delivered and not yet taken."""
-        after = 0
+        after: transfers.Row | None = None
         while True:
-            rows = transfers.in_state(
-                self._reader, Transfer.SENT, destination_prefix=SPOOL, after_id=after, limit=500
-            )
+            rows = transfers.sent_page(self._reader, SPOOL, after=after)
             if not rows:
                 return self.LOOK_S
-            after = rows[-1].transfer_id
+            after = rows[-1]
             taken = [row for row in rows if self._is_taken(row)]
             late = [row for row in rows if row not in taken and self._is_late(row)]
             if taken or late:

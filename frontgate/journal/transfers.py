@@ -28,12 +28,19 @@ class Row:
     bundle_id: str
     entry: str
     test_flag: bool
+    flow_uid: str = ""
+    changed_ms: int = 0
 
 
 _COLUMNS = (
     "t.id, t.package_id, t.destination, t.receiver, t.attempt, t.state, t.failures, p.sender,"
-    " p.message_id, p.message_type, p.size_bytes, t.bundle_id, t.entry, p.test_flag"
+    " p.message_id, p.message_type, p.size_bytes, t.bundle_id, t.entry, p.test_flag,"
+    " t.flow_uid, t.changed_ms"
 )
+
+
+_OF_INDEX = " t.state IN ('QUEUED', 'SENDING', 'SENT', 'HELD', 'UNCONFIRMED')"
+"""The condition of the partial index `transfer_open`: without it the index cannot be used."""
 
 
 def _row(values: Sequence[object]) -> Row:
@@ -53,6 +60,8 @@ def _row(values: Sequence[object]) -> Row:
         str(v[11]),
         str(v[12]),
         bool(v[13]),
+        str(v[14]),
+        int(str(v[15])),
     )
 
 
@@ -215,6 +224,60 @@ def in_state(
         limit,
     )
     return [_row(r) for r in rows]
+
+
+def sent_page(
+    source: Tx | Reader,
+    prefix: str,
+    *,
+    before_ms: int = 1 << 62,
+    after: Row | None = None,
+    limit: int = 500,
+) -> list[Row]:
+    """Sent transfers to destinations with this prefix that last changed before then.
+
+    Ordered by destination and change; page by giving the last row of the page before. Each page
+    costs what it holds, however many there are.
+    """
+    rows = source.all(
+        f"SELECT {_COLUMNS} FROM transfer t INDEXED BY transfer_open"  # noqa: S608
+        " CROSS JOIN package p ON p.id = t.package_id WHERE t.state = 'SENT'"
+        f" AND{_OF_INDEX} AND t.destination >= ? AND t.destination < ? AND t.changed_ms < ?"
+        " AND (t.destination, t.changed_ms, t.id) > (?, ?, ?)"
+        " ORDER BY t.destination, t.changed_ms, t.id LIMIT ?",
+        max(prefix, after.destination if after else ""),
+        prefix + "\U0010ffff",
+        before_ms,
+        after.destination if after else "",
+        after.changed_ms if after else 0,
+        after.transfer_id if after else 0,
+        limit,
+    )
+    return [_row(r) for r in rows]
+
+
+def under_way(source: Tx | Reader, destination: str, *, large: bool) -> list[Row]:
+    """Transfers of one lane that were begun and not ended: a turn that failed left them."""
+    rows = source.all(
+        f"SELECT {_COLUMNS} FROM transfer t INDEXED BY transfer_open"  # noqa: S608
+        " CROSS JOIN package p ON p.id = t.package_id"
+        f" WHERE t.state = 'SENDING' AND{_OF_INDEX} AND t.destination = ? AND t.is_large = ?"  # noqa: S608
+        " ORDER BY t.id LIMIT 500",
+        destination,
+        int(large),
+    )
+    return [_row(r) for r in rows]
+
+
+def is_entry_open(source: Tx | Reader, destination: str, entry: str) -> bool:
+    """Whether the last hop still has an entry of that name to deliver there."""
+    row = source.one(
+        "SELECT 1 FROM transfer t INDEXED BY transfer_open WHERE t.state IN ('QUEUED', 'SENDING')"
+        f" AND{_OF_INDEX} AND t.destination = ? AND t.entry = ? LIMIT 1",  # noqa: S608
+        destination,
+        entry,
+    )
+    return row is not None
 
 
 def older_than(

@@ -2,22 +2,29 @@
 
 An entry is built in `.frontgate/staging/` on the same file system, every file fsynced, then renamed
 in one step. Names are safe on Windows and begin with the time of delivery.
+
+Before that rename a mark `<entry>.intent` is made durable beside the staged entry. It stays until the
+journal knows the outcome. After a crash in between it tells: with the mark there and the entry
+neither staged nor in `inbound/`, the case software has taken it already; without the mark it never
+appeared. The proof lies in the spool itself, so that a spool that was replaced gets its entries again.
 """
 
 from __future__ import annotations
 
 import os
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from frontgate import durable
-from frontgate.spool import claims
+from frontgate.spool import beneath, trash
+from frontgate.spool.beneath import Folder
 from frontgate.spool.layout import SHARED_FILE_MODE, SHARED_MODE, SpoolPaths
 
 DONE = ".done"
+INTENT = ".intent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +51,10 @@ def deliver(
     Raises: OSError.
     """
     stage(paths, name, parts, form=form, sync=True)
-    (error,) = publish(paths, [name], form=form).values()
+    error = publish(paths, [name], form=form)[name]
     if error is not None:
         raise error
+    settled(paths, [name])
     return paths.inbound / (name + _SUFFIX[form])
 
 
@@ -56,64 +64,118 @@ _SUFFIX = {"folder": "", "zip": ".zip", "sealed": ".asice"}
 def stage(
     paths: SpoolPaths, name: str, parts: Iterable[DeliveryPart], *, form: str, sync: bool
 ) -> None:
-    """Build an entry in the staging folder, unless it stands in `inbound/` already.
+    """Build an entry in the staging folder, unless it stands in `inbound/` or was taken from there.
 
     sync: make each file and folder durable here; without it the caller syncs the file system
     before `publish`, once for a whole batch. Raises: OSError.
     """
-    if os.path.lexists(paths.inbound / (name + _SUFFIX[form])):
-        return
-    staged = paths.staging / (name + _SUFFIX[form])
-    claims.remove(staged)
-    gid = paths.inbound.stat().st_gid
-    if form == "folder":
-        _stage_folder(staged, parts, gid, sync=sync)
-    elif form == "zip":
-        _stage_zip(staged, parts, gid, sync=sync)
-    else:
-        (part,) = parts
-        _write(staged, part, gid, sync=sync)
+    entry = name + _SUFFIX[form]
+    with Folder.at(paths.inbound) as inbound, Folder.at(paths.staging) as staging:
+        if inbound.has(entry):
+            return
+        if staging.has(name + INTENT):
+            if not staging.has(entry):
+                return  # it appeared, and was taken before we could note it
+            # The staged copy may be torn: the mark goes before it, durably.
+            durable.unlink(name + INTENT, dir_fd=staging.fd)
+            staging.fsync()
+        beneath.remove(staging, entry)
+        gid = inbound.gid
+        if form == "folder":
+            _stage_folder(staging, entry, parts, gid, sync=sync)
+        elif form == "zip":
+            _stage_zip(staging, entry, parts, gid, sync=sync)
+        else:
+            (part,) = parts
+            _write(staging, entry, part, gid, sync=sync)
 
 
-def publish(paths: SpoolPaths, names: Iterable[str], *, form: str) -> dict[str, OSError | None]:
-    """Let staged entries appear, each whole; durable when this returns. Safe to repeat.
+def publish(
+    paths: SpoolPaths, names: Iterable[str], *, form: str, flows: Collection[tuple[str, str]] = ()
+) -> dict[str, OSError | None]:
+    """Let staged entries appear in the given order, each whole; durable when this returns.
 
-    Returns: name → why it could not be renamed. Raises: OSError if the folder cannot be synced.
+    flows: (name, flow) of entries whose order counts: behind one that cannot appear, those of its
+    flow stay staged and are missing in the outcome. Safe to repeat.
+    Returns: name → why it could not be renamed. Raises: OSError if a folder cannot be synced.
     """
     outcome: dict[str, OSError | None] = {}
-    for name in names:
-        entry = name + _SUFFIX[form]
-        try:
-            if not os.path.lexists(paths.inbound / entry):
-                durable.rename(paths.staging / entry, paths.inbound / entry)
-            outcome[name] = None
-        except OSError as error:
+    flow_of = dict(flows)
+    stopped: set[str] = set()
+    with Folder.at(paths.inbound) as inbound, Folder.at(paths.staging) as staging:
+        marked = [(name, _mark(staging, inbound, name, name + _SUFFIX[form])) for name in names]
+        staging.fsync()
+        for name, error in marked:
+            flow = flow_of.get(name, "")
+            if flow and flow in stopped:
+                continue
+            entry = name + _SUFFIX[form]
+            try:
+                if error is None and not inbound.has(entry) and staging.has(entry):
+                    staging.move(entry, inbound, entry)
+            except OSError as fault:
+                error = fault
             outcome[name] = error
-    durable.fsync_dir(paths.inbound)
+            if error is not None:
+                stopped.add(flow)
+        inbound.fsync()
     return outcome
 
 
-def _stage_folder(folder: Path, parts: Iterable[DeliveryPart], gid: int, *, sync: bool) -> None:
-    _make_folder(folder, gid)
-    inner: set[Path] = set()
-    for part in parts:
-        target = folder.joinpath(*part.path.split("/"))
-        if target.parent != folder and target.parent not in inner:
-            _make_folder(target.parent, gid)
-            inner.add(target.parent)
-        _write(target, part, gid, sync=sync)
-    for path in (*inner, folder) if sync else ():
-        durable.fsync_dir(path)
+def _mark(staging: Folder, inbound: Folder, name: str, entry: str) -> OSError | None:
+    """Note that an entry is about to appear, unless that is noted. Returns: why it cannot be."""
+    try:
+        if not staging.has(name + INTENT) and not inbound.has(entry):
+            durable.open_new(name + INTENT, dir_fd=staging.fd).close()
+    except OSError as error:
+        return error
+    return None
 
 
-def _make_folder(folder: Path, gid: int) -> None:
-    durable.make_dir(folder, 0o700)
-    os.chown(folder, -1, gid)
-    os.chmod(folder, SHARED_MODE)
+def settled(paths: SpoolPaths, names: Iterable[str]) -> None:
+    """The journal knows what became of these entries: their marks go. Best effort: see `tidy`."""
+    with Folder.at(paths.staging) as staging:
+        for name in names:
+            durable.unlink(name + INTENT, dir_fd=staging.fd)
 
 
-def _write(target: Path, part: DeliveryPart, gid: int, *, sync: bool) -> None:
-    with durable.open_new(target, SHARED_FILE_MODE) as file:
+def tidy(paths: SpoolPaths, is_open: Callable[[str], bool]) -> int:
+    """Remove what deliveries left in the staging folder. is_open: whether the journal still has an
+    entry of that name to deliver. Returns: how many went. Raises: OSError.
+    """
+    gone = 0
+    with Folder.at(paths.staging) as staging:
+        for raw in list(staging.names()):
+            name = os.fsdecode(raw)
+            for end in (INTENT, ".zip", ".asice"):
+                name = name.removesuffix(end)
+            if not is_open(name):
+                beneath.remove(staging, raw)
+                gone += 1
+    return gone
+
+
+def _stage_folder(
+    staging: Folder, entry: str, parts: Iterable[DeliveryPart], gid: int, *, sync: bool
+) -> None:
+    durable.make_dir(entry, SHARED_MODE, dir_fd=staging.fd, gid=gid)
+    with staging.inner(entry) as folder:
+        inner: set[str] = set()
+        for part in parts:
+            below, _, name = part.path.rpartition("/")
+            if below and below not in inner:
+                durable.make_dir(below, SHARED_MODE, dir_fd=folder.fd, gid=gid)
+                inner.add(below)
+            with folder.inner(*([below] if below else [])) as target:
+                _write(target, name, part, gid, sync=sync)
+        if sync:
+            for below in inner:
+                durable.fsync_dir(below, dir_fd=folder.fd)
+            folder.fsync()
+
+
+def _write(folder: Folder, name: str, part: DeliveryPart, gid: int, *, sync: bool) -> None:
+    with durable.open_new(name, SHARED_FILE_MODE, dir_fd=folder.fd) as file:
         os.fchown(file.fileno(), -1, gid)
         for chunk in part.open():
             file.write(chunk)
@@ -122,41 +184,44 @@ def _write(target: Path, part: DeliveryPart, gid: int, *, sync: bool) -> None:
             durable.fsync_file(file)
 
 
-def _stage_zip(target: Path, parts: Iterable[DeliveryPart], gid: int, *, sync: bool) -> None:
-    with durable.open_new(target, SHARED_FILE_MODE) as file:
+def _stage_zip(
+    staging: Folder, entry: str, parts: Iterable[DeliveryPart], gid: int, *, sync: bool
+) -> None:
+    with durable.open_new(entry, SHARED_FILE_MODE, dir_fd=staging.fd) as file:
         os.fchown(file.fileno(), -1, gid)
         with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
             for part in parts:
                 info = zipfile.ZipInfo(part.path)
                 info.file_size = part.size_bytes
-                with archive.open(info, "w", force_zip64=part.size_bytes > 1 << 31) as entry:
+                with archive.open(info, "w", force_zip64=part.size_bytes > 1 << 31) as member:
                     for chunk in part.open():
-                        entry.write(chunk)
+                        member.write(chunk)
         file.flush()
         if sync:
             durable.fsync_file(file)
 
 
-def _forms(paths: SpoolPaths, name: str) -> list[Path]:
-    return [paths.inbound / (name + suffix) for suffix in ("", ".zip", ".asice")]
-
-
 def is_collected(paths: SpoolPaths, name: str) -> bool:
     """Whether the case software took an entry: it is gone, or `<entry>.done` stands beside it
-    (then both are removed)."""
-    if not os.path.isdir(paths.inbound):
+    (then both are removed).
+    """
+    forms = [name + suffix for suffix in _SUFFIX.values()]
+    try:
+        inbound = Folder.at(paths.inbound)
+    except (FileNotFoundError, NotADirectoryError):
         return False  # unmounted or moved away: that is no pick-up
-    standing = [path for path in _forms(paths, name) if os.path.lexists(path)]
-    if not standing:
-        # A mark that was left behind without its entry goes as well.
-        for path in _forms(paths, name):
-            durable.unlink(f"{path}{DONE}")
+    with inbound:
+        standing = [entry for entry in forms if inbound.has(entry)]
+        if not standing:
+            # A mark that was left behind without its entry goes as well.
+            for entry in forms:
+                durable.unlink(entry + DONE, dir_fd=inbound.fd)
+            return True
+        (entry, *_) = standing
+        if not inbound.has(entry + DONE):
+            return False
+        # One rename takes it out of the shared folder, whatever somebody put into it meanwhile.
+        trash.throw(paths, inbound, entry)
+        durable.unlink(entry + DONE, dir_fd=inbound.fd)
+        inbound.fsync()
         return True
-    entry = standing[0]
-    mark = Path(f"{entry}{DONE}")
-    if not os.path.lexists(mark):
-        return False
-    claims.remove(entry)
-    durable.unlink(mark)
-    durable.fsync_dir(paths.inbound)
-    return True

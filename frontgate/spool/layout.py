@@ -65,6 +65,11 @@ class SpoolPaths:
     def staging(self) -> Path:
         return self.private / "staging"
 
+    @property
+    def trash(self) -> Path:
+        """What is done with and could not be removed at once."""
+        return self.private / "trash"
+
 
 def prepare(paths: SpoolPaths, *, group: str = "") -> None:
     """Make the folders with their rights; safe to repeat.
@@ -87,7 +92,7 @@ def prepare(paths: SpoolPaths, *, group: str = "") -> None:
             ):
                 os.chmod(folder, SHARED_MODE)
             _default_acl(folder, group)
-        for folder in (paths.private, paths.claims, paths.staging):
+        for folder in (paths.private, paths.claims, paths.staging, paths.trash):
             durable.make_dir(folder, 0o700)
         durable.fsync_dir(paths.private)
         durable.fsync_dir(paths.root)

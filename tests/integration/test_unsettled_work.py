@@ -1,0 +1,137 @@
+"""A journal write that fails leaves nothing behind that only a restart would mend."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from by_hand import ByHand, failing
+from province import POLICE, PROCURATORATE
+
+from frontgate import durable
+from frontgate.errors import JournalError
+
+
+@pytest.fixture
+def by_hand(tmp_path: Path):
+    made = ByHand(tmp_path)
+    yield made
+    made.close()
+
+
+def test_deliveries_whose_settling_failed_are_settled_by_the_next_turn(by_hand: ByHand) -> None:
+    for _ in range(3):
+        by_hand.admit()
+    by_hand.relay()
+    with failing("before commit", skip=1), pytest.raises(JournalError):
+        by_hand.turn(PROCURATORATE, "deliver")
+    assert by_hand.states(PROCURATORATE, "spool:") == ["SENDING"] * 3
+    by_hand.turn(PROCURATORATE, "deliver")
+    assert by_hand.states(PROCURATORATE, "spool:") == ["SENT"] * 3
+    assert len(by_hand.province.entries(PROCURATORATE)) == 3
+
+
+def test_a_bundle_whose_placing_was_not_settled_is_settled_by_the_next_turn(by_hand: ByHand) -> None:
+    by_hand.admit()
+    by_hand.turn(POLICE, "send")
+    by_hand.turn("hub", "intake")
+    # The answer to the sender is placed first; a lane without work commits as well.
+    with failing("before commit", skip=4), pytest.raises(JournalError):
+        by_hand.turn("hub", "place")
+    assert by_hand.states("hub", "account:") == ["SENDING"]
+    by_hand.turn("hub", "place")
+    assert by_hand.states("hub", "account:") == ["SENT"]
+    by_hand.turn(PROCURATORATE, "fetch")
+    assert by_hand.states(PROCURATORATE, "spool:") == ["QUEUED"]
+
+
+def test_a_bundle_whose_sending_was_not_settled_is_settled_by_the_next_turn(by_hand: ByHand) -> None:
+    by_hand.admit()
+    with failing("before commit", skip=1), pytest.raises(JournalError):
+        by_hand.turn(POLICE, "send")
+    assert by_hand.states(POLICE, "hub") == ["SENDING"]
+    by_hand.turn(POLICE, "send")
+    assert by_hand.states(POLICE, "hub") == ["SENT"]
+
+
+def _taken_before_the_commit(by_hand: ByHand) -> None:
+    """Delivered, then the journal fails, and the case software is quick."""
+    by_hand.admit()
+    by_hand.relay()
+    with failing("before commit", skip=1), pytest.raises(JournalError):
+        by_hand.turn(PROCURATORATE, "deliver")
+    (entry,) = by_hand.province.entries(PROCURATORATE)
+    shutil.rmtree(by_hand.province.spool(PROCURATORATE) / "inbound" / entry)
+
+
+def test_an_entry_taken_before_the_commit_is_not_delivered_again_after_a_crash(
+    by_hand: ByHand,
+) -> None:
+    _taken_before_the_commit(by_hand)
+    by_hand.restart_gateway(PROCURATORATE)
+    by_hand.turn(PROCURATORATE, "deliver")
+    assert by_hand.province.entries(PROCURATORATE) == []
+    by_hand.turn(PROCURATORATE, "pick-up")
+    assert by_hand.states(PROCURATORATE, "spool:") == ["ACKNOWLEDGED"]
+    kinds = by_hand.rows(PROCURATORATE, "SELECT kind FROM receipt WHERE issuer = ?", PROCURATORATE)
+    assert [k for (k,) in kinds] == ["delivered", "handed-over"]
+    assert not list((by_hand.province.spool(PROCURATORATE) / ".frontgate" / "staging").iterdir())
+
+
+def test_nor_by_the_next_turn_without_a_crash(by_hand: ByHand) -> None:
+    _taken_before_the_commit(by_hand)
+    by_hand.turn(PROCURATORATE, "deliver")
+    assert by_hand.province.entries(PROCURATORATE) == []
+    by_hand.turn(PROCURATORATE, "pick-up")
+    assert by_hand.states(PROCURATORATE, "spool:") == ["ACKNOWLEDGED"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("form", "entries"), [("folder", 1), ("sealed", 1), ("zip", 5)])
+def test_a_crash_at_any_step_of_a_delivery_delivers_each_once(
+    by_hand: ByHand, form: str, entries: int
+) -> None:
+    """The process dies at the n-th durable step; each entry that appeared is taken at once."""
+
+    class Died(BaseException):
+        pass
+
+    for _ in range(entries):
+        by_hand.admit()
+    by_hand.relay()
+    inbound = by_hand.province.spool(PROCURATORATE) / "inbound"
+    taken: list[str] = []
+
+    def collect() -> None:
+        for path in inbound.iterdir():
+            taken.append(path.name[:85])
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    n = 0
+    while True:
+        object.__setattr__(by_hand.gateways[PROCURATORATE].posts.posts[0], "form", form)
+        n += 1
+        seen = 0
+
+        def probe(when: str, name: str, places: object) -> None:
+            nonlocal seen
+            seen += 1
+            if seen == n:
+                raise Died(name)
+
+        durable.probe = probe
+        try:
+            by_hand.turn(PROCURATORATE, "deliver")
+        except Died:
+            pass
+        finally:
+            durable.probe = None
+        collect()
+        if seen < n:
+            break
+        by_hand.restart_gateway(PROCURATORATE)
+    by_hand.turn(PROCURATORATE, "pick-up")
+    assert by_hand.states(PROCURATORATE, "spool:") == ["ACKNOWLEDGED"] * entries
+    assert len(taken) == len(set(taken)) == entries, taken
+    assert n > 8
+    assert not os.listdir(by_hand.province.spool(PROCURATORATE) / ".frontgate" / "staging")
