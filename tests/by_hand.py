@@ -163,7 +163,9 @@ class Administrated:
 
 
 @contextmanager
-def failing(step: str, *, skip: int = 0, times: int = 1, error: Exception | None = None) -> Iterator[list[int]]:
+def failing(
+    step: str, *, skip: int = 0, times: int = 1, error: Exception | None = None
+) -> Iterator[list[int]]:
     """Let a durable step fail where it is taken: `before commit`, `after rename`, ….
 
     skip: so many calls go well first. times: so many calls fail then. Yields: the calls seen.

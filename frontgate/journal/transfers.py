@@ -261,7 +261,7 @@ def under_way(source: Tx | Reader, destination: str, *, large: bool) -> list[Row
     rows = source.all(
         f"SELECT {_COLUMNS} FROM transfer t INDEXED BY transfer_open"  # noqa: S608
         " CROSS JOIN package p ON p.id = t.package_id"
-        f" WHERE t.state = 'SENDING' AND{_OF_INDEX} AND t.destination = ? AND t.is_large = ?"  # noqa: S608
+        f" WHERE t.state = 'SENDING' AND{_OF_INDEX} AND t.destination = ? AND t.is_large = ?"
         " ORDER BY t.id LIMIT 500",
         destination,
         int(large),
@@ -272,8 +272,8 @@ def under_way(source: Tx | Reader, destination: str, *, large: bool) -> list[Row
 def is_entry_open(source: Tx | Reader, destination: str, entry: str) -> bool:
     """Whether the last hop still has an entry of that name to deliver there."""
     row = source.one(
-        "SELECT 1 FROM transfer t INDEXED BY transfer_open WHERE t.state IN ('QUEUED', 'SENDING')"
-        f" AND{_OF_INDEX} AND t.destination = ? AND t.entry = ? LIMIT 1",  # noqa: S608
+        "SELECT 1 FROM transfer t INDEXED BY transfer_open WHERE t.state IN ('QUEUED', 'SENDING')"  # noqa: S608
+        f" AND{_OF_INDEX} AND t.destination = ? AND t.entry = ? LIMIT 1",
         destination,
         entry,
     )

@@ -50,9 +50,15 @@ def compose(
         seen: set[int] = set()
         riding: list[transfers.Row] = []
         total = 0
+        behind: set[str] = set()
         for row in rows:
+            if row.flow_uid and row.flow_uid in behind:
+                continue
             if row.failures and riding:
-                continue  # refused once before: it travels alone, so that it holds up no other
+                # Refused once before: it travels alone, so that it holds up no other; but what
+                # follows it in its own flow stays behind it.
+                behind.add(row.flow_uid)
+                continue
             if row.package_id not in seen:
                 place = packages.place(tx, row.package_id)
                 assert place is not None, "a queued transfer has its package"

@@ -31,7 +31,9 @@ def test_deliveries_whose_settling_failed_are_settled_by_the_next_turn(by_hand: 
     assert len(by_hand.province.entries(PROCURATORATE)) == 3
 
 
-def test_a_bundle_whose_placing_was_not_settled_is_settled_by_the_next_turn(by_hand: ByHand) -> None:
+def test_a_bundle_whose_placing_was_not_settled_is_settled_by_the_next_turn(
+    by_hand: ByHand,
+) -> None:
     by_hand.admit()
     by_hand.turn(POLICE, "send")
     by_hand.turn("hub", "intake")
@@ -45,7 +47,9 @@ def test_a_bundle_whose_placing_was_not_settled_is_settled_by_the_next_turn(by_h
     assert by_hand.states(PROCURATORATE, "spool:") == ["QUEUED"]
 
 
-def test_a_bundle_whose_sending_was_not_settled_is_settled_by_the_next_turn(by_hand: ByHand) -> None:
+def test_a_bundle_whose_sending_was_not_settled_is_settled_by_the_next_turn(
+    by_hand: ByHand,
+) -> None:
     by_hand.admit()
     with failing("before commit", skip=1), pytest.raises(JournalError):
         by_hand.turn(POLICE, "send")
@@ -107,18 +111,17 @@ def test_a_crash_at_any_step_of_a_delivery_delivers_each_once(
             taken.append(path.name[:85])
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
-    n = 0
+    n = seen = 0
+
+    def probe(when: str, name: str, places: object) -> None:
+        nonlocal seen
+        seen += 1
+        if seen == n:
+            raise Died(name)
+
     while True:
         object.__setattr__(by_hand.gateways[PROCURATORATE].posts.posts[0], "form", form)
-        n += 1
-        seen = 0
-
-        def probe(when: str, name: str, places: object) -> None:
-            nonlocal seen
-            seen += 1
-            if seen == n:
-                raise Died(name)
-
+        n, seen = n + 1, 0
         durable.probe = probe
         try:
             by_hand.turn(PROCURATORATE, "deliver")
