@@ -14,6 +14,7 @@ from frontgate.model.finding import Finding
 from frontgate.model.message import Address, Header
 from frontgate.standard import Catalogue, Flow, Step
 from frontgate.standard.context import Context, Earlier, Fact, Taken, read_context
+from frontgate.standard.extract import compact
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,7 @@ class InContext:
 
     context: Context
     taken: Taken
+    extract: bytes = b""
 
     def judge(self, tx: Tx) -> list[Finding]:
         return self.context.judge(self.taken, Ledger(tx))
@@ -90,4 +92,4 @@ class ContextChecks:
             context.facts_of(flow, step, root),
             self._division_of,
         )
-        return InContext(context, taken)
+        return InContext(context, taken, compact(data))

@@ -28,7 +28,7 @@ from frontgate.errors import (
 )
 from frontgate.hub.context import ContextChecks, InContext
 from frontgate.hub.mailboxes import ACCOUNT, Mailbox, Mailboxes
-from frontgate.journal import Journal, Tx, bundles, packages, receipts, transfers
+from frontgate.journal import Journal, Tx, bundles, extracts, packages, receipts, transfers
 from frontgate.model.envelope import Copy, Envelope
 from frontgate.model.finding import Finding, Severity, finding, finding_of
 from frontgate.model.message import Address, MessageView
@@ -44,6 +44,7 @@ from frontgate.seal import Package
 from frontgate.seal.control import Control
 from frontgate.seal.receipts import ReceiptGroup
 from frontgate.standard import Catalogue, Checker, Standards, copies, step_of
+from frontgate.standard.extract import head_of
 from frontgate.trust.store import TrustStore
 
 log = structlog.get_logger()
@@ -357,6 +358,9 @@ class HubIntake:
             findings=findings,
         )
         receipts.claim_for(tx, header.sender, header.message_id, package_id)
+        if not header.test_flag:
+            kept = placed.extract if placed is not None and not refusing else b""
+            extracts.keep(tx, package_id, head_of(envelope), kept)
         accounts: list[str] = []
         if refusing:
             tx.event(

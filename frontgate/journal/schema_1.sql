@@ -195,6 +195,14 @@ CREATE TABLE fact (
 CREATE INDEX fact_key ON fact (name, key, package_id);
 CREATE INDEX fact_package ON fact (package_id, name);
 
+-- What projections need of a message once its package is pruned: head (JSON) and the message itself
+-- without white space, compressed (standard/extract.py); hub only, never of test traffic.
+CREATE TABLE extract (
+  package_id INTEGER PRIMARY KEY REFERENCES package(id),
+  head       TEXT NOT NULL,
+  body       BLOB NOT NULL
+) STRICT;
+
 -- CaseUids minted by this gateway, by unit, app and SenderRef, so that a repeat gets the same.
 CREATE TABLE minted_case (key TEXT PRIMARY KEY, case_uid TEXT NOT NULL) STRICT, WITHOUT ROWID;
 

@@ -49,7 +49,8 @@ class Variant:
 @dataclass(frozen=True, slots=True)
 class Term:
     """One timer of a rule. stop_messages, stop_events: whatever comes first ends it. actor: roles of
-    the unit that must act. per: person, case, item or message."""
+    the unit that must act. per: person, case, item or message. stops_itself: the message that states
+    the start is at once what was due, as a request that names the day of detention."""
 
     part: str
     start: Start
@@ -60,6 +61,7 @@ class Term:
     limit: Limit
     custody: Custody
     variants: tuple[Variant, ...]
+    stops_itself: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +147,7 @@ def _term(table: dict[str, Any], message_types: Collection[str], roles: Collecti
         variants=tuple(
             Variant(v["name"], v["zh"], _limit(v["limit"])) for v in table.pop("variant", ())
         ),
+        stops_itself=any(s.get("itself", False) for s in stops),
     )
     _nothing_left(table, "term")
     for message in (start.message, *term.stop_messages):

@@ -1,0 +1,579 @@
+"""Reading cases: the query functions that command line, console and API share.
+
+Offers: `Cases` over one read-only connection: `find`, `case`, `person`, `timeline`, `due`, `deadlines_of`,
+`alarms`, `absent`, `parties`, `may_view`. Guarantees: nothing is written; every list is bounded and
+pages by key; what depends on the present moment takes `now`. Who may see what is judged by the caller,
+in one place; `may_view` tells what the case itself knows of it.
+Fails: `JournalError` FG-JRN-001 where the projections are not there yet.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from frontgate.cases.times import stored
+from frontgate.journal import Reader
+from frontgate.journal.files import open_reading
+
+MOST = 500
+"""The longest list that one call gives."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A case as it stands. owner: the unit its CaseUid is bound to; is_bound: whether that unit was
+    heard of. stage: code of `case-stage`; crime: code of `crime`. Times are RFC 3339 UTC."""
+
+    case_uid: str
+    owner: str
+    is_bound: bool
+    division: str
+    opened_at: str
+    last_at: str
+    messages: int
+    persons: int
+    name: str
+    crime: str
+    stage: str
+    stage_at: str
+    police_no: str
+    procuratorate_no: str
+    court_no: str
+    handling_unit: str
+    filed_on: str
+    conf: str
+    is_joint: bool
+    is_juvenile: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A person of a case. custody: code of `custody-status`; custody_due: last day, `YYYY-MM-DD`."""
+
+    person_uid: str
+    case_uid: str
+    name: str
+    role: str
+    id_type: str
+    id_no: str
+    sex: str
+    birth: str
+    is_minor: bool
+    crime: str
+    stage: str
+    custody: str
+    custody_at: str
+    custody_due: str
+    detention_unit: str
+    measure: str
+
+
+@dataclass(frozen=True, slots=True)
+class Party:
+    """A unit that takes part. how: owner, opener, receiver, copy, jurisdiction, confirmed."""
+
+    unit: str
+    how: str
+    since: str
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """One recipient's side of a message. mode: to or cc. Empty times did not come yet."""
+
+    unit: str
+    mode: str
+    delivered_at: str
+    delivered_known_at: str
+    handed_at: str
+    failed_at: str
+    failed_kind: str
+    delayed_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    doc_uid: str
+    type: str
+    title: str
+    carrier: str
+    digest: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A decision or result. list: the code list of `code`; empty where it is a plain truth."""
+
+    person_uid: str
+    flow: str
+    step: str
+    field: str
+    list: str
+    code: str
+    doc_no: str
+    decided_on: str
+    decided_by: str
+    reason: str
+    at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A step of the course: one message. effective_at: its own time; relayed_at: the hub's.
+
+    is_outside: of a unit that nothing brought into the case. is_sequence: it came before what it
+    should follow. original: MessageId of what this is an extract of.
+    """
+
+    id: int
+    message_id: str
+    type: str
+    flow: str
+    step: str
+    flow_uid: str
+    in_reply_to: str
+    replaces: str
+    sender: str
+    effective_at: str
+    sent_at: str
+    relayed_at: str
+    digest: str
+    original: str
+    is_outside: bool
+    is_sequence: bool
+    flags: list[dict[str, str]]
+    receivers: list[Received] = field(default_factory=list)
+    documents: list[Document] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)
+    persons: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """A term. state: open, paused, met, met-late, cancelled; and, as of `now`, due-soon and overdue.
+
+    due_at: the first instant that is too late; safe_due_at: a day earlier for custody terms.
+    start_known_at, stop_known_at: when the hub knew. changes: [kind, at, known at, message, stated due].
+    """
+
+    id: str
+    rule: str
+    part: str
+    case_uid: str
+    subject: str
+    flow: str
+    flow_uid: str
+    unit: str
+    start_message: int
+    start_at: str
+    start_known_at: str
+    due_at: str
+    safe_due_at: str
+    yellow_at: str
+    red_at: str
+    state: str
+    stop_message: int
+    stop_at: str
+    stop_known_at: str
+    changes: list[list[Any]]
+    in_custody: bool
+    is_custody: bool
+    is_estimated: bool
+    is_beyond: bool
+
+    def level(self, now: str) -> str:
+        """`overdue`, `red`, `yellow`, or empty; of an open term at a stored time."""
+        if self.state != "open":
+            return ""
+        if now >= self.due_at:
+            return "overdue"
+        if now >= self.red_at:
+            return "red"
+        return "yellow" if now >= self.yellow_at else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """What a person did about a deadline or a case: explain, dispute, close, confirm, admit."""
+
+    seq: int
+    at: str
+    act: str
+    item: str
+    case_uid: str
+    unit: str
+    actor: str
+    code: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """Another case that belongs to this one. kind: same-person, split, merge, persons-moved, replaces,
+    shared-flow."""
+
+    other_uid: str
+    kind: str
+    persons: list[str]
+    at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """kind: case-clash, person-clash, outside, moved."""
+
+    case_uid: str
+    kind: str
+    unit: str
+    message: int
+    at: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One flow of the case. goes_on: flows of this case that went on where this one ended."""
+
+    flow: str
+    flow_uid: str
+    opener: str
+    receiver: str
+    opened_at: str
+    last_step: str
+    last_at: str
+    returns: int
+    is_closed: bool
+    goes_on: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """All of a case, in order of time."""
+
+    case: Case
+    persons: list[Person]
+    parties: list[Party]
+    nodes: list[Node]
+    instances: list[Instance]
+    deadlines: list[Deadline]
+    acts: list[Act]
+    links: list[Link]
+    alarms: list[Alarm]
+    is_cut: bool = False
+
+
+_NODE = (
+    "id, message_id, type, flow, step, flow_uid, in_reply_to, replaces, sender, effective_at, sent_at,"
+    " relayed_at, digest, original, is_outside, is_sequence, flags"
+)
+_CASE = (
+    "case_uid, owner, is_bound, division, opened_at, last_at, messages, persons, name, crime, stage,"
+    " stage_at, police_no, procuratorate_no, court_no, handling_unit, filed_on, conf, is_joint, is_juvenile"
+)
+_PERSON = (
+    "person_uid, case_uid, name, role, id_type, id_no, sex, birth, is_minor, crime, stage, custody,"
+    " custody_at, custody_due, detention_unit, measure"
+)
+DEADLINE = (
+    "id, rule, part, case_uid, subject, flow, flow_uid, unit, start_message, start_at, start_known_at,"
+    " due_at, safe_due_at, yellow_at, red_at, state, stop_message, stop_at, stop_known_at, changes,"
+    " in_custody, is_custody, is_estimated, is_beyond"
+)
+
+
+class Cases:
+    """Queries over one read-only connection; may be shared by threads."""
+
+    def __init__(self, path: Path, ties: Sequence[tuple[str, str]] = ()) -> None:
+        self._reader: Reader = open_reading(path)
+        self._ties = ties
+
+    def close(self) -> None:
+        self._reader.close()
+
+    @property
+    def reader(self) -> Reader:
+        """For saved questions and statistics."""
+        return self._reader
+
+    def as_of(self) -> tuple[int, str]:
+        """(sequence, time) of the last journal event that these rows know."""
+        cursor = self._reader.meta("cursor") or "0 "
+        return int(cursor.partition(" ")[0]), self._reader.meta("as_of") or ""
+
+    # -- finding ----------------------------------------------------------------------------------
+
+    def find(
+        self,
+        *,
+        text: str = "",
+        unit: str = "",
+        stage: str = "",
+        since: str = "",
+        until: str = "",
+        before: tuple[str, str] | None = None,
+        limit: int = 50,
+    ) -> list[Case]:
+        """Cases, the newest first. text: CaseUid, a number of police, procuratorate or court, an
+        identity number, or the beginning of a case's or person's name. unit: cases it is a party of.
+        since, until: of the last message. before: (last_at, case_uid) of the last row of the page before.
+        """
+        where, values = ["1 = 1"], []
+        if text:
+            where.append(
+                "case_uid IN (SELECT case_uid FROM casefile WHERE case_uid = ?1 OR police_no = ?1"
+                " OR procuratorate_no = ?1 OR court_no = ?1 OR (name >= ?1 AND name < ?1 || char(1114111))"
+                " UNION SELECT case_uid FROM person WHERE id_no = ?1 AND id_no <> ''"
+                " UNION SELECT case_uid FROM person WHERE name <> '' AND name >= ?1"
+                " AND name < ?1 || char(1114111) LIMIT 2000)".replace("?1", "?")
+            )
+            values += [text] * 9
+        if unit:
+            where.append(
+                "EXISTS (SELECT 1 FROM party p WHERE p.case_uid = casefile.case_uid AND p.unit = ?)"
+            )
+            values.append(unit)
+        for column, value, sign in (
+            ("stage", stage, "="), ("last_at", since, ">="), ("last_at", until, "<")
+        ):  # fmt: skip
+            if value:
+                where.append(f"{column} {sign} ?")
+                values.append(value)
+        if before is not None:
+            where.append("(last_at, case_uid) < (?, ?)")
+            values += list(before)
+        rows = self._reader.all(
+            f"SELECT {_CASE} FROM casefile WHERE {' AND '.join(where)}"  # noqa: S608 (fixed texts)
+            " ORDER BY last_at DESC, case_uid DESC LIMIT ?",
+            *values, min(limit, MOST),
+        )  # fmt: skip
+        return [_case(r) for r in rows]
+
+    def case(self, case_uid: str) -> Case | None:
+        rows = self._reader.all(f"SELECT {_CASE} FROM casefile WHERE case_uid = ?", case_uid)  # noqa: S608
+        return _case(rows[0]) if rows else None
+
+    def persons(self, case_uid: str) -> list[Person]:
+        rows = self._reader.all(
+            f"SELECT {_PERSON} FROM person WHERE case_uid = ? ORDER BY person_uid LIMIT {MOST}",  # noqa: S608
+            case_uid,
+        )
+        return [_person(r) for r in rows]
+
+    def person(self, person_uid: str) -> Person | None:
+        rows = self._reader.all(f"SELECT {_PERSON} FROM person WHERE person_uid = ?", person_uid)  # noqa: S608
+        return _person(rows[0]) if rows else None
+
+    def parties(self, case_uid: str) -> list[Party]:
+        rows = self._reader.all(
+            "SELECT unit, how, since FROM party WHERE case_uid = ? ORDER BY since, unit", case_uid
+        )
+        return [Party(str(r[0]), str(r[1]), str(r[2])) for r in rows]
+
+    def may_view(self, case_uid: str, unit: str) -> bool:
+        """Whether the unit is a party: it opened the case, was addressed or copied by one, has
+        jurisdiction, or was confirmed."""
+        return (
+            self._reader.one("SELECT 1 FROM party WHERE case_uid = ? AND unit = ?", case_uid, unit)
+            is not None
+        )
+
+    # -- the course -------------------------------------------------------------------------------
+
+    def timeline(self, case_uid: str, *, person: str = "", limit: int = MOST) -> Timeline | None:
+        """The course of a case; of one person where given. None for a case that is not known."""
+        case = self.case(case_uid)
+        if case is None:
+            return None
+        nodes = self.nodes(case_uid, person=person, limit=limit + 1)
+        deadlines = self.deadlines_of(case_uid, person=person)
+        return Timeline(
+            case,
+            [p for p in self.persons(case_uid) if not person or p.person_uid == person],
+            self.parties(case_uid),
+            nodes[:limit],
+            self.instances(case_uid),
+            deadlines,
+            self.acts(case_uid=case_uid),
+            self.links(case_uid),
+            self.alarms(case_uid=case_uid),
+            len(nodes) > limit,
+        )
+
+    def nodes(
+        self,
+        case_uid: str,
+        *,
+        person: str = "",
+        after: tuple[str, int] = ("", 0),
+        limit: int = MOST,
+    ) -> list[Node]:
+        """Messages in order of their own time; page with `after` (effective_at, id)."""
+        rows = self._reader.all(
+            f"SELECT {_NODE} FROM message m WHERE case_uid = ? AND (effective_at, id) > (?, ?)"  # noqa: S608
+            " AND (? = '' OR EXISTS (SELECT 1 FROM concerns c WHERE c.person_uid = ? AND c.message = m.id))"
+            " ORDER BY effective_at, id LIMIT ?",
+            case_uid, *after, person, person, min(limit, MOST + 1),
+        )  # fmt: skip
+        return [self._node(r) for r in rows]
+
+    def message(self, message_id: str, sender: str = "") -> list[Node]:
+        """Messages with this MessageId; several only where senders used the same."""
+        rows = self._reader.all(
+            f"SELECT {_NODE} FROM message WHERE message_id = ? AND (? = '' OR sender = ?) LIMIT 20",  # noqa: S608
+            message_id, sender, sender,
+        )  # fmt: skip
+        return [self._node(r) for r in rows]
+
+    def _node(self, r: tuple[Any, ...]) -> Node:
+        ident = int(r[0])
+        all_of = self._reader.all
+        received = all_of(
+            "SELECT unit, mode, delivered_at, delivered_known_at, handed_at, failed_at, failed_kind,"
+            " delayed_at FROM recipient WHERE message = ? ORDER BY mode DESC, unit",
+            ident,
+        )
+        documents = all_of(
+            "SELECT doc_uid, type, title, carrier, digest, bytes FROM document WHERE message = ?"
+            " ORDER BY position",
+            ident,
+        )
+        outcomes = all_of(
+            "SELECT person_uid, flow, step, field, list, code, doc_no, decided_on, decided_by, reason, at"
+            " FROM outcome WHERE message = ? ORDER BY position",
+            ident,
+        )
+        persons = all_of("SELECT person_uid FROM concerns WHERE message = ? ORDER BY 1", ident)
+        values: tuple[Any, ...] = (
+            *r[:14],
+            bool(r[14]),
+            bool(r[15]),
+            json.loads(r[16]),
+            [Received(*x) for x in received],
+            [Document(*x) for x in documents],
+            [Outcome(*x) for x in outcomes],
+            [str(x[0]) for x in persons],
+        )
+        return Node(*values)
+
+    def instances(self, case_uid: str) -> list[Instance]:
+        rows = self._reader.all(
+            "SELECT flow, flow_uid, opener, receiver, opened_at, last_step, last_at, returns, is_closed"
+            " FROM instance WHERE case_uid = ? ORDER BY opened_at, opened_message LIMIT ?",
+            case_uid, MOST,
+        )  # fmt: skip
+        flows = [(str(r[0]), str(r[4])) for r in rows]
+        return [_instance(r, self._ties, flows) for r in rows]
+
+    def links(self, case_uid: str) -> list[Link]:
+        """Cases that belong together, seen from either. Persons of another case handled here: a merge
+        where the case has persons of its own, else a split."""
+        rows = self._reader.all(
+            "SELECT other_uid, kind, person_uid, at FROM link WHERE case_uid = ?1 UNION ALL"
+            " SELECT case_uid, kind, person_uid, at FROM link WHERE other_uid = ?1 ORDER BY 4 LIMIT 500"
+            .replace("?1", "?"),
+            case_uid, case_uid,
+        )  # fmt: skip
+        own = self._reader.one("SELECT count(*) FROM person WHERE case_uid = ?", case_uid)
+        found: dict[tuple[str, str], tuple[list[str], str]] = {}
+        for other, kind, person, at in rows:
+            name = str(kind)
+            if name == "persons-moved" and str(person).startswith(str(other)):
+                name = "merge" if own is not None and own[0] else "split"
+            people, _ = found.setdefault((str(other), name), ([], str(at)))
+            if person and person not in people:
+                people.append(str(person))
+        return [Link(o, k, p, at) for (o, k), (p, at) in found.items()]
+
+    # -- deadlines --------------------------------------------------------------------------------
+
+    def deadlines_of(self, case_uid: str, *, person: str = "") -> list[Deadline]:
+        rows = self._reader.all(
+            f"SELECT {DEADLINE} FROM deadline WHERE case_uid = ? AND (? = '' OR subject = ?)"  # noqa: S608
+            " ORDER BY start_at, id LIMIT ?",
+            case_uid, person, person, MOST,
+        )  # fmt: skip
+        return [deadline(r) for r in rows]
+
+    def deadline(self, ident: str) -> Deadline | None:
+        rows = self._reader.all(f"SELECT {DEADLINE} FROM deadline WHERE id = ?", ident)  # noqa: S608
+        return deadline(rows[0]) if rows else None
+
+    def due(
+        self,
+        now: datetime,
+        *,
+        until: datetime | None = None,
+        unit: str = "",
+        overdue_only: bool = False,
+        after: tuple[str, str] = ("", ""),
+        limit: int = 100,
+    ) -> list[Deadline]:
+        """Open terms by their end, the earliest first; page with `after` (due_at, id). until: none that
+        end later. An item that was closed and confirmed by persons is not listed."""
+        last = stored(now) if overdue_only else stored(until) if until is not None else "9"
+        chosen = "AND unit = ?" if unit else "AND ? = ''"
+        rows = self._reader.all(
+            f"SELECT {DEADLINE} FROM deadline WHERE state = 'open' AND due_at <= ?"  # noqa: S608
+            f" AND (due_at, id) > (?, ?) {chosen} AND id NOT IN (SELECT item FROM act WHERE act = 'confirm')"
+            " ORDER BY due_at, id LIMIT ?",
+            last, *after, unit, min(limit, MOST),
+        )  # fmt: skip
+        return [deadline(r) for r in rows]
+
+    def acts(self, *, item: str = "", case_uid: str = "", limit: int = MOST) -> list[Act]:
+        rows = self._reader.all(
+            "SELECT seq, at, act, item, case_uid, unit, actor, code, text FROM act"
+            " WHERE (? <> '' AND item = ?) OR (? <> '' AND case_uid = ?) ORDER BY seq LIMIT ?",
+            item, item, case_uid, case_uid, min(limit, MOST),
+        )  # fmt: skip
+        return [Act(*r) for r in rows]
+
+    def alarms(self, *, case_uid: str = "", after: str = "", limit: int = 100) -> list[Alarm]:
+        """What a person must look at, in order of time; page with `after` (a time)."""
+        rows = self._reader.all(
+            "SELECT case_uid, kind, unit, message, at, detail FROM alarm WHERE (? = '' OR case_uid = ?)"
+            " AND at > ? ORDER BY at, case_uid LIMIT ?",
+            case_uid, case_uid, after, min(limit, MOST),
+        )  # fmt: skip
+        return [Alarm(*r) for r in rows]
+
+    def waiting(self, unit: str, *, limit: int = 100) -> list[tuple[str, str, str]]:
+        """(MessageId, type, relayed at) of what was relayed to a unit and not delivered yet."""
+        rows = self._reader.all(
+            "SELECT m.message_id, m.type, m.relayed_at FROM recipient r JOIN message m ON m.id = r.message"
+            " WHERE r.unit = ? AND r.delivered_at = '' AND r.failed_at = '' ORDER BY r.message LIMIT ?",
+            unit, min(limit, MOST),
+        )  # fmt: skip
+        return [(str(a), str(b), str(c)) for a, b, c in rows]
+
+
+def _instance(
+    r: tuple[Any, ...], ties: Sequence[tuple[str, str]], flows: Sequence[tuple[str, str]]
+) -> Instance:
+    """goes_on: the flows of the case that a tie names and that began no earlier."""
+    goes_on = {b for a, b in ties if a == r[0] and any(f == b and t >= r[4] for f, t in flows)}
+    values: tuple[Any, ...] = (*r[:8], bool(r[8]), sorted(goes_on))
+    return Instance(*values)
+
+
+def _case(r: tuple[Any, ...]) -> Case:
+    values: tuple[Any, ...] = (*r[:2], bool(r[2]), *r[3:18], bool(r[18]), bool(r[19]))
+    return Case(*values)
+
+
+def _person(r: tuple[Any, ...]) -> Person:
+    values: tuple[Any, ...] = (*r[:8], bool(r[8]), *r[9:])
+    return Person(*values)
+
+
+def deadline(r: tuple[Any, ...]) -> Deadline:
+    """A row of `DEADLINE`."""
+    values: tuple[Any, ...] = (*r[:19], json.loads(r[19]), *(bool(v) for v in r[20:]))
+    return Deadline(*values)

@@ -1,0 +1,208 @@
+"""How messages make a case: `cases.toml` and `deadlines.toml`, arranged by message type.
+
+Offers: `CaseRules` (of one version of the standard), `Plan` (what one message type means).
+Guarantees: every message type and field of the data is compiled once and checked; no flow is named
+here. Fails: `CatalogueError` FG-STD-003.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from dataclasses import dataclass, field
+from typing import Any
+
+from lxml import etree
+
+from frontgate.core.deadlines import Change
+from frontgate.errors import CatalogueError
+from frontgate.standard.catalogue import Catalogue
+from frontgate.standard.deadlines import Rule, Term
+from frontgate.standard.flows import Step
+from frontgate.standard.reading import prefixes
+
+
+@dataclass(frozen=True, slots=True)
+class TermRule:
+    """One timer. id: rule, and its part where there are several."""
+
+    id: str
+    rule: Rule
+    term: Term
+
+    @property
+    def subject(self) -> str:
+        """Whose timer: `PersonUid`, `PropertyUid`, `message`, or empty for the case."""
+        return {"person": "PersonUid", "item": "PropertyUid", "message": "message"}.get(
+            self.term.per, ""
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What in a message starts a term. at: sent, delivered, or empty where a field says it."""
+
+    term: TermRule
+    at: str
+    field: etree.XPath | None
+    when: etree.XPath | None
+
+
+@dataclass(frozen=True, slots=True)
+class Alters:
+    """What in a message changes a running term."""
+
+    terms: tuple[TermRule, ...]
+    change: Change
+    field: etree.XPath | None
+    due: etree.XPath | None
+    when: etree.XPath | None
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What a message makes of its persons. name: the field that decides; codes: its values."""
+
+    name: str
+    codes: tuple[str, ...]
+    custody: str
+    stage: str
+
+
+@dataclass(slots=True)
+class Plan:
+    """What one message type means. step: None where the version has no such type."""
+
+    step: Step | None
+    is_terminal: bool = False
+    starts: list[Opening] = field(default_factory=list)
+    stops: list[TermRule] = field(default_factory=list)
+    alters: list[Alters] = field(default_factory=list)
+    statuses: list[Status] = field(default_factory=list)
+    moved: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
+
+
+class CaseRules:
+    """One version's rules."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self.catalogue = catalogue
+        path = catalogue.folder / "cases.toml"
+        try:
+            self._data: dict[str, Any] = (
+                tomllib.loads(path.read_text("utf-8")) if path.is_file() else {}
+            )
+            self.terms = self._terms()
+            self._plans: dict[str, Plan] = {}
+            self.joins: frozenset[str] = frozenset(
+                self._data.get("jurisdiction", {}).get("roles", ())
+            )
+            self.due_fields: frozenset[str] = frozenset(
+                self._data.get("custody", {}).get("due", ())
+            )
+            self.outcomes: tuple[tuple[str, str, frozenset[str]], ...] = tuple(
+                (t["field"], t.get("list", ""), frozenset(t.get("flows", ())))
+                for t in self._data.get("outcome", ())
+            )
+            self.ties: tuple[tuple[str, str], ...] = tuple(
+                (t["from"], other) for t in self._data.get("tie", ()) for other in t["to"]
+            )
+            for kind in catalogue.message_types:
+                self.plan(kind)
+        except (OSError, tomllib.TOMLDecodeError, KeyError, ValueError, etree.XPathError) as error:
+            raise CatalogueError("FG-STD-003", file=path.name, reason=repr(error)[:300]) from None
+
+    def _terms(self) -> dict[str, TermRule]:
+        found: dict[str, TermRule] = {}
+        for rule in self.catalogue.deadlines.values():
+            for number, term in enumerate(rule.terms):
+                name = f"{rule.id}/{term.part or number}" if len(rule.terms) > 1 else rule.id
+                found[name] = TermRule(name, rule, term)
+        return found
+
+    def of_rule(self, rule_id: str) -> tuple[TermRule, ...]:
+        return tuple(t for t in self.terms.values() if t.rule.id == rule_id)
+
+    def outcome_list(self, flow: str, name: str) -> str | None:
+        """The code list of an outcome field in a flow; None if the field is no outcome there."""
+        for known, codes, flows in self.outcomes:
+            if known == name and (not flows or flow in flows):
+                return codes
+        return None
+
+    def plan(self, message_type: str) -> Plan:
+        """What that message type means; read once."""
+        found = self._plans.get(message_type)
+        if found is None:
+            found = self._plans[message_type] = self._plan(message_type)
+        return found
+
+    def _plan(self, kind: str) -> Plan:
+        flow, _, name = kind.partition(".")
+        if not self.catalogue.has_message_type(kind):
+            return Plan(None)
+        plan = Plan(self.catalogue.step(kind), name in self.catalogue.flow(flow).terminal)
+        events = [e for e in self._data.get("event", ()) if e["message"] == kind]
+        shown = {e["name"] for e in events}
+        for term in self.terms.values():
+            start = term.term.start
+            if start.message == kind:
+                plan.starts.append(_opening(term, flow, start.at, start.field, start.when))
+            for e in events:
+                if start.event == e["name"]:
+                    plan.starts.append(
+                        _opening(term, flow, e.get("at", ""), e.get("field", ""), e.get("when", ""))
+                    )
+            if kind in term.term.stop_messages or shown.intersection(term.term.stop_events):
+                plan.stops.append(term)
+        for t in self._data.get("start", ()):
+            if t["message"] == kind:
+                for term in self.of_rule(t["rule"]):
+                    plan.starts.append(
+                        _opening(term, flow, t.get("at", ""), t.get("field", ""), t.get("when", ""))
+                    )
+        for t in self._data.get("change", ()):
+            if t["message"] == kind:
+                plan.alters.append(
+                    Alters(
+                        self.of_rule(t["rule"]),
+                        Change(t["change"]),
+                        _xpath(t.get("field", ""), flow),
+                        _xpath(t.get("due", ""), flow),
+                        _xpath(t.get("when", ""), flow),
+                    )
+                )
+        plan.statuses = [
+            Status(t.get("field", ""), tuple(t.get("codes", ())), t.get("custody", ""), t.get("stage", ""))
+            for t in self._data.get("status", ())
+            if t["message"] == kind
+        ]  # fmt: skip
+        plan.moved = [
+            (t["field"], tuple(t["codes"]))
+            for t in self._data.get("moved", ())
+            if t["message"] == kind
+        ]
+        return plan
+
+
+def _opening(term: TermRule, flow: str, at: str, name: str, when: str) -> Opening:
+    return Opening(term, at, _xpath(name, flow), _xpath(when, flow))
+
+
+def _xpath(expression: str, flow: str) -> etree.XPath | None:
+    if not expression:
+        return None
+    return etree.XPath(f"({expression})", namespaces=dict(prefixes(flow)))
+
+
+def fingerprint(*catalogues: Catalogue) -> str:
+    """Changes when the data that projections follow changes; 16 hex digits."""
+    digest = hashlib.sha256()
+    for catalogue in catalogues:
+        paths = [catalogue.folder / "cases.toml", catalogue.folder / "deadlines.toml"]
+        paths += sorted((catalogue.folder / "calendars").glob("*.toml"))
+        paths += sorted((catalogue.folder / "flows").glob("*/flow.toml"))
+        for path in paths:
+            if path.is_file():
+                digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:16]

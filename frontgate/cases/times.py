@@ -1,0 +1,46 @@
+"""Times as projections keep them: RFC 3339 UTC with milliseconds and `Z`, so that text sorts as time."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, time, timedelta
+
+from frontgate.core.deadlines import LEGAL_TIME
+from frontgate.journal import timestamp
+
+OLDEST = timedelta(days=3650)
+"""A message that states a time longer ago than this is not believed."""
+
+
+def moment(text: str) -> datetime | None:
+    """A stated moment or day, aware; a day is its first moment in legal time. None for anything else."""
+    try:
+        if len(text) == 10:
+            return datetime.combine(date.fromisoformat(text), time(0), LEGAL_TIME)
+        found = datetime.fromisoformat(text)
+        found = found if found.tzinfo is not None else found.replace(tzinfo=LEGAL_TIME)
+        found.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+    return found if 1900 < found.year < 9000 else None
+
+
+def stored(at: datetime) -> str:
+    return timestamp(at)
+
+
+def effective(business_time: str, relayed_at: str) -> str:
+    """When a message holds: its own time, but never after the hub had it, nor long before."""
+    known = datetime.fromisoformat(relayed_at)
+    stated = moment(business_time)
+    if stated is None or stated > known or known - stated > OLDEST:
+        return relayed_at
+    return timestamp(stated)
+
+
+def legal_day(at: str) -> str:
+    """The legal day (UTC+08:00) of a stored time, `YYYY-MM-DD`."""
+    return datetime.fromisoformat(at).astimezone(LEGAL_TIME).date().isoformat()
+
+
+def legal_month(at: str) -> str:
+    return legal_day(at)[:7]
