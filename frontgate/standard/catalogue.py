@@ -110,6 +110,12 @@ class Catalogue:
         self.roles: Mapping[str, Role] = MappingProxyType(
             {role.code: role for role in map(_role, table.tables("role"))}
         )
+        self._roles_of_type: Mapping[str, frozenset[str]] = MappingProxyType(
+            {
+                kind: frozenset(r.code for r in self.roles.values() if kind in r.unit_types)
+                for kind in {kind for role in self.roles.values() for kind in role.unit_types}
+            }
+        )
         self._flows: dict[str, Flow] = {}
         self._lists: dict[str, CodeList] = {}
         self._declarations: dict[str, Declarations] = {}
@@ -207,8 +213,7 @@ class Catalogue:
 
     def roles_by_type(self, unit_code: str) -> frozenset[str]:
         """Roles that a unit has by its type; empty where the type says nothing."""
-        kind = unit_code[6:8]
-        return frozenset(r.code for r in self.roles.values() if kind in r.unit_types)
+        return self._roles_of_type.get(unit_code[6:8], frozenset())
 
     def schema_files(self, flow: str) -> tuple[Path, ...]:
         """The XSD files a message of `flow` is judged by; flow empty = the frame alone."""

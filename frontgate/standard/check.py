@@ -20,7 +20,7 @@ from frontgate.errors import CatalogueError, XmlError
 from frontgate.model.finding import Finding, Report, Severity, finding, finding_of
 from frontgate.model.message import MESSAGE_NS, MessageView
 from frontgate.standard.catalogue import Catalogue, Standards
-from frontgate.standard.codecheck import check_codes, record_date
+from frontgate.standard.codecheck import CodeCheck, record_date
 from frontgate.standard.documents import FileFact, check_documents, check_files, check_names
 from frontgate.standard.flows import Step
 from frontgate.standard.places import Places
@@ -55,6 +55,7 @@ class _Tools:
     def __init__(self, catalogue: Catalogue, flow: str) -> None:
         self.schema = compile_schema(catalogue, flow)
         self.places = Places(catalogue.declarations(flow).names, prefixes(flow))
+        self.codes = CodeCheck(catalogue, flow) if flow else None
         self.rules = Rules(catalogue.rule_sets(flow)) if flow else None
 
 
@@ -128,13 +129,13 @@ class Checker:
             yield from refused
             if any(f.severity.refuses for f in refused):
                 return
-        if CODES in layers:
+        if CODES in layers and tools.codes is not None:
             try:
                 on = record_date(view.header.business_time)
             except ValueError:  # beyond the years that codes know, or unjudged by the schema
                 yield _undated(root, view, tools.places)
             else:
-                yield from check_codes(root, catalogue, step.flow, on, tools.places)
+                yield from tools.codes.check(root, on, tools.places)
         if RULES in layers and tools.rules is not None:
             yield from tools.rules.check(root, tools.places)
         if DOCUMENTS in layers:
@@ -162,8 +163,8 @@ def _kind(
     """What the message says of itself: its type against its body, its parties, its ids."""
     flow = catalogue.flow(step.flow)
     expected = f"{{{flow.namespace}}}{step.element}"
-    body = body_of(root)
-    if body is not None and body.tag != expected:
+    body = body_of(root) if view.body_tag != expected else None
+    if body is not None:
         yield finding(
             "FG-STD-007",
             line=places.line(body),

@@ -6,6 +6,7 @@ that lists change without a new schema. Source: exchange standard 1.0, layers of
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime, timedelta, timezone
 
@@ -53,45 +54,80 @@ def record_date(business_time: str) -> date:
         raise ValueError(str(error)) from None
 
 
-def check_codes(
-    root: etree._Element, catalogue: Catalogue, flow: str, on: date, places: Places
-) -> Iterator[Finding]:
-    """Findings FG-COD-001..004 in the order of the document.
+class CodeCheck:
+    """Judges the codes of one flow's messages, for one thread.
 
-    root: a message that the schema accepted. on: see `record_date`.
+    What was found in force on a day is remembered for the next messages of that day.
     """
-    marks = catalogue.marks(flow)
-    by_name = marks.by_name
-    accepted: dict[str, set[str]] = {}  # list → codes found good in this message already
-    shown = 0
-    for element in root.iter(*marks.names):
-        checks = by_name.get(element.tag) or marks.of(element)
-        text = text_of(element)
-        if checks.list:
-            good = accepted.setdefault(checks.list, set())
-            if text not in good:
-                if _is_in_force(catalogue, checks.list, text, on):
-                    good.add(text)
+
+    MOST_DAYS = 16
+    """Days remembered at most; a backlog of old records must not fill memory."""
+    MOST_VALUES = 5_000
+    """Values remembered of one list or check and day."""
+
+    def __init__(self, catalogue: Catalogue, flow: str) -> None:
+        self._catalogue = catalogue
+        self._marks = catalogue.marks(flow)
+        self._names = self._marks.names
+        self._checked: defaultdict[str, set[str]] = defaultdict(set)
+        self._days: dict[date, defaultdict[str, set[str]]] = {}
+
+    def check(self, root: etree._Element, on: date, places: Places) -> Iterator[Finding]:
+        """Findings FG-COD-001..004 in the order of the document.
+
+        root: a message that the schema accepted. on: see `record_date`.
+        """
+        marks = self._marks
+        by_name = marks.by_name
+        accepted = self._accepted(on)  # list → values found good on that day already
+        shown = 0
+        for element in root.iter(*self._names):
+            checks = by_name.get(element.tag)
+            if checks is None:
+                checks = marks.of(element)
+            text = text_of(element)
+            if checks.list and text not in accepted[checks.list]:
+                if _is_in_force(self._catalogue, checks.list, text, on):
+                    self._remember(accepted[checks.list], text)
                 else:
-                    codes = catalogue.code_list(checks.list)
+                    codes = self._catalogue.code_list(checks.list)
                     yield _refused(element, codes, text, on, places)
                     shown += 1
-        if checks.check and _applies(element, checks):
-            judge, zh, en = CHECKS[checks.check]
-            if not judge(text):
-                yield finding(
-                    "FG-COD-002",
-                    line=places.line(element),
-                    xpath=places.xpath(element),
-                    value=text,
-                    check_zh=zh,
-                    check_en=en,
-                    **places.names(element),
-                )
-                shown += 1
-        if shown >= MAX_FINDINGS:
-            yield finding("FG-XSD-016", limit=MAX_FINDINGS)
-            return
+            if (
+                checks.check
+                and text not in self._checked[checks.check]
+                and _applies(element, checks)
+            ):
+                judge, zh, en = CHECKS[checks.check]
+                if judge(text):
+                    self._remember(self._checked[checks.check], text)
+                else:
+                    yield finding(
+                        "FG-COD-002",
+                        line=places.line(element),
+                        xpath=places.xpath(element),
+                        value=text,
+                        check_zh=zh,
+                        check_en=en,
+                        **places.names(element),
+                    )
+                    shown += 1
+            if shown >= MAX_FINDINGS:
+                yield finding("FG-XSD-016", limit=MAX_FINDINGS)
+                return
+
+    def _remember(self, good: set[str], text: str) -> None:
+        if len(good) >= self.MOST_VALUES:
+            good.clear()
+        good.add(text)
+
+    def _accepted(self, on: date) -> defaultdict[str, set[str]]:
+        found = self._days.get(on)
+        if found is None:
+            if len(self._days) >= self.MOST_DAYS:
+                self._days.clear()
+            found = self._days[on] = defaultdict(set)
+        return found
 
 
 def _is_in_force(catalogue: Catalogue, name: str, text: str, on: date) -> bool:

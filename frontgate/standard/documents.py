@@ -5,6 +5,7 @@ A disc or paper satisfies a required document; only the network carrier brings a
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from frontgate.standard.reading import prefixes
 MAX_NAME_BYTES = 255
 """Longest FileName in UTF-8: the limit of the file systems that receivers use."""
 _DOC_TYPES = "doc-type"
+_UNSAFE = re.compile(r"[/\\\x00-\x1f\x7f-\x9f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +129,7 @@ def is_safe_name(name: str) -> bool:
     return (
         0 < len(name.encode("utf-8", "surrogatepass")) <= MAX_NAME_BYTES
         and name.strip(". ") != ""
-        and not any(c in "/\\" or ord(c) < 32 or 0x7F <= ord(c) < 0xA0 for c in name)
+        and _UNSAFE.search(name) is None
     )
 
 

@@ -24,8 +24,9 @@ def line_of(element: etree._Element | None) -> int | None:
 
 def text_of(element: etree._Element) -> str:
     """The element's own text, stripped. Comments split it; all pieces count, as for the schema."""
-    if len(element) == 0:
-        return (element.text or "").strip()
+    if not len(element):
+        text = element.text
+        return text.strip() if text else ""
     pieces = [element.text or ""]
     pieces += [child.tail or "" for child in element]
     return "".join(pieces).strip()

@@ -18,6 +18,7 @@ from frontgate.standard.tree import line_of, text_of
 
 _M = f"{{{MESSAGE_NS}}}"
 MESSAGE = f"{_M}Message"
+_PREFIX = len(_M)
 
 
 def read_view(root: etree._Element) -> MessageView:
@@ -27,17 +28,20 @@ def read_view(root: etree._Element) -> MessageView:
     """
     if root.tag != MESSAGE:
         raise CatalogueError("FG-STD-004", value=str(root.tag)[:120])
-    header = root.find(f"{_M}Header")
+    parts = _children(root)
+    header = parts.get("Header")
     kind = _text(header, "MessageType") if header is not None else ""
     if header is None or not kind:
         raise CatalogueError("FG-STD-005")
-    documents = root.find(f"{_M}Documents")
+    documents = parts.get("Documents")
+    body = parts.get("Body")
+    content = next(body.iterchildren("*"), None) if body is not None else None
     return MessageView(
         header=_header(header, kind, root.get("standard", "").strip()),
         documents=tuple(_document(d) for d in documents.iterchildren(f"{_M}Document"))
         if documents is not None
         else (),
-        body_tag=_body_tag(root),
+        body_tag=str(content.tag) if content is not None else "",
     )
 
 
@@ -47,22 +51,26 @@ def body_of(root: etree._Element) -> etree._Element | None:
     return next(body.iterchildren("*"), None) if body is not None else None
 
 
-def _body_tag(root: etree._Element) -> str:
-    body = body_of(root)
-    return str(body.tag) if body is not None else ""
-
-
 def _header(header: etree._Element, kind: str, standard: str) -> Header:
-    first = _first(header)
-    software = header.find(f"{_M}Software")
-    made_by = _first(software) if software is not None else {}
+    first: dict[str, str] = {}
+    receivers: list[Address] = []
+    persons: list[str] = []
+    made_by: dict[str, str] | None = None
+    for child in header.iterchildren(f"{_M}*"):
+        name = child.tag[_PREFIX:]
+        if name == "Receiver":
+            receivers.append(Address(text_of(child), child.get("scheme", "")))
+        elif name == "PersonUid":
+            persons.append(text_of(child))
+        elif name == "Software":
+            made_by = made_by or _first(child)
+        elif name not in first:
+            first[name] = text_of(child)
     return Header(
         standard=standard,
         message_type=kind,
         sender=first.get("Sender", ""),
-        receivers=tuple(
-            Address(text_of(r), r.get("scheme", "")) for r in header.iterchildren(f"{_M}Receiver")
-        ),
+        receivers=tuple(receivers),
         business_time=first.get("BusinessTime", ""),
         message_id=first.get("MessageId", ""),
         flow_uid=first.get("FlowUid", ""),
@@ -72,14 +80,14 @@ def _header(header: etree._Element, kind: str, standard: str) -> Header:
         revision=first.get("Revision", ""),
         case_uid=first.get("CaseUid", ""),
         case_stage=first.get("CaseStage", ""),
-        person_uids=tuple(text_of(p) for p in header.iterchildren(f"{_M}PersonUid")),
+        person_uids=tuple(persons),
         urgency=first.get("Urgency") or "1",
         reply_by=first.get("ReplyBy", ""),
         confidentiality=first.get("Confidentiality") or "2",
         software=Software(
             made_by.get("Vendor", ""), made_by.get("Product", ""), made_by.get("Version", "")
         )
-        if software is not None
+        if made_by is not None
         else None,
         test_flag=first.get("TestFlag", "") in ("true", "1"),
     )
@@ -105,7 +113,15 @@ def _first(parent: etree._Element) -> dict[str, str]:
     """Text of the first child of each name in the message's namespace, in one pass."""
     found: dict[str, str] = {}
     for child in parent.iterchildren(f"{_M}*"):
-        found.setdefault(child.tag[len(_M) :], text_of(child))
+        found.setdefault(child.tag[_PREFIX:], text_of(child))
+    return found
+
+
+def _children(parent: etree._Element) -> dict[str, etree._Element]:
+    """The first child of each name in the message's namespace."""
+    found: dict[str, etree._Element] = {}
+    for child in parent.iterchildren(f"{_M}*"):
+        found.setdefault(child.tag[_PREFIX:], child)
     return found
 
 
