@@ -15,7 +15,10 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from frontgate.core.identifiers import is_unit_code
+from frontgate.core.pacing import RateWindow
 from frontgate.errors import SettingsError
+
+_CLOCK = r"^([01][0-9]|2[0-3]):[0-5][0-9]$"
 
 
 class _Section(BaseModel):
@@ -118,7 +121,47 @@ class DiskSettings(_Section):
     )
 
 
+class RateLimit(_Section):
+    """One window of the day."""
+
+    begins: str = Field(
+        pattern=_CLOCK, description="开始（北京时间 HH:MM） | from, HH:MM at UTC+08:00"
+    )
+    ends: str = Field(
+        pattern=_CLOCK, description="结束；不晚于开始则过夜 | until; over midnight if not later"
+    )
+    bytes_per_s: int = Field(
+        ge=0, description="大件速率上限（字节/秒），0 为暂停 | limit of large files; 0: they wait"
+    )
+
+    @field_validator("bytes_per_s")
+    @classmethod
+    def _useful(cls, value: int) -> int:
+        if 0 < value < 1024:
+            raise ValueError("0 or at least 1024")
+        return value
+
+    def window(self) -> RateWindow:
+        return RateWindow(_minutes(self.begins), _minutes(self.ends), self.bytes_per_s)
+
+
+def _minutes(text: str) -> int:
+    return int(text[:2]) * 60 + int(text[3:])
+
+
 class RelaySettings(_Section):
+    connect_timeout_s: float = Field(
+        10.0,
+        ge=0.2,
+        description="建立连接的时限（秒） | deadline to connect; handshake, login: 3 x",
+    )
+    step_timeout_s: float = Field(
+        60.0, ge=0.2, description="每次请求的时限（秒） | deadline of each request"
+    )
+    rate_limit: list[RateLimit] = Field(
+        default_factory=list,
+        description="大件分时段限速；小件不受限 | pace of large files by time of day; small ones are free",
+    )
     retry_first_s: float = Field(1.0, gt=0, description="首次重试间隔（秒） | first retry after")
     retry_max_s: float = Field(600.0, gt=0, description="最长重试间隔（秒） | longest retry wait")
     bundle_members: int = Field(
@@ -141,6 +184,9 @@ class RelaySettings(_Section):
         7.0, gt=0, description="办案软件未取走的期限（天） | pick-up limit"
     )
     heartbeat_s: float = Field(60.0, ge=1, description="心跳间隔（秒） | time between heartbeats")
+
+    def rate_windows(self) -> tuple[RateWindow, ...]:
+        return tuple(limit.window() for limit in self.rate_limit)
 
 
 class LogSettings(_Section):

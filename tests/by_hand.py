@@ -28,6 +28,7 @@ class FolderTransport:
 
     def __init__(self, mailbox: Path) -> None:
         self._to, self._from = mailbox / "to-hub", mailbox / "from-hub"
+        self.moved_bytes = 0
 
     def put(self, name: str, source: Source, size_bytes: int) -> None:
         final = self._to / name
@@ -41,6 +42,9 @@ class FolderTransport:
 
     def entries(self) -> list[Entry]:
         return self._complete(self._from)
+
+    def has(self, name: str) -> bool:
+        return any((self._to / path).exists() for path in (name, f".{name}.part"))
 
     def pending(self) -> list[Entry]:
         return self._complete(self._to)

@@ -21,10 +21,12 @@ from frontgate.gateway.build import build_posts, reference_files
 from frontgate.gateway.delivery import Delivery, PickUp
 from frontgate.gateway.inbound import Inbound
 from frontgate.gateway.intake import Intake
+from frontgate.gateway.link import Connect, Destination, Link
+from frontgate.gateway.pace import Pace
 from frontgate.gateway.receipt_files import ReceiptFiles
 from frontgate.gateway.stations import Post
 from frontgate.gateway.tend import DiskGate, Tend
-from frontgate.gateway.uplink import Connect, Fetcher, Link, Sender
+from frontgate.gateway.uplink import Fetcher, Sender
 from frontgate.journal import Journal, packages, transfers
 from frontgate.model.message import CONTROL_MAP, CONTROL_NS
 from frontgate.pipeline import answers, operate
@@ -42,12 +44,15 @@ from frontgate.spool.reference import publish_reference
 from frontgate.spool.sweep import Claim, Refused
 from frontgate.spool.watch import Watcher
 from frontgate.standard import Checker, Standards
+from frontgate.transports import Transport
 from frontgate.transports.sftp import SftpPeer, connect_sftp
 from frontgate.trust.reference import units_csv
 from frontgate.trust.store import TrustStore, certificate_days, load_trust
 
 log = structlog.get_logger()
 
+LONG_S = 30 * 86400.0
+"""A turn that moves one large file has deadlines on every step of its own; the whole has none."""
 BATCH = 64
 """Most drops of one spool in one turn: one segment, one transaction, one signature over receipts."""
 
@@ -90,14 +95,16 @@ class Gateway:
             post.station.unit: Issuer(post.station.signer, "gateway", receipt_name)
             for post in self.posts.posts
         }
-        peer = SftpPeer(
+        self._peer = SftpPeer(
             host=settings.hub.host,
             port=settings.hub.port,
             account=settings.account,
             key_file=keys / "ssh_ed25519",
             host_keys=tuple(settings.hub.host_keys),
+            connect_timeout_s=settings.relay.connect_timeout_s,
+            step_timeout_s=settings.relay.step_timeout_s,
         )
-        self._connect: Connect = connect or (lambda: connect_sftp(peer, with_bell=True))
+        self._connect = connect
         spools = {post.paths.root for post in self.posts.posts}
         self._gate = DiskGate(
             (self._state, *sorted(spools)),
@@ -136,7 +143,10 @@ class Gateway:
         self._large: list[tuple[Post, Claim]] = []
         self._intake_loop = self.crew.add(Loop("intake", self._intake_turn))
         self._large_loop = self.crew.add(Loop("intake-large", self._large_turn, stall_s=6 * 3600.0))
-        self.links = {name: self._link() for name in ("send", "send-large", "fetch")}
+        self._destination = Destination(first_s=relay.retry_first_s, most_s=relay.retry_max_s)
+        names = ("send", "send-large", "fetch", "fetch-large")
+        self.links = {name: self._link(with_bell=name == "fetch") for name in names}
+        pace = Pace(relay.rate_windows(), lambda: self._is_stopping)
         self._senders: list[Loop] = []
         self._tend = tend = Tend(
             self.journal,
@@ -149,6 +159,7 @@ class Gateway:
             facts=self.facts,
             wake_sender=self._wake_senders,
             wake_files=self._files_loop.wake,
+            pending=lambda: fetcher.pending(),
         )
         for name, lane in (
             ("send", Lane(False, relay.bundle_members)),
@@ -161,8 +172,10 @@ class Gateway:
                 lane,
                 lambda: self._is_stopping,
                 tend.limits.fail,
+                pace=pace if lane.large else None,
+                looks=lambda: fetcher.looks,
             )
-            loop = Loop(name, sender.turn, stall_s=6 * 3600.0)
+            loop = Loop(name, sender.turn, stall_s=LONG_S)
             self._senders.append(self.crew.add(loop))
         self._deliveries = [
             Delivery(
@@ -190,6 +203,17 @@ class Gateway:
             wake_sender=self._wake_senders,
             on_control=self._on_control,
         )
+        large_fetcher = Fetcher(
+            self.journal,
+            self.store,
+            self.links["fetch-large"],
+            inbound,
+            lambda: self._is_stopping,
+            self._gate.is_open,
+            large=True,
+            pace=pace,
+        )
+        fetch_large = Loop("fetch-large", large_fetcher.turn, stall_s=LONG_S)
         fetcher = Fetcher(
             self.journal,
             self.store,
@@ -197,8 +221,10 @@ class Gateway:
             inbound,
             lambda: self._is_stopping,
             self._gate.is_open,
+            wake_large=fetch_large.wake,
         )
         self.crew.add(Loop("fetch", fetcher.turn, stall_s=6 * 3600.0))
+        self.crew.add(fetch_large)
         pick_up = PickUp(
             self.journal,
             self.posts,
@@ -210,9 +236,18 @@ class Gateway:
         self.crew.add(Loop("tend", tend.turn))
         self._is_stopping = False
 
-    def _link(self) -> Link:
+    def _link(self, *, with_bell: bool) -> Link:
         relay = self._settings.relay
-        return Link(self._connect, first_s=relay.retry_first_s, most_s=relay.retry_max_s)
+        begun: dict[str, int] = {}
+
+        def connect() -> Transport:
+            if self._connect is not None:
+                return self._connect()
+            return connect_sftp(self._peer, with_bell=with_bell, begun=begun)
+
+        return Link(
+            connect, self._destination, first_s=relay.retry_first_s, most_s=relay.retry_max_s
+        )
 
     def _kit(self) -> Kit:
         limits = self._settings.limits

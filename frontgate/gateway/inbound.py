@@ -20,7 +20,7 @@ from frontgate.gateway.receipt_files import ReceiptFiles
 from frontgate.gateway.stations import Posts
 from frontgate.journal import Journal, Tx, bundles, packages, receipts, transfers
 from frontgate.model.receipt import Kind, Receipt
-from frontgate.pipeline import answers, issue
+from frontgate.pipeline import answers, dispatch, issue
 from frontgate.pipeline.dispatch import LARGE_BYTES
 from frontgate.pipeline.issue import Draft, FilePlan, Issuer
 from frontgate.pipeline.members import Fault, keep_receipts, open_members, set_aside
@@ -155,6 +155,7 @@ class Inbound:
 
         for row, receipt, package_id in keep_receipts(tx, group, package_of):
             if receipt.issuer_node == "hub" and receipt.bundle_id:
+                dispatch.was_there(tx, HUB, receipt.bundle_id)
                 receipts.answered(tx, HUB, receipt.bundle_id)
             if package_id is None:
                 continue

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -64,10 +64,13 @@ class Tend:
         facts: Callable[[], dict[str, str]],
         wake_sender: Callable[[], None],
         wake_files: Callable[[], None],
+        pending: Callable[[], Collection[str] | None],
     ) -> None:
+        """pending: bundles that lie at the hub untaken, by file name; None while unknown."""
         self._journal = journal
         self._reader: Reader = journal.reader()
         self._posts = posts
+        self._pending = pending
         self._issuers = issuers
         self._overdue_ms = int(overdue_s * 1000)
         self.limits = Limits(
@@ -94,12 +97,22 @@ class Tend:
         return 0.0 if is_more else min(self.LOOK_S, self._heartbeat_s)
 
     def _overdue(self, now: datetime) -> None:
-        """Sent and not answered: send again; the hub recognises what it has."""
+        """Sent and not answered: send again; the hub recognises what it has. What still lies there
+        untaken is waited for, and so is a hub that cannot be asked.
+        """
+        pending = self._pending()
+        if pending is None:
+            return
         before = int(now.timestamp() * 1000) - self._overdue_ms
         rows = transfers.in_state(
             self._reader, Transfer.SENT, destination_prefix=HUB, changed_before_ms=before
         )
-        lost = bundles.unanswered(self._reader, sent_before_ms=before)
+        rows = [row for row in rows if f"{row.bundle_id}.bundle" not in pending]
+        lost = [
+            (destination, bundle_id)
+            for destination, bundle_id in bundles.unanswered(self._reader, sent_before_ms=before)
+            if f"{bundle_id}.bundle" not in pending
+        ]
         if not rows and not lost:
             return
         with self._journal.write(now) as tx:

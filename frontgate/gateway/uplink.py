@@ -1,83 +1,48 @@
 """The gateway's side of the wire: sending what waits, fetching what came.
 
-Sending: one loop for small packages, one for large ones, each with a connection of its own, so
-that a large upload never holds up a small message. Fetching: one loop with the bell. Every
-bundle is journaled before its first byte leaves, and an entry of `/from-hub/` is removed only after
-it is durable here and judged.
+Sending: one loop for small packages, one for large ones; fetching: one for small bundles, with the
+bell, one for large ones. Each has a connection of its own, so that a large file never holds up a
+small message, either way; the pace of large files can be limited by the time of day. Every bundle is
+journaled before its first byte leaves, and an entry of `/from-hub/` is removed only after it is
+durable here and judged. At most `MOST_WAITING` bundles lie at the hub untaken: the rest waits here,
+where urgent ones still overtake.
 """
 
 from __future__ import annotations
 
-import random
+import errno
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from dataclasses import dataclass
 
 import structlog
 
 from frontgate import clock
-from frontgate.core.backoff import delay_s
 from frontgate.core.routing import HUB
-from frontgate.errors import FrontgateError, TransportError
+from frontgate.errors import FrontgateError, JournalError, TransportError
 from frontgate.gateway.inbound import Inbound
+from frontgate.gateway.link import Link
+from frontgate.gateway.pace import Pace
 from frontgate.journal import Journal, Reader, bundles, transfers
 from frontgate.pipeline import dispatch
 from frontgate.pipeline.dispatch import Lane
-from frontgate.pipeline.segments import SegmentStore
-from frontgate.pipeline.take import take
-from frontgate.transports import Transport
+from frontgate.pipeline.segments import Composite, SegmentStore
+from frontgate.pipeline.take import Taken, Taking
+from frontgate.transports import Entry, Transport
 
 log = structlog.get_logger()
 
-Connect = Callable[[], Transport]
-
-
-class Link:
-    """A connection that is made when needed and thrown away when it fails.
-
-    Between failed tries it waits with back-off and jitter; a permanent refusal (wrong host key,
-    login refused) waits the longest step at once, and stays visible as trouble.
-    """
-
-    def __init__(self, connect: Connect, *, first_s: float, most_s: float) -> None:
-        self._connect = connect
-        self._first_s = first_s
-        self._most_s = most_s
-        self._transport: Transport | None = None
-        self._failures = 0
-        self.trouble: TransportError | None = None
-        self.connected_at: datetime | None = None
-
-    def transport(self) -> Transport:
-        """The open connection. Raises: TransportError."""
-        if self._transport is None:
-            self._transport = self._connect()
-            self.connected_at = clock.now()
-        return self._transport
-
-    def succeeded(self) -> None:
-        self._failures = 0
-        self.trouble = None
-
-    def failed(self, error: TransportError) -> float:
-        """Drop the connection. Returns: seconds to wait before the next try."""
-        self.close()
-        self._failures += 1
-        if self.trouble is None or self.trouble.code != error.code:
-            log.warning("link-down", code=error.code, text=error.message("en"), detail=error.detail)
-        self.trouble = error
-        failures = self._failures if error.is_transient else 32
-        return delay_s(
-            failures,
-            first_s=self._first_s,
-            most_s=self._most_s,
-            luck=random.random(),  # noqa: S311
-        )
-
-    def close(self) -> None:
-        if self._transport is not None:
-            self._transport.close()
-            self._transport = None
-            self.connected_at = None
+MOST_WAITING = 64
+"""Bundles that may lie untaken at the hub before no more are sent: a hub that is down behind an SFTP
+server that is up must not fill its disk."""
+MOST_WAITING_LARGE = 4
+FULL_S = 2.0
+ASK_S = 0.5
+NO_LOOK_S = 5.0
+"""Where nothing can be fetched for so long, a doubtful bundle is sent again: the hub recognises it."""
+PENDING_S = 5.0
+"""So often the fetching loop looks at what of ours the hub has not taken yet."""
+LARGE_ENTRY_BYTES = dispatch.MOST_BYTES + (4 << 20)
+"""A waiting bundle above this is one large package: small ones, with their receipts, stay below."""
 
 
 class Sender:
@@ -91,7 +56,11 @@ class Sender:
         lane: Lane,
         is_stopping: Callable[[], bool],
         fail: Callable[[Sequence[transfers.Row], FrontgateError], None],
+        *,
+        pace: Pace | None = None,
+        looks: Callable[[], int] = lambda: 0,
     ) -> None:
+        """pace: limits this lane. looks: how often everything that the hub has for us was taken."""
         self._journal = journal
         self._reader: Reader = journal.reader()
         self._store = store
@@ -99,15 +68,30 @@ class Sender:
         self._lane = lane
         self._fail = fail
         self._is_stopping = is_stopping
+        self._pace = pace
+        self._looks = looks
+        self._room = 0
+        self._never_whole = ""
+        self._doubt: _Doubt | None = None
 
     def turn(self) -> float | None:
         """Send all that waits. Returns: when to try again after a failure, else None."""
         if not self._has_work():
+            self.link.succeeded()
             return self._next_due()
         try:
             while not self._is_stopping():
+                if self._pace is not None and self._pace.is_paused():
+                    return self._pace.LOOK_S
                 transport = self.link.transport()
-                outgoing = self._unfinished() or dispatch.compose(
+                if isinstance(transport, float):
+                    return transport
+                unfinished = self._unfinished()
+                if unfinished is not None and self._may_be_there(transport, unfinished):
+                    return ASK_S
+                if unfinished is None and not self._has_room(transport):
+                    return FULL_S
+                outgoing = unfinished or dispatch.compose(
                     self._journal, HUB, self._lane, clock.now()
                 )
                 if outgoing is None:
@@ -126,6 +110,39 @@ class Sender:
             return True
         return not self._lane.large and dispatch.has_small(self._reader, HUB)
 
+    def _has_room(self, transport: Transport) -> bool:
+        """Whether one more bundle may lie at the hub. Looked up once for as many as had room."""
+        if self._room <= 0:
+            large = self._lane.large
+            waiting = sum((e.size_bytes > LARGE_ENTRY_BYTES) == large for e in transport.pending())
+            self._room = (MOST_WAITING_LARGE if large else MOST_WAITING) - waiting
+            if self._room <= 0:
+                self.link.noted(TransportError("FG-TRN-014", count=waiting))
+                return False
+        self._room -= 1
+        return True
+
+    def _may_be_there(self, transport: Transport, outgoing: bundles.Outgoing) -> bool:
+        """Whether a bundle of an earlier try may have been taken although its last answer was lost.
+
+        Nothing of it is to be seen at the hub: either not a byte arrived, or it was taken already.
+        Then the hub's own answer will say so (and the bundle is unfinished no more): it is waited
+        for before everything is sent again.
+        """
+        name = f"{outgoing.bundle_id}.bundle"
+        if self._never_whole == name or transport.has(name):
+            return False
+        now = clock.monotonic()
+        if self._doubt is None or self._doubt.name != name:
+            # The look that is under way may have listed before the answer came: so two.
+            wait_s = _judging_s(outgoing.size_bytes) if self._lane.large else 0.0
+            self._doubt = _Doubt(name, self._looks() + 2, now + wait_s, now + wait_s + NO_LOOK_S)
+        doubt = self._doubt
+        if now < doubt.no_sooner or (self._looks() < doubt.looks and now < doubt.latest):
+            return True
+        self._never_whole = name
+        return False
+
     def _next_due(self) -> float | None:
         due_ms = transfers.next_due(self._reader, HUB)
         if due_ms is None:
@@ -133,20 +150,28 @@ class Sender:
         return max(0.05, due_ms / 1000 - clock.now().timestamp())
 
     def _unfinished(self) -> bundles.Outgoing | None:
-        for outgoing in bundles.composed(self._reader, HUB):
-            if dispatch.is_large(outgoing) == self._lane.large:
-                return outgoing
-        return None
+        return next(iter(self._all_unfinished()), None)
+
+    def _all_unfinished(self) -> list[bundles.Outgoing]:
+        return [
+            outgoing
+            for outgoing in bundles.composed(self._reader, HUB)
+            if dispatch.is_large(outgoing) == self._lane.large
+        ]
 
     def _send(self, transport: Transport, outgoing: bundles.Outgoing) -> None:
-        went = dispatch.ship(
-            self._journal,
-            self._store,
-            outgoing,
-            lambda name, source: transport.put(name, source, source.size_bytes),
-            self._fail,
-        )
-        if not went:
+        pace = self._pace
+
+        def put(name: str, source: Composite) -> None:
+            self._never_whole = name
+            try:
+                transport.put(name, pace.source(source) if pace else source, source.size_bytes)
+            except TransportError as error:
+                if error.params.get("what") == "rename":
+                    self._never_whole = ""
+                raise
+
+        if not dispatch.ship(self._journal, self._store, outgoing, put, self._fail):
             return
         log.info(
             "bundle-sent",
@@ -156,8 +181,26 @@ class Sender:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Doubt:
+    """Waiting for an answer about a bundle: so many looks, and these moments."""
+
+    name: str
+    looks: int
+    no_sooner: float
+    latest: float
+
+
+def _judging_s(size_bytes: int) -> float:
+    """How long a hub may need to take a bundle and answer it: hashed and verified at 20 MB/s."""
+    return 10.0 + size_bytes / 20e6
+
+
 class Fetcher:
-    """Downloads from the hub. `turn` is the body of a loop."""
+    """Downloads from the hub. `turn` is the body of a loop.
+
+    A download that breaks is kept and goes on with the next connection, or the next start.
+    """
 
     def __init__(
         self,
@@ -167,7 +210,14 @@ class Fetcher:
         inbound: Inbound,
         is_stopping: Callable[[], bool],
         may_take: Callable[[], bool],
+        *,
+        large: bool = False,
+        wake_large: Callable[[], None] = lambda: None,
+        pace: Pace | None = None,
     ) -> None:
+        """large: takes what is above `LARGE_ENTRY_BYTES`, else what is below, and `wake_large` is
+        called when there is something above.
+        """
         self._journal = journal
         self._reader: Reader = journal.reader()
         self._store = store
@@ -175,28 +225,94 @@ class Fetcher:
         self._inbound = inbound
         self._is_stopping = is_stopping
         self._may_take = may_take
+        self._large = large
+        self._wake_large = wake_large
+        self._pace = pace
+        self._taking: Taking | None = None
+        self.looks = 0
+        self._pending: frozenset[str] = frozenset()
+        self._pending_at = -1e9
 
     def turn(self) -> float | None:
-        """Take everything that waits, then wait for the bell a while."""
+        """Take everything that waits; the small lane then waits for the bell a while."""
         if not self._may_take():
             return 5.0
+        if self._pace is not None and self._pace.is_paused():
+            return self._pace.LOOK_S
         try:
             transport = self.link.transport()
-            for entry in transport.entries():
+            if isinstance(transport, float):
+                return transport
+            entries = transport.entries()
+            self._forget_others(entries)
+            for entry in entries:
                 if self._is_stopping():
                     return 0.0
-                self._take(transport, entry.name)
+                if (entry.size_bytes > LARGE_ENTRY_BYTES) == self._large:
+                    self._take(transport, entry)
             self.link.succeeded()
+            self.looks += 1
+            if self._large:
+                return None
+            if clock.monotonic() - self._pending_at >= PENDING_S:
+                self._pending = frozenset(e.name for e in transport.pending())
+                self._pending_at = clock.monotonic()
+            if any(entry.size_bytes > LARGE_ENTRY_BYTES for entry in entries):
+                self._wake_large()
             transport.wait(1.0)
         except TransportError as error:
             return self.link.failed(error)
+        except OSError as error:
+            reason = errno.errorcode.get(error.errno or 0, "?")
+            raise JournalError("FG-JRN-004", reason=reason, detail=str(error)) from error
         return 0.0
 
-    def _take(self, transport: Transport, name: str) -> None:
+    def pending(self) -> frozenset[str] | None:
+        """Names of our bundles that lie at the hub untaken; None if that is not known just now."""
+        is_fresh = clock.monotonic() - self._pending_at < 3 * PENDING_S
+        return self._pending if is_fresh else None
+
+    def _forget_others(self, entries: Sequence[Entry]) -> None:
+        """Drop the parts of downloads that the hub does not offer any more."""
+        names = {entry.name for entry in entries}
+        if self._taking is not None and self._taking.name not in names:
+            self._taking.abandon()
+            self._taking = None
+        if self._large:
+            self._store.drop_partials(keep=names)
+
+    def _take(self, transport: Transport, entry: Entry) -> None:
+        name = entry.name
         bundle_id = name.removesuffix(".bundle")
         if not bundles.is_taken(self._reader, HUB, bundle_id):
-            now = clock.now()
-            taken = take(self._store, name, lambda sink: transport.get(name, sink), now=now)
+            taken = self._download(transport, name)
             self._inbound.take(taken)
             log.info("bundle-taken", bundle=bundle_id, members=len(taken.members))
         transport.remove(name)
+
+    def _download(self, transport: Transport, name: str) -> Taken:
+        """One bundle, durable here. Raises: TransportError, after which what came is kept."""
+        while True:
+            taking = self._taking
+            if taking is None or taking.name != name:
+                if taking is not None:
+                    taking.close()
+                taking = self._taking = Taking(self._store, name, now=clock.now())
+            if taking.offset:
+                taking.resumed()
+                log.info("download-resumed", name=name, offset_bytes=taking.offset)
+            sink = self._pace.sink(taking.write) if self._pace else taking.write
+            try:
+                transport.get(name, sink, taking.offset)
+            except TransportError:
+                raise
+            except BaseException:
+                # Our own disk: what it holds of this file proves nothing.
+                self._taking = None
+                taking.abandon()
+                raise
+            self._taking = None
+            taken = taking.finish()
+            if taken is not None:
+                return taken
+            log.warning("download-again", name=name)

@@ -74,6 +74,19 @@ def composed_destinations(source: Tx | Reader) -> list[str]:
     return [str(r[0]) for r in rows]
 
 
+def is_composed(source: Tx | Reader, destination: str, bundle_id: str) -> bool:
+    """Whether this bundle of ours to `destination` is not known to have arrived."""
+    return (
+        source.one(
+            "SELECT 1 FROM bundle_out"
+            " WHERE bundle_id = ? AND destination = ? AND state = 'composed'",
+            bundle_id,
+            destination,
+        )
+        is not None
+    )
+
+
 def mark_sent(tx: Tx, bundle_id: str) -> None:
     """The other side has it durably; the copy of the small members is dropped."""
     tx.run(

@@ -15,6 +15,7 @@ from frontgate.core.lifecycle import TransferEvent
 from frontgate.errors import FrontgateError
 from frontgate.journal import Tx, bundles, receipts, transfers
 from frontgate.model.message import CONTROL_MAP, CONTROL_NS
+from frontgate.pipeline import dispatch
 from frontgate.pipeline.issue import Issuer
 from frontgate.seal.control import Control, write_control
 
@@ -62,6 +63,8 @@ def settle(tx: Tx, peer: str, control: Control) -> None:
         return
     for node in control.body.iterchildren(f"{{{CONTROL_NS}}}Bundle"):
         bundle_id = (node.text or "").strip()
+        # It speaks of a bundle whose upload was never answered: so that came to its end.
+        dispatch.was_there(tx, peer, bundle_id)
         if not bundles.was_sent_to(tx, peer, bundle_id):
             continue
         if control.kind == TAKEN:

@@ -274,9 +274,19 @@ def dissolve(journal: Journal, outgoing: bundles.Outgoing) -> None:
 def sent(journal: Journal, outgoing: bundles.Outgoing, now: datetime) -> None:
     """The other side has the bundle durably."""
     with journal.write(now) as tx:
-        for row in transfers.of_bundle(tx, outgoing.bundle_id):
-            if row.state.value == "SENDING":
-                transfers.apply(tx, row.transfer_id, TransferEvent.DELIVERED)
-        bundles.controls_sent(tx, outgoing.bundle_id)
-        bundles.mark_sent(tx, outgoing.bundle_id)
-        tx.event("bundle-sent", bundle=outgoing.bundle_id, destination=outgoing.destination)
+        _sent(tx, outgoing.destination, outgoing.bundle_id)
+
+
+def was_there(tx: Tx, destination: str, bundle_id: str) -> None:
+    """The other side answered a bundle: where that is news, its upload is done after all."""
+    if bundles.is_composed(tx, destination, bundle_id):
+        _sent(tx, destination, bundle_id)
+
+
+def _sent(tx: Tx, destination: str, bundle_id: str) -> None:
+    for row in transfers.of_bundle(tx, bundle_id):
+        if row.state is Transfer.SENDING:
+            transfers.apply(tx, row.transfer_id, TransferEvent.DELIVERED)
+    bundles.controls_sent(tx, bundle_id)
+    bundles.mark_sent(tx, bundle_id)
+    tx.event("bundle-sent", bundle=bundle_id, destination=destination)

@@ -7,10 +7,12 @@ before the commit: nobody was told of it, and `sweep_orphans` removes it.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import secrets
-from collections.abc import Iterator
+import time
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -20,16 +22,22 @@ from frontgate.errors import JournalError
 from frontgate.journal import Reader
 
 CHUNK = 1 << 20
+PARTIAL = ".partial"
+"""Ends the name of a download that is not whole yet, in `tmp/`."""
+PARTIAL_RESTS_S = 3600.0
+"""A part that nothing was added to for so long is nobody's work in progress."""
 
 
 class OpenSegment:
     """A segment being written. `publish` or `abandon` ends it."""
 
-    def __init__(self, temporary: Path, final: Path, root: Path) -> None:
+    def __init__(
+        self, temporary: Path, final: Path, root: Path, file: BinaryIO | None = None
+    ) -> None:
         self._temporary = temporary
         self._final = final
         self._root = root
-        self.file: BinaryIO = durable.open_new(temporary)
+        self.file: BinaryIO = file or durable.open_new(temporary)
 
     @property
     def relative_path(self) -> str:
@@ -62,22 +70,45 @@ class SegmentStore:
 
     def new(self, now: datetime) -> OpenSegment:
         """Begin a segment. Its name carries the time and 64 random bits, nothing of the content."""
+        final = self.new_path(now)
+        return OpenSegment(self._tmp / (final.name + ".tmp"), final, self.root)
+
+    def new_path(self, now: datetime) -> Path:
         at = now.astimezone(UTC)
         folder = self._segments / at.strftime("%Y%m%d")
         if not folder.is_dir():
             durable.make_dir(folder)
             durable.fsync_dir(self._segments)
-        name = f"{at.strftime('%H%M%S')}-{secrets.token_hex(8)}.bundle"
-        return OpenSegment(self._tmp / (name + ".tmp"), folder / name, self.root)
+        return folder / f"{at.strftime('%H%M%S')}-{secrets.token_hex(8)}.bundle"
+
+    def partial(self, name: str, now: datetime) -> OpenSegment:
+        """Begin or go on with a segment that comes in pieces: what an earlier try wrote is in its
+        file still, also after a restart. name: of the bundle; the segment's own is as of `new`.
+        """
+        temporary = self._tmp / (name + PARTIAL)
+        if temporary.exists():
+            file = temporary.open("r+b", buffering=1 << 16)
+            fresh = self.new_path(now)
+            return OpenSegment(temporary, fresh, self.root, file)
+        return OpenSegment(temporary, self.new_path(now), self.root)
+
+    def drop_partials(self, keep: Collection[str]) -> None:
+        """Remove what came of bundles other than `keep` and rests: they are not offered any more."""
+        for entry in os.scandir(self._tmp):
+            if entry.name.endswith(PARTIAL) and entry.name.removesuffix(PARTIAL) not in keep:
+                with contextlib.suppress(FileNotFoundError):
+                    if time.time() - entry.stat().st_mtime > PARTIAL_RESTS_S:
+                        durable.unlink(entry.path)
 
     def open(self, relative_path: str) -> BinaryIO:
         """A segment's file, for reading."""
         return (self.root / relative_path).open("rb")
 
     def recover(self) -> None:
-        """Remove what was being written when the process died."""
+        """Remove what was being written when the process died; parts of downloads are kept."""
         for entry in os.scandir(self._tmp):
-            durable.unlink(entry.path)
+            if not entry.name.endswith(PARTIAL):
+                durable.unlink(entry.path)
 
     def sweep_orphans(self, reader: Reader, *, now: datetime) -> int:
         """Remove segments that the journal never named. Call before any new one is begun.

@@ -6,14 +6,16 @@ judged later is what was hashed here.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
 from frontgate import bundle
 from frontgate.errors import BundleError, ContainerError, FrontgateError, SignatureError, XmlError
-from frontgate.pipeline.segments import OpenSegment, SegmentStore
+from frontgate.pipeline.segments import CHUNK, OpenSegment, SegmentStore
 from frontgate.seal import Package, open_package
+from frontgate.transports import RESUME_BLOCK
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,86 @@ def take(
     path = segment.relative_path
     size = segment.publish()
     return Taken(bundle_id, path, size, members, error)
+
+
+class Taking:
+    """A bundle that comes over a line that breaks: what came is kept and the rest is asked for.
+
+    Within one process it goes on at the exact byte; after a restart at the last whole block that is
+    on the disk, which is read and parsed again. Pieces of several tries are one bundle only if the
+    whole has the digests that its name carries: else all of it is thrown away and fetched anew.
+    """
+
+    def __init__(self, store: SegmentStore, name: str, *, now: datetime) -> None:
+        """name: `<BundleId>.bundle`."""
+        self.name = name
+        self._segment = store.partial(name, now)
+        self._taker = bundle.BundleTaker(_Discard())  # type: ignore[arg-type]
+        self._error: BundleError | None = None
+        self.offset = 0
+        self._feed_again()
+        self._is_resumed = self.offset > 0
+
+    def _feed_again(self) -> None:
+        file = self._segment.file
+        have = os.fstat(file.fileno()).st_size
+        keep = max(0, have - RESUME_BLOCK) // RESUME_BLOCK * RESUME_BLOCK
+        file.truncate(keep)
+        file.seek(0)
+        while chunk := file.read(CHUNK):
+            self._parse(chunk)
+            self.offset += len(chunk)
+
+    def _parse(self, data: bytes) -> None:
+        if self._error is None:
+            try:
+                self._taker.write(data)
+            except BundleError as error:
+                self._error = error
+
+    def write(self, data: bytes) -> None:
+        """The next bytes. Raises: OSError, after which only `abandon` is left."""
+        self._segment.file.write(data)
+        self.offset += len(data)
+        self._parse(data)
+
+    def resumed(self) -> None:
+        """The bytes from now on come from another try than those before."""
+        self._is_resumed = self.offset > 0
+
+    def finish(self) -> Taken | None:
+        """Make it durable. Returns: None if it was pieced together and does not hold: it is gone,
+        to be fetched from its beginning. A bundle that came in one piece and does not hold is kept
+        with `error` set: damaged input is set aside, never deleted.
+        """
+        bundle_id = self.name.removesuffix(".bundle")
+        error: FrontgateError | None = self._error
+        members: tuple[bundle.Located, ...] = ()
+        try:
+            members = self._taker.finish() if error is None else ()
+        except BundleError as fault:
+            error = fault
+        if error is None and not bundle.check_id(bundle_id, members):
+            error, members = BundleError("FG-BND-010", name=self.name), ()
+        if error is not None and self._is_resumed:
+            self.abandon()
+            return None
+        path = self._segment.relative_path
+        size = self._segment.publish()
+        return Taken(bundle_id, path, size, members, error)
+
+    def close(self) -> None:
+        """Keep what came for another time."""
+        self._segment.file.close()
+
+    def abandon(self) -> None:
+        """Throw away what came."""
+        self._segment.abandon()
+
+
+class _Discard:
+    def write(self, data: bytes) -> int:
+        return len(data)
 
 
 class _Tolerant:

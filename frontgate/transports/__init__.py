@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 RESUME_BLOCK = 1 << 20
-"""A resumed upload goes back this far before the end of what is there."""
+"""A resumed upload goes back at most this far before the end of what is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,10 @@ class Source(Protocol):
 
 
 class Transport(Protocol):
-    """See the module."""
+    """See the module. moved_bytes: content that this connection carried so far, both ways; only
+    what the other side confirmed counts."""
+
+    moved_bytes: int
 
     def put(self, name: str, source: Source, size_bytes: int) -> None:
         """Upload whole and durably; resumes what an earlier try left. source: seekable."""
@@ -48,6 +51,9 @@ class Transport(Protocol):
 
     def remove(self, name: str) -> None:
         """Remove a file that we have taken; a missing one is fine."""
+
+    def has(self, name: str) -> bool:
+        """Whether the other side shows a part or the whole of an upload, not taken yet."""
 
     def pending(self) -> list[Entry]:
         """Complete files of ours that the peer has not taken yet."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -43,9 +44,17 @@ class SftpPeer:
     connect_timeout_s: float = 10.0
     step_timeout_s: float = 60.0
 
+    @property
+    def login_timeout_s(self) -> float:
+        """For the handshake and for the login: a line of 1 kB/s needs some seconds for each."""
+        return 3 * self.connect_timeout_s
 
-def connect_sftp(peer: SftpPeer, *, with_bell: bool = False) -> Transport:
-    """Open a connection. with_bell: also ask for the notification channel.
+
+def connect_sftp(
+    peer: SftpPeer, *, with_bell: bool = False, begun: dict[str, int] | None = None
+) -> Transport:
+    """Open a connection. with_bell: also ask for the notification channel. begun: where the last
+    try of each unfinished upload began, kept by the caller from one connection to the next.
 
     Raises: TransportError FG-TRN-001 unreachable, 002 wrong host key, 003 login refused,
     004 time-out, 006 no common algorithm, 011 key unreadable.
@@ -61,26 +70,59 @@ def connect_sftp(peer: SftpPeer, *, with_bell: bool = False) -> Transport:
             "FG-TRN-001", host=peer.host, port=peer.port, detail=str(error)
         ) from error
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    _notice_silence(sock, peer.step_timeout_s)
     session = paramiko.Transport(sock)
     try:
-        return _login(session, peer, key, with_bell)
+        return _login(session, peer, key, with_bell, {} if begun is None else begun)
     except BaseException:
         session.close()
         raise
 
 
+def _notice_silence(sock: socket.socket, step_timeout_s: float) -> None:
+    """Let the kernel end a connection whose other end is gone: half open, or not reading for long.
+
+    The library writes without a deadline of its own; an idle connection is probed.
+    """
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (
+        ("TCP_KEEPIDLE", 30),
+        ("TCP_KEEPINTVL", 10),
+        ("TCP_KEEPCNT", 3),
+        ("TCP_USER_TIMEOUT", int(max(2 * step_timeout_s, 5) * 1000)),
+    ):
+        option = getattr(socket, name, None)
+        if option is not None:
+            sock.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
+@contextlib.contextmanager
+def _within(session: paramiko.Transport, seconds: float) -> Iterator[None]:
+    """A deadline over steps for which the library has none: the session is closed when it passes."""
+    timer = threading.Timer(seconds, session.close)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
 def _login(
-    session: paramiko.Transport, peer: SftpPeer, key: paramiko.PKey, with_bell: bool
+    session: paramiko.Transport,
+    peer: SftpPeer,
+    key: paramiko.PKey,
+    with_bell: bool,
+    begun: dict[str, int],
 ) -> Transport:
     options = session.get_security_options()
     options.ciphers = [c for c in _CIPHERS if c in options.ciphers]
     options.key_types = [t for t in options.key_types if t in _key_types(peer)]
     session.banner_timeout = peer.connect_timeout_s
-    session.auth_timeout = peer.connect_timeout_s
-    session.handshake_timeout = peer.connect_timeout_s
+    session.auth_timeout = peer.login_timeout_s
+    session.handshake_timeout = peer.login_timeout_s
     try:
-        session.start_client(timeout=peer.connect_timeout_s)
+        session.start_client(timeout=peer.login_timeout_s)
     except paramiko.SSHException as error:
         text = str(error).lower()
         if "incompatible ssh" in text or "no acceptable" in text:
@@ -99,15 +141,20 @@ def _login(
     try:
         session.auth_publickey(peer.account, key)
     except paramiko.AuthenticationException as error:
-        raise TransportError("FG-TRN-003", account=peer.account, detail=str(error)) from error
+        # The library says the same of a login that was refused and of a connection that broke
+        # while it waited for the verdict. Only the first needs a person.
+        if session.is_active() and "timeout" not in str(error).lower():
+            raise TransportError("FG-TRN-003", account=peer.account, detail=str(error)) from error
+        raise TransportError("FG-TRN-005", what="login", detail=str(error)) from error
     except (paramiko.SSHException, OSError, EOFError) as error:
         raise TransportError("FG-TRN-005", what="login", detail=str(error)) from error
     session.set_keepalive(30)
-    with _translated("session"):
-        channel = session.open_session(timeout=peer.connect_timeout_s)
+    with _translated("session"), _within(session, peer.login_timeout_s):
+        channel = session.open_session(timeout=peer.login_timeout_s)
         channel.settimeout(peer.step_timeout_s)
         channel.invoke_subsystem("sftp")
-        return _SftpTransport(session, Sftp(channel), _bell(session, peer) if with_bell else None)
+        bell = _bell(session, peer) if with_bell else None
+        return _SftpTransport(session, Sftp(channel), bell, begun)
 
 
 def _key_types(peer: SftpPeer) -> set[str]:
@@ -120,7 +167,7 @@ def _key_types(peer: SftpPeer) -> set[str]:
 
 def _bell(session: paramiko.Transport, peer: SftpPeer) -> paramiko.Channel | None:
     """The notification channel, where the server offers one."""
-    channel = session.open_session(timeout=peer.connect_timeout_s)
+    channel = session.open_session(timeout=peer.login_timeout_s)
     channel.settimeout(peer.connect_timeout_s)
     try:
         channel.invoke_subsystem(BELL_SUBSYSTEM)
@@ -151,25 +198,52 @@ class _SftpTransport:
     """One connection. Not for two threads at once."""
 
     def __init__(
-        self, session: paramiko.Transport, sftp: Sftp, bell: paramiko.Channel | None
+        self,
+        session: paramiko.Transport,
+        sftp: Sftp,
+        bell: paramiko.Channel | None,
+        begun: dict[str, int],
     ) -> None:
         self._session = session
         self._sftp = sftp
         self._bell = bell
+        self._begun = begun
         self._stamp: tuple[int, int] | None = None
         self._pause_s = 0.1
+        self.moved_bytes = 0
 
     def put(self, name: str, source: Source, size_bytes: int) -> None:
         final, part = f"{_TO}/{name}", f"{_TO}/.{name}.part"
         with _translated("put"):
             have = self._sftp.size(part)
             if have is None and self._sftp.size(final) == size_bytes:
+                # An earlier try got as far as the rename; its answer was lost.
+                self._sftp.sync_folder(_TO)
+                self._begun.pop(name, None)
                 return
-            start = 0
-            if have is not None and have <= size_bytes:
-                start = max(0, have - RESUME_BLOCK) // RESUME_BLOCK * RESUME_BLOCK
-            self._sftp.upload(part, final, source, size_bytes, start=start)
+            start = _resume_at(have or 0, self._begun.get(name, 0), size_bytes)
+            self._begun[name] = start
+            is_longer = have is not None and have > size_bytes
+            self._sftp.upload(
+                part,
+                source,
+                size_bytes,
+                start=start,
+                is_longer=is_longer,
+                moved=self._moved,
+            )
+        with _translated("rename"):
+            self._sftp.rename(part, final)
+            self._begun.pop(name, None)
             self._sftp.sync_folder(_TO)
+
+    def _moved(self, size_bytes: int) -> None:
+        self.moved_bytes += size_bytes
+
+    def has(self, name: str) -> bool:
+        with _translated("stat"):
+            paths = (f"{_TO}/.{name}.part", f"{_TO}/{name}")
+            return any(self._sftp.size(path) is not None for path in paths)
 
     def entries(self) -> list[Entry]:
         with _translated("list"):
@@ -205,6 +279,7 @@ class _SftpTransport:
                 # Our own disk, not the wire: it must not look like a broken connection.
                 failure.append(error)
                 raise _SinkFailed from error
+            self._moved(len(data))
 
         try:
             with _translated("get"):
@@ -253,6 +328,17 @@ class _SftpTransport:
 
     def close(self) -> None:
         self._session.close()
+
+
+def _resume_at(have: int, begun: int, size_bytes: int) -> int:
+    """Where an upload goes on: a block before the end of what is there, because the last bytes may
+    not have reached the server's disk when it fell; but never further back than half of what the
+    last try won, so that the worst of links still gets on. have: bytes there; more than
+    `size_bytes` is none of ours.
+    """
+    if have > size_bytes:
+        return 0
+    return max(0, have - min(RESUME_BLOCK, max(0, have - begun) // 2))
 
 
 class _SinkFailed(Exception):

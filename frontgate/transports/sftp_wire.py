@@ -8,6 +8,7 @@ Source: draft-ietf-secsh-filexfer-02; OpenSSH PROTOCOL (fsync@openssh.com, posix
 from __future__ import annotations
 
 import struct
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
@@ -15,6 +16,10 @@ from frontgate.errors import TransportError
 from frontgate.transports import Source
 
 WINDOW = 64
+FIRST_WINDOW = 8
+GROW_AFTER = 4
+"""An upload begins with few requests under way and asks one more after so many answers: what a link
+that breaks often has under way when it breaks must be sent again."""
 BLOCK = 32 << 10
 """Every server takes 32 KiB a request; a few take more."""
 
@@ -141,40 +146,53 @@ class Sftp:
     # -- files --------------------------------------------------------------------------
 
     def upload(
-        self, temporary: str, final: str, source: Source, size_bytes: int, *, start: int
+        self,
+        temporary: str,
+        source: Source,
+        size_bytes: int,
+        *,
+        start: int,
+        is_longer: bool = False,
+        moved: Callable[[int], object],
     ) -> None:
-        """Write from `start`, fsync, close, rename: one round trip to open, one for all the rest.
+        """Write from `start`, fsync, close: one round trip to open, one for all the rest.
 
-        Source of the order: the server handles the requests of one session in sequence.
+        is_longer: what is there holds more than it should, and is emptied first. moved: told of
+        each write that the server confirmed, in bytes. Source of the order: the server handles the
+        requests of one session in sequence.
         """
-        flags = WRITE | CREATE | (0 if start else TRUNCATE)
+        flags = WRITE | CREATE | (TRUNCATE if is_longer else 0)
         attributes = struct.pack(">LL", 0x04, 0o640)
         request = self._request(
             _OPEN, _string(temporary.encode()) + struct.pack(">L", flags) + attributes
         )
         handle = self._handle(request)
-        waiting: list[int] = []
+        waiting: deque[tuple[int, int]] = deque()
+        window, answers = FIRST_WINDOW, 0
         source.seek(start)
         at = start
         while at < size_bytes:
             data = source.read(min(BLOCK, size_bytes - at))
             if not data:
                 raise EOFError("the source ends early")
-            waiting.append(
-                self._request(_WRITE, _string(handle) + struct.pack(">Q", at) + _string(data))
-            )
+            body = _string(handle) + struct.pack(">Q", at) + _string(data)
+            waiting.append((self._request(_WRITE, body), len(data)))
             at += len(data)
-            if len(waiting) >= WINDOW:
-                self._expect_ok(waiting.pop(0))
+            while len(waiting) >= window:
+                request, size = waiting.popleft()
+                self._expect_ok(request)
+                moved(size)
+                answers += 1
+                if answers % GROW_AFTER == 0 and window < WINDOW:
+                    window += 1
         if "fsync@openssh.com" in self.extensions:
-            waiting.append(
-                self._request(_EXTENDED, _string(b"fsync@openssh.com") + _string(handle))
-            )
-        waiting.append(self._request(_CLOSE, _string(handle)))
+            body = _string(b"fsync@openssh.com") + _string(handle)
+            waiting.append((self._request(_EXTENDED, body), 0))
+        waiting.append((self._request(_CLOSE, _string(handle)), 0))
         # All writes must be known good before the name appears.
-        for request in waiting:
+        for request, size in waiting:
             self._expect_ok(request)
-        self.rename(temporary, final)
+            moved(size)
 
     def rename(self, old: str, new: str) -> None:
         """Rename; the target does not exist (bundle names are unique)."""
@@ -213,22 +231,33 @@ class Sftp:
         request = self._request(_OPEN, _string(path.encode()) + struct.pack(">LL", READ, 0))
         handle = self._handle(request)
         try:
-            return self._read_all(handle, sink, offset, size_bytes)
-        finally:
+            got = self._read_all(handle, sink, offset, size_bytes)
+        except StatusError:
+            # The session lives on: the handle must not stay open. After any other fault it is dead.
             self._expect_ok(self._request(_CLOSE, _string(handle)))
+            raise
+        self._expect_ok(self._request(_CLOSE, _string(handle)))
+        return got
 
     def _read_all(
         self, handle: bytes, sink: Callable[[bytes], object], offset: int, size_bytes: int
     ) -> int:
-        asked: list[tuple[int, int, int]] = []
+        asked: deque[tuple[int, int, int]] = deque()
         next_at, got = offset, 0
-        while asked or next_at < size_bytes:
-            while next_at < size_bytes and len(asked) < WINDOW:
-                size = min(BLOCK, size_bytes - next_at)
-                body = _string(handle) + struct.pack(">QL", next_at, size)
-                asked.append((self._request(_READ, body), next_at, size))
-                next_at += size
-            request, at, size = asked.pop(0)
+        broken: OSError | None = None
+        while asked or (next_at < size_bytes and broken is None):
+            try:
+                while broken is None and next_at < size_bytes and len(asked) < WINDOW:
+                    size = min(BLOCK, size_bytes - next_at)
+                    body = _string(handle) + struct.pack(">QL", next_at, size)
+                    asked.append((self._request(_READ, body), next_at, size))
+                    next_at += size
+            except OSError as error:
+                # Nothing can be asked any more, but answers that came may still lie here: every
+                # byte of them need not be fetched again.
+                broken = error
+                continue
+            request, at, size = asked.popleft()
             while size:
                 body = self._expect(request, _DATA)
                 data = body[4 : 4 + struct.unpack_from(">L", body)[0]]
@@ -240,6 +269,8 @@ class Sftp:
                 if size:
                     again = _string(handle) + struct.pack(">QL", at, size)
                     request = self._request(_READ, again)
+        if broken is not None:
+            raise broken
         return got
 
     def size(self, path: str) -> int | None:
