@@ -17,6 +17,7 @@ from frontgate.core import identifiers
 from frontgate.core.lifecycle import TransferEvent
 from frontgate.core.routing import HUB
 from frontgate.errors import TransportError
+from frontgate.gateway.acts import Acts
 from frontgate.gateway.build import build_posts, reference_files
 from frontgate.gateway.delivery import Delivery, PickUp
 from frontgate.gateway.inbound import Inbound
@@ -30,6 +31,7 @@ from frontgate.gateway.uplink import Fetcher, Sender
 from frontgate.journal import Journal, packages, transfers
 from frontgate.model.message import CONTROL_MAP, CONTROL_NS
 from frontgate.pipeline import answers, operate
+from frontgate.pipeline.bulk import BulkWorker
 from frontgate.pipeline.dispatch import LARGE_BYTES, Lane
 from frontgate.pipeline.issue import Issuer
 from frontgate.pipeline.loop import Crew, Loop
@@ -234,6 +236,9 @@ class Gateway:
         )
         self.crew.add(Loop("pick-up", pick_up.turn))
         self.crew.add(Loop("tend", tend.turn))
+        self._acts = Acts(self._issuers, tend.limits.cancelled, self._files_loop.wake)
+        bulk = BulkWorker(self.journal, self._acts.cancelled, self._wake_all)
+        self.crew.add(Loop("bulk", bulk.turn))
         self._is_stopping = False
 
     def _link(self, *, with_bell: bool) -> Link:
@@ -456,7 +461,9 @@ class Gateway:
         return {
             "status": self.status,
             "ping": self.ping,
-            **operate.handlers(self.journal, self._wake_all, self._tend.limits.cancelled),
+            **operate.handlers(
+                self.journal, self._wake_all, self._acts.cancelled, self._acts.tell_again
+            ),
         }
 
     def run(self, stop: Stop) -> None:

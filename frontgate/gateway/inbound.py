@@ -13,7 +13,7 @@ import structlog
 
 from frontgate import clock
 from frontgate.core.lifecycle import Intake as State
-from frontgate.core.lifecycle import IntakeEvent, TransferEvent, admit
+from frontgate.core.lifecycle import IntakeEvent, Transfer, TransferEvent, admit
 from frontgate.core.routing import HUB
 from frontgate.errors import FrontgateError, RoutingError
 from frontgate.gateway.receipt_files import ReceiptFiles
@@ -37,6 +37,7 @@ _TO_SENDER = {
     Kind.RELAY_REJECTED: TransferEvent.RECEIPT_REFUSED,
     Kind.RELAY_FAILED: TransferEvent.RECEIPT_REFUSED,
 }
+_AWAITING = (Transfer.SENDING, Transfer.SENT)
 
 
 class Inbound:
@@ -153,30 +154,48 @@ class Inbound:
             known = packages.find_admitted(tx, "out", receipt.sender, receipt.message_id)
             return known.package_id if known else None
 
-        for row, receipt, package_id in keep_receipts(tx, group, package_of):
+        def known(receipt: Receipt, package_id: int | None) -> None:
+            if package_id is not None:
+                self._apply(tx, receipt, is_repeat=True)
+
+        for row, receipt, package_id in keep_receipts(tx, group, package_of, known=known):
             if receipt.issuer_node == "hub" and receipt.bundle_id:
                 dispatch.was_there(tx, HUB, receipt.bundle_id)
                 receipts.answered(tx, HUB, receipt.bundle_id)
             if package_id is None:
                 continue
-            event = _TO_SENDER.get(receipt.kind)
-            if (
-                event is not None
-                and receipt.issuer_node == "hub"
-                and not (receipt.kind is Kind.RELAY_FAILED and receipt.receiver)
-            ):
-                transfer = transfers.latest(
-                    tx,
-                    direction="out",
-                    message_id=receipt.message_id,
-                    sender=receipt.sender,
-                    receiver="",
-                    prefix=HUB,
-                )
-                if transfer is not None:
-                    reason = receipt.reasons[0].code if receipt.reasons else ""
-                    transfers.apply(tx, transfer.transfer_id, event, reason=reason)
+            self._apply(tx, receipt)
             self._plan_file(tx, row, receipt, package_id)
+
+    def _apply(self, tx: Tx, receipt: Receipt, *, is_repeat: bool = False) -> None:
+        """What the hub says of our message ends its newest transfer.
+
+        is_repeat: the receipt was kept before; a positive one ends an attempt that waits for its
+        answer, and says nothing new of one that has it.
+        """
+        event = _TO_SENDER.get(receipt.kind)
+        if (
+            event is None
+            or receipt.issuer_node != "hub"
+            or (receipt.kind is Kind.RELAY_FAILED and receipt.receiver)
+        ):
+            return
+        transfer = transfers.latest(
+            tx,
+            direction="out",
+            message_id=receipt.message_id,
+            sender=receipt.sender,
+            receiver="",
+            prefix=HUB,
+        )
+        if transfer is None:
+            return
+        if is_repeat and not (
+            transfer.state in _AWAITING and event is TransferEvent.RECEIPT_ACCEPTED
+        ):
+            return
+        reason = receipt.reasons[0].code if receipt.reasons else ""
+        transfers.settle(tx, transfer, event, reason=reason)
 
     def _issuer_error(self, group: ReceiptGroup) -> FrontgateError | None:
         """Receipts count only if signed by who they say issued them."""

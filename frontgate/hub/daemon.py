@@ -25,6 +25,7 @@ from frontgate.hub.tend import HubTend
 from frontgate.journal import Journal
 from frontgate.model.unit import Directory
 from frontgate.pipeline import operate
+from frontgate.pipeline.bulk import BulkWorker
 from frontgate.pipeline.issue import Issuer
 from frontgate.pipeline.loop import Crew, Loop
 from frontgate.pipeline.segments import SegmentStore
@@ -190,6 +191,8 @@ class Hub:
         self._intake_loop = self.crew.add(Loop("intake", intake.turn, stall_s=3600.0))
         self.crew.add(Loop("tend", tend.turn))
         self.crew.add(Loop("trust", self._trust_turn))
+        bulk = BulkWorker(self.journal, tend.limits.cancelled, self._placer_loop.wake)
+        self.crew.add(Loop("bulk", bulk.turn))
         if self.sftp is not None:
             self.crew.add(Loop("sftp", self.sftp.turn))
         self._root = root
@@ -227,6 +230,10 @@ class Hub:
             "troubles": {name: error.code for name, error in self.crew.troubles.items()},
         }
 
+    def _wake_all(self) -> None:
+        for loop in self.crew.loops:
+            loop.wake()
+
     def prepare(self) -> None:
         """What comes before the first turn."""
         with self.journal.write() as tx:
@@ -236,7 +243,7 @@ class Hub:
         """What may be asked of it while it runs, by name."""
         return {
             "status": self.status,
-            **operate.handlers(self.journal, self._placer_loop.wake, self._tend.limits.cancelled),
+            **operate.handlers(self.journal, self._wake_all, self._tend.limits.cancelled),
         }
 
     def run(self, stop: Stop) -> None:

@@ -18,7 +18,7 @@ import structlog
 from frontgate import clock, durable
 from frontgate.core import routing
 from frontgate.core.lifecycle import Intake as State
-from frontgate.core.lifecycle import IntakeEvent, TransferEvent, admit
+from frontgate.core.lifecycle import IntakeEvent, Transfer, TransferEvent, admit
 from frontgate.errors import (
     FrontgateError,
     InternalError,
@@ -57,6 +57,8 @@ _TO_RECEIVER = {
     Kind.DELIVERED: TransferEvent.RECEIPT_ACCEPTED,
     Kind.DELIVERY_FAILED: TransferEvent.RECEIPT_REFUSED,
 }
+_ACCEPTED = TransferEvent.RECEIPT_ACCEPTED
+_AWAITING = (Transfer.SENDING, Transfer.SENT)
 
 AVOID_S = 30.0
 """An upload that cannot be read is looked at again after this long."""
@@ -432,7 +434,11 @@ class HubIntake:
         def refuse(receipt: Receipt, package_id: int | None) -> FrontgateError | None:
             return self._may_not_say(tx, peer, receipt, package_id)
 
-        for row, receipt, package_id in keep_receipts(tx, group, package_of, refuse):
+        def known(receipt: Receipt, package_id: int | None) -> None:
+            if package_id is not None:
+                self._apply(tx, peer, receipt, package_id, is_repeat=True)
+
+        for row, receipt, package_id in keep_receipts(tx, group, package_of, refuse, known):
             if receipt.kind is Kind.SUBMISSION_ACCEPTED or package_id is None:
                 continue
             self._apply(tx, peer, receipt, package_id)
@@ -455,9 +461,14 @@ class HubIntake:
             return None
         return RoutingError("FG-RTE-021", value=receipt.issuer, kind=receipt.kind.value)
 
-    def _apply(self, tx: Tx, peer: str, receipt: Receipt, package_id: int) -> None:
+    def _apply(
+        self, tx: Tx, peer: str, receipt: Receipt, package_id: int, *, is_repeat: bool = False
+    ) -> None:
         """What a receiver's gateway says ends the newest transfer to it. Where it could not even
         read whose package it was, it speaks for all that went to its account.
+
+        is_repeat: the receipt was kept before; it ends an attempt that waits for its answer, and
+        says nothing new of one that has it.
         """
         event = _TO_RECEIVER.get(receipt.kind)
         if event is None:
@@ -468,7 +479,8 @@ class HubIntake:
             meant = row.receiver == receipt.receiver or not receipt.sender
             if row.destination == peer and meant and row.receiver not in told:
                 told.add(row.receiver)
-                transfers.apply(tx, row.transfer_id, event, reason=reason)
+                if not is_repeat or (row.state in _AWAITING and event is _ACCEPTED):
+                    transfers.settle(tx, row, event, reason=reason)
 
     def _issuer_error(self, mailbox: Mailbox, group: ReceiptGroup) -> FrontgateError | None:
         for receipt, _, _ in group.items:

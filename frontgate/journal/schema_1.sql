@@ -75,6 +75,7 @@ CREATE TABLE transfer (
   urgency     INTEGER NOT NULL DEFAULT 1,
   flow_uid    TEXT NOT NULL DEFAULT '',
   is_large    INTEGER NOT NULL DEFAULT 0,
+  is_bulk     INTEGER NOT NULL DEFAULT 0,
   failures    INTEGER NOT NULL DEFAULT 0,
   due_ms      INTEGER NOT NULL DEFAULT 0,
   warned      INTEGER NOT NULL DEFAULT 0,
@@ -87,13 +88,35 @@ CREATE TABLE transfer (
   changed_ms  INTEGER NOT NULL DEFAULT 0,
   UNIQUE (package_id, destination, receiver, attempt)
 ) STRICT;
-CREATE INDEX transfer_queue ON transfer (destination, is_large, urgency DESC, id) WHERE state = 'QUEUED';
+CREATE INDEX transfer_queue ON transfer (destination, is_large, is_bulk, urgency DESC, id)
+  WHERE state = 'QUEUED';
 CREATE INDEX transfer_open ON transfer (state, destination, changed_ms)
   WHERE state IN ('QUEUED', 'SENDING', 'SENT', 'HELD', 'UNCONFIRMED');
 CREATE INDEX transfer_age ON transfer (warned, made_ms) WHERE state IN ('QUEUED', 'SENDING', 'SENT', 'HELD');
 CREATE INDEX transfer_flow ON transfer (destination, flow_uid, id)
   WHERE state IN ('QUEUED', 'SENDING', 'SENT');
 CREATE INDEX transfer_package ON transfer (package_id);
+CREATE INDEX transfer_failed ON transfer (id) WHERE state IN ('FAILED', 'CANCELLED', 'UNCONFIRMED');
+
+-- Acts of an operator on many transfers (replay, hold, release, cancel): a walk by transfer id from
+-- at_id to end_id, in small transactions, going on where it was after any stop.
+CREATE TABLE bulk (
+  id       INTEGER PRIMARY KEY,
+  act      TEXT NOT NULL CHECK (act IN ('replay', 'hold', 'release', 'cancel')),
+  choice   TEXT NOT NULL,
+  per_s    REAL NOT NULL DEFAULT 0,
+  actor    TEXT NOT NULL,
+  reason   TEXT NOT NULL,
+  state    TEXT NOT NULL CHECK (state IN ('running', 'done', 'stopped')),
+  at_id    INTEGER NOT NULL,
+  end_id   INTEGER NOT NULL,
+  planned  INTEGER NOT NULL,
+  done     INTEGER NOT NULL DEFAULT 0,
+  bytes    INTEGER NOT NULL DEFAULT 0,
+  begun_at TEXT NOT NULL,
+  ended_at TEXT NOT NULL DEFAULT ''
+) STRICT;
+CREATE INDEX bulk_running ON bulk (id) WHERE state = 'running';
 
 -- A bundle's receipts share one signature; each receipt verifies with it alone.
 CREATE TABLE signature (

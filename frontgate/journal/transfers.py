@@ -73,16 +73,21 @@ def add(
     receiver: str = "",
     is_large: bool = False,
     attempt: int = 1,
+    is_bulk: bool = False,
 ) -> int:
-    """Queue a package for a destination. Returns: the transfer's id."""
+    """Queue a package for a destination. Returns: the transfer's id.
+
+    is_bulk: one of many that are sent again; it goes behind all others of its destination.
+    """
     return tx.insert(
         "INSERT INTO transfer (package_id, destination, receiver, attempt, state, urgency, flow_uid,"
-        " is_large, made_at, made_ms, changed_at, changed_ms)"
-        " SELECT id, ?, ?, ?, 'QUEUED', urgency, flow_uid, ?, ?, ?, ?, ? FROM package WHERE id = ?",
+        " is_large, is_bulk, made_at, made_ms, changed_at, changed_ms)"
+        " SELECT id, ?, ?, ?, 'QUEUED', urgency, flow_uid, ?, ?, ?, ?, ?, ? FROM package WHERE id = ?",
         destination,
         receiver,
         attempt,
         int(is_large),
+        int(is_bulk),
         tx.now_at,
         tx.now_ms,
         tx.now_at,
@@ -170,8 +175,8 @@ def due(
         "   AND e.flow_uid = t.flow_uid AND e.flow_uid <> '' AND e.id < t.id"
         "   AND e.package_id <> t.package_id AND (e.state = 'SENDING' OR (e.state = 'SENT' AND NOT ?)"
         "   OR (e.state = 'QUEUED' AND (e.is_large <> t.is_large OR e.due_ms > ?"
-        "       OR e.urgency < t.urgency))))"
-        " ORDER BY t.urgency DESC, t.id LIMIT ?",
+        "       OR e.is_bulk > t.is_bulk OR (e.is_bulk = t.is_bulk AND e.urgency < t.urgency)))))"
+        " ORDER BY t.is_bulk, t.urgency DESC, t.id LIMIT ?",
         destination,
         int(large),
         now_ms,
@@ -368,44 +373,77 @@ def latest(
     return _row(rows[0]) if rows else None
 
 
-def replay(tx: Tx, transfer_id: int, *, actor: str, reason: str) -> int | None:
-    """A new row for a failed or cancelled transfer: Attempt + 1, same package.
+REPLAYABLE = (Transfer.FAILED, Transfer.CANCELLED, Transfer.UNCONFIRMED)
+"""What ended without success: a replay of these is a new attempt."""
 
-    Returns: the new transfer's id, or None where there is nothing to do (it is still open, was
-    acknowledged, or was replayed already): a second replay has no second effect.
-    """
-    row = tx.one(
-        "SELECT package_id, destination, receiver, attempt, state, is_large FROM transfer WHERE id = ?",
-        transfer_id,
-    )
-    if row is None:
-        return None
-    package_id, destination, receiver, attempt, state, is_large = row
-    newest = tx.one(
+
+def newest_attempt(source: Tx | Reader, package_id: int, destination: str, receiver: str) -> int:
+    """The number of the newest attempt; 0 where there is none."""
+    row = source.one(
         "SELECT max(attempt) FROM transfer WHERE package_id = ? AND destination = ? AND receiver = ?",
         package_id,
         destination,
         receiver,
     )
-    assert newest is not None
-    if Transfer(state) not in (Transfer.FAILED, Transfer.CANCELLED, Transfer.UNCONFIRMED):
+    return 0 if row is None or row[0] is None else int(row[0])
+
+
+def replay(
+    tx: Tx,
+    transfer_id: int,
+    *,
+    actor: str,
+    reason: str,
+    is_lost: bool = False,
+    is_bulk: bool = False,
+) -> int | None:
+    """A new row for a failed or cancelled transfer: Attempt + 1, same package.
+
+    is_lost: the other side is known to have lost what it had acknowledged: that is sent again too.
+    Returns: the new transfer's id, or None where there is nothing to do (it is still open, was
+    acknowledged, or was replayed already): a second replay has no second effect.
+    """
+    row = by_id(tx, transfer_id)
+    if row is None:
         return None
-    if int(newest[0]) != int(attempt):
+    if row.state not in REPLAYABLE and not (is_lost and row.state is Transfer.ACKNOWLEDGED):
         return None
-    new_id = add(
-        tx,
-        package_id=int(package_id),
-        destination=str(destination),
-        receiver=str(receiver),
-        is_large=bool(is_large),
-        attempt=int(attempt) + 1,
-    )
+    if newest_attempt(tx, row.package_id, row.destination, row.receiver) != row.attempt:
+        return None
+    new_id = _another(tx, row, is_bulk=is_bulk)
     tx.event(
         "replay",
         transfer=transfer_id,
         new=new_id,
-        attempt=int(attempt) + 1,
+        attempt=row.attempt + 1,
         actor=actor,
         reason=reason,
     )
     return new_id
+
+
+def settle(tx: Tx, row: Row, event: TransferEvent, *, reason: str = "") -> Transfer:
+    """Apply what a receipt says to the newest attempt of a transfer.
+
+    A positive receipt after an attempt that failed or was cancelled tells of a success on another
+    way (the other side was repaired, or tried again by itself): it is a new attempt, acknowledged
+    at once, and the failed one stays as it was.
+    """
+    if row.state in REPLAYABLE[:2] and event is TransferEvent.RECEIPT_ACCEPTED:
+        new_id = _another(tx, row, is_bulk=False)
+        tx.event("superseded", transfer=row.transfer_id, new=new_id, attempt=row.attempt + 1)
+        return apply(tx, new_id, event, reason=reason)
+    return apply(tx, row.transfer_id, event, reason=reason)
+
+
+def _another(tx: Tx, row: Row, *, is_bulk: bool) -> int:
+    large = tx.one("SELECT is_large FROM transfer WHERE id = ?", row.transfer_id)
+    return add(
+        tx,
+        package_id=row.package_id,
+        destination=row.destination,
+        receiver=row.receiver,
+        is_large=bool(large and large[0]),
+        attempt=row.attempt + 1,
+        is_bulk=is_bulk,
+    )

@@ -76,6 +76,46 @@ def list_transfers(
     return [dict(zip(names, row, strict=True)) for row in rows]
 
 
+def failed(
+    reader: Reader, *, kind: str = "", case: str = "", limit: int = 50, after: int = 0
+) -> list[dict[str, Any]]:
+    """Newest attempts that failed, oldest first; page with `after` (an id)."""
+    rows = reader.all(
+        "SELECT t.id, p.message_id, p.message_type, p.sender, t.destination, t.receiver, t.attempt,"
+        " t.state, t.reason, t.made_at, t.changed_at, p.case_uid, p.drop_name"
+        " FROM transfer t INDEXED BY transfer_failed CROSS JOIN package p ON p.id = t.package_id"
+        " WHERE t.state IN ('FAILED', 'CANCELLED', 'UNCONFIRMED') AND t.id > ?"
+        " AND (? = '' OR p.message_type = ? OR substr(p.message_type, 1, length(?) + 1) = ? || '.')"
+        " AND (? = '' OR p.case_uid = ?) AND NOT EXISTS (SELECT 1 FROM transfer n"
+        "   WHERE n.package_id = t.package_id AND n.destination = t.destination"
+        "   AND n.receiver = t.receiver AND n.attempt > t.attempt) ORDER BY t.id LIMIT ?",
+        after,
+        kind,
+        kind,
+        kind,
+        kind,
+        case,
+        case,
+        limit,
+    )
+    names = (
+        "transfer",
+        "message",
+        "type",
+        "sender",
+        "destination",
+        "receiver",
+        "attempt",
+        "state",
+        "reason",
+        "made_at",
+        "changed_at",
+        "case",
+        "drop",
+    )
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
 _PACKAGE = (
     "id",
     "direction",

@@ -65,10 +65,11 @@ class Limits:
         now = clock.now()
         self._end(now, rows, Kind.RELAY_FAILED, error, event=TransferEvent.PERMANENT)
 
-    def cancelled(self, tx: Tx, row: transfers.Row, error: FrontgateError) -> None:
-        """The signed end of a transfer that an operator cancels, in that transaction."""
-        if row.destination.startswith(self._prefix):
-            self._tell(tx, [row], Kind.RELAY_FAILED, reason_of(error))
+    def cancelled(self, tx: Tx, rows: Sequence[transfers.Row], error: FrontgateError) -> None:
+        """The signed end of transfers that an operator cancels, in that transaction."""
+        ours = [row for row in rows if row.destination.startswith(self._prefix)]
+        if ours:
+            self._tell(tx, ours, Kind.RELAY_FAILED, reason_of(error))
             self._wake()
 
     def _older(

@@ -97,10 +97,12 @@ def keep_receipts(
     group: ReceiptGroup,
     package_of: Callable[[Receipt], int | None],
     refuse: Callable[[Receipt, int | None], FrontgateError | None] = lambda *_: None,
+    known: Callable[[Receipt, int | None], None] = lambda *_: None,
 ) -> Iterator[tuple[int, Receipt, int | None]]:
     """Keep the receipts of one authorised signature. Yields: (row, receipt, package) of new ones.
 
     refuse: why a receipt may not be said by who signed it; such a one is not kept, only noted.
+    known: told of one that was kept before: it may answer a new attempt of the same package.
     """
     signature_id = receipts.keep_signature(tx, group.signature)
     for receipt, xml, digest in group.items:
@@ -111,6 +113,7 @@ def keep_receipts(
             continue
         row = receipts.keep(tx, receipt, xml, digest, signature_id, package_id)
         if row is None:
+            known(receipt, package_id)
             continue
         tx.event(
             "receipt-got",

@@ -222,7 +222,7 @@ def test_a_hundred_thousand_waiting_do_not_slow_the_queue(journal: Journal) -> N
     with journal.write() as tx:
         plan = tx.all(
             "EXPLAIN QUERY PLAN SELECT t.id FROM transfer t WHERE t.destination = 'hub' AND t.state = 'QUEUED'"
-            " AND t.is_large = 0 AND t.due_ms <= 5 ORDER BY t.urgency DESC, t.id LIMIT 64"
+            " AND t.is_large = 0 AND t.due_ms <= 5 ORDER BY t.is_bulk, t.urgency DESC, t.id LIMIT 64"
         )
     text = " ".join(str(row[3]) for row in plan)
     assert "transfer_queue" in text

@@ -1,0 +1,431 @@
+"""`frontgate replay|hold|release|cancel`: acts on transfers, by id or by a choice."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from frontgate.cli.node import Node, actor, find_node
+from frontgate.cli.output import Output
+
+if TYPE_CHECKING:
+    from frontgate.journal.bulk import Choice
+
+_LOCAL = timezone(timedelta(hours=8))
+LOOK_S = 0.2
+
+
+def _moment(_: click.Context, __: click.Parameter, value: str) -> str:
+    """A day (UTC+08:00) or RFC 3339 time as the journal writes it."""
+    if not value:
+        return ""
+    try:
+        at = datetime.fromisoformat(value)
+    except ValueError:
+        raise click.BadParameter("2026-11-25 或/or 2026-11-25T08:00:00+08:00") from None
+    if at.tzinfo is None:
+        at = at.replace(tzinfo=_LOCAL)
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+
+
+def _choosing(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that all four share."""
+    for option in reversed(
+        (
+            click.option("--to", default="", metavar="UNIT", help="Only to this unit."),
+            click.option("--type", "kind", default="", help="Only this flow or message type."),
+            click.option(
+                "--since",
+                default="",
+                metavar="TIME",
+                callback=_moment,
+                help="Changed at or after: a day, or RFC 3339.",
+            ),
+            click.option(
+                "--until", default="", metavar="TIME", callback=_moment, help="Changed before."
+            ),
+            click.option("--dry-run", is_flag=True, help="Only show what would be acted on."),
+            click.option(
+                "--rate",
+                "per_s",
+                type=click.FloatRange(min=0),
+                default=0.0,
+                metavar="N",
+                help="At most so many a second.",
+            ),
+            click.option("--detach", is_flag=True, help="Do not wait: the daemon goes on."),
+            click.option(
+                "--reason", default="", help="Why; kept in the audit trail. Else asked for."
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+@click.command()
+@click.argument("idents", nargs=-1, metavar="[ID]...")
+@click.option("--failed", is_flag=True, help="All that failed, was cancelled or is unconfirmed.")
+@click.option(
+    "--again",
+    is_flag=True,
+    help="With --to: also what that unit was given and has handed over already.",
+)
+@_choosing
+@click.option("--status", "show_status", is_flag=True, help="Show bulk acts and how far they are.")
+@click.option("--stop", "stop_job", type=int, metavar="JOB", help="Stop a bulk act where it is.")
+@click.pass_obj
+def replay(
+    out: Output,
+    idents: tuple[str, ...],
+    failed: bool,
+    again: bool,
+    to: str,
+    kind: str,
+    since: str,
+    until: str,
+    dry_run: bool,
+    per_s: float,
+    detach: bool,
+    reason: str,
+    show_status: bool,
+    stop_job: int | None,
+) -> None:
+    """Send again: a new attempt with the same package. The same replay twice has no second effect.
+
+    ID: a MessageId or transfer id. --failed: everything that failed. --to UNIT without --failed, at
+    the hub: everything that unit was given and has not handed over, as after the loss of its disk
+    (its gateway recognises what it still has). Shows a plan, asks for a reason, goes to work; a stop
+    or crash loses nothing, the daemon goes on. Exit 1 if there was nothing to do.
+    """
+    from frontgate.journal.bulk import AGAIN, FAILED, NEEDED, Choice
+
+    node = find_node(out)
+    if show_status:
+        _show_jobs(out, node)
+        return
+    if stop_job is not None:
+        _stop_job(out, node, stop_job, reason)
+        return
+    by_unit = bool(to) and not failed
+    if sum((bool(idents), failed, by_unit)) != 1 or (again and not by_unit):
+        raise click.UsageError("name ids, or --failed, or --to UNIT (with it --again)")
+    if by_unit and node.role != "hub":
+        raise click.UsageError("--to without --failed is an act of the hub")
+    if idents:
+        _replay_ids(out, node, idents, reason, dry_run=dry_run)
+        return
+    scope = FAILED if failed else AGAIN if again else NEEDED
+    choice = Choice("replay", scope, to, kind, since, until)
+    _in_bulk(out, node, choice, per_s=per_s, dry_run=dry_run, detach=detach, reason=reason)
+
+
+def _replay_ids(
+    out: Output, node: Node, idents: tuple[str, ...], reason: str, *, dry_run: bool
+) -> None:
+    from frontgate.core.lifecycle import Transfer
+    from frontgate.journal import transfers
+    from frontgate.pipeline import operate
+
+    if dry_run:
+        reader = node.reader()
+        rows = [row for ident in idents for row in operate.newest_transfers(reader, ident)]
+        reader.close()
+        would = [row for row in rows if row.state in transfers.REPLAYABLE]
+        out.emit(
+            {"would": [{"transfer": r.transfer_id, "message": r.message_id} for r in would]},
+            f"将重发 {len(would)} 件",
+            f"{len(would)} would be sent again",
+        )
+        if not would:
+            raise click.exceptions.Exit(1)
+        return
+    reason = reason or click.prompt(out.pick("原因", "Reason"))
+    reply = node.ask({"act": "replay", "ids": list(idents), "actor": actor(), "reason": reason})
+    if reply is not None:
+        done = reply["done"]
+    else:
+        with node.journal() as journal:
+            done = operate.replay_ids(journal, idents, actor=actor(), reason=reason)
+    fresh = [d for d in done if d["new"] is not None]
+    if out.as_json:
+        out.json({"done": done})
+    for d in done if not out.as_json else ():
+        if d["new"] is not None:
+            out.line(f"{d['message']} 已重新排队", f"{d['message']} is queued again")
+        elif d["receipt"]:
+            r = d["receipt"]
+            out.line(
+                f"{d['message']} 早已办结，原回执：{r['kind']} {r['time']}",
+                f"{d['message']} was done before; its receipt: {r['kind']} {r['time']}",
+            )
+        elif d["state"] in {s.value for s in transfers.REPLAYABLE}:
+            out.line(f"{d['message']} 已重发过", f"{d['message']} was replayed before")
+        else:
+            state = Transfer(d["state"]).value
+            out.line(f"{d['message']} 仍在途（{state}）", f"{d['message']} is under way ({state})")
+    if not fresh:
+        raise click.exceptions.Exit(1)
+
+
+def _in_bulk(
+    out: Output,
+    node: Node,
+    choice: Choice,
+    *,
+    per_s: float,
+    dry_run: bool,
+    detach: bool,
+    reason: str,
+) -> None:
+    """Plan, preview, ask for a reason, begin, and follow to the end."""
+    from frontgate.pipeline import operate
+
+    reader = node.reader()
+    plan = operate.shown(operate.plan(reader, choice))
+    reader.close()
+    if not out.as_json:
+        _show_plan(out, plan)
+    if dry_run or not plan["count"]:
+        if out.as_json:
+            out.json(plan)
+        raise click.exceptions.Exit(0 if plan["count"] else 1)
+    reason = reason or click.prompt(out.pick("原因", "Reason"))
+    request = {"act": "bulk", "per_s": per_s, "actor": actor(), "reason": reason}
+    fields = {n: getattr(choice, n) for n in ("scope", "to", "kind", "since", "until")}
+    # `act` of the request is the socket's word; the choice's own act travels as `what`.
+    reply = node.ask({**request, **fields, "what": choice.act})
+    if reply is None:
+        job = _offline(out, node, choice, per_s, reason)
+    else:
+        job = reply["job"]
+        if not detach:
+            job = _follow(out, node, int(job["job"]), int(plan["count"]))
+    if out.as_json:
+        out.json({**plan, "job": job})
+    elif detach and reply is not None:
+        out.line(
+            f"任务 {job['job']} 已开始：frontgate replay --status",
+            f"Job {job['job']} has begun: frontgate replay --status",
+        )
+    else:
+        out.line(
+            f"任务 {job['job']}：{job['done']} 件，{_size(job['bytes'])}（{job['state']}）",
+            f"Job {job['job']}: {job['done']} packages, {_size(job['bytes'])} ({job['state']})",
+        )
+
+
+def _show_plan(out: Output, plan: dict[str, Any]) -> None:
+    head = (
+        out.pick("目的地", "destination"),
+        out.pick("类型", "type"),
+        out.pick("原因", "reason"),
+        out.pick("件数", "count"),
+        out.pick("大小", "size"),
+    )
+    if plan["count"]:
+        click.echo(f"{head[0]:<28} {head[1]:<28} {head[2]:<12} {head[3]:>8} {head[4]:>10}")
+    for g in plan["plan"]:
+        click.echo(
+            f"{g['destination']:<28} {g['kind']:<28} {g['reason'] or '-':<12} {g['count']:>8}"
+            f" {_size(g['bytes']):>10}"
+        )
+    out.line(
+        f"共 {plan['count']} 件，{_size(plan['bytes'])}",
+        f"{plan['count']} in all, {_size(plan['bytes'])}",
+    )
+
+
+def _size(count: int) -> str:
+    value = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if value < 1024:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.1f} TiB"
+
+
+def _offline(out: Output, node: Node, choice: Choice, per_s: float, reason: str) -> dict[str, Any]:
+    """No daemon runs: begin it here and take all that is begun to its end, or leave it to the daemon."""
+    from frontgate.errors import JournalError
+    from frontgate.journal import bulk
+    from frontgate.pipeline import operate
+    from frontgate.pipeline.bulk import BulkWorker
+
+    if choice.act == "cancel":
+        raise JournalError("FG-JRN-007")
+    with node.journal() as journal:
+        work, _ = operate.begin_bulk(journal, choice, per_s=per_s, actor=actor(), reason=reason)
+        worker = BulkWorker(journal, None, lambda: None)
+        reader = journal.reader()
+        shown = _Progress(work.planned, out)
+        while True:
+            pause = worker.turn()
+            found = bulk.find(reader, work.work_id)
+            assert found is not None
+            shown.to(found.done)
+            if found.state != "running":
+                break
+            time.sleep(min(pause or 0.0, 1.0))
+        shown.close()
+        reader.close()
+        return found.as_dict()
+
+
+def _follow(out: Output, node: Node, job_id: int, planned: int) -> dict[str, Any]:
+    """Watch the daemon's work. Ctrl-C ends the watching, not the work."""
+    from frontgate.journal import bulk
+
+    reader = node.reader()
+    shown = _Progress(planned, out)
+    try:
+        while True:
+            work = bulk.find(reader, job_id)
+            assert work is not None, "it was journaled before the daemon answered"
+            shown.to(work.done)
+            if work.state != "running" or node.ask({"act": "status"}) is None:
+                return work.as_dict()
+            time.sleep(LOOK_S)
+    except KeyboardInterrupt:
+        out.line(
+            f"\n守护进程继续执行任务 {job_id}：replay --status 查看，replay --stop {job_id} 停止",
+            f"\nThe daemon goes on with job {job_id}: replay --status, or replay --stop {job_id}",
+        )
+        raise click.exceptions.Exit(4) from None
+    finally:
+        shown.close()
+        reader.close()
+
+
+class _Progress:
+    """A bar on a terminal, nothing elsewhere."""
+
+    def __init__(self, total: int, out: Output) -> None:
+        self._shown = sys.stderr.isatty() and not out.as_json
+        self._total = max(1, total)
+        self._began = time.monotonic()
+
+    def to(self, done: int) -> None:
+        if self._shown:
+            share = min(1.0, done / self._total)
+            bar = "█" * int(share * 30)
+            per_s = done / max(0.001, time.monotonic() - self._began)
+            click.echo(f"\r{bar:<30} {done}/{self._total} {per_s:.0f}/s ", nl=False, err=True)
+
+    def close(self) -> None:
+        if self._shown:
+            click.echo("", err=True)
+
+
+def _show_jobs(out: Output, node: Node) -> None:
+    from frontgate.journal import bulk
+
+    reader = node.reader()
+    jobs = [work.as_dict() for work in bulk.newest(reader)]
+    reader.close()
+    if out.as_json:
+        out.json({"jobs": jobs})
+        return
+    for j in jobs:
+        choice: Any = j["choice"]
+        wanted = " ".join(f"{k}={v}" for k, v in choice.items() if v and k != "act")
+        click.echo(
+            f"{j['job']:>5}  {j['state']:<8} {choice['act']:<8} {j['done']}/{j['planned']}"
+            f"  {j['begun_at']}  {wanted}  ({j['actor']}: {j['reason']})"
+        )
+    if not jobs:
+        out.line("没有批量任务", "No bulk acts")
+
+
+def _stop_job(out: Output, node: Node, job_id: int, reason: str) -> None:
+    from frontgate.journal import bulk
+
+    reason = reason or click.prompt(out.pick("原因", "Reason"))
+    reply = node.ask({"act": "bulk-stop", "job": job_id, "actor": actor(), "reason": reason})
+    if reply is not None:
+        stopped = bool(reply["stopped"])
+    else:
+        with node.journal() as journal, journal.write() as tx:
+            stopped = bulk.stop(tx, job_id, actor=actor(), reason=reason)
+    out.emit(
+        {"stopped": stopped},
+        f"任务 {job_id} 已停止" if stopped else f"任务 {job_id} 并未在执行",
+        f"Job {job_id} is stopped" if stopped else f"Job {job_id} was not running",
+    )
+    if not stopped:
+        raise click.exceptions.Exit(1)
+
+
+def _operator_command(
+    name: str, help_text: str, all_text: str, done_zh: str, done_en: str
+) -> click.Command:
+    """`hold`, `release` and `cancel` differ by the event alone."""
+
+    @click.command(name, help=help_text)
+    @click.argument("idents", nargs=-1, metavar="[ID]...")
+    @click.option("--all", "all_", is_flag=True, help=all_text)
+    @_choosing
+    @click.pass_obj
+    def command(
+        out: Output,
+        idents: tuple[str, ...],
+        all_: bool,
+        to: str,
+        kind: str,
+        since: str,
+        until: str,
+        dry_run: bool,
+        per_s: float,
+        detach: bool,
+        reason: str,
+    ) -> None:
+        from frontgate.core.lifecycle import TransferEvent
+        from frontgate.journal.bulk import Choice
+        from frontgate.pipeline import operate
+
+        if bool(idents) == all_ or (idents and dry_run):
+            raise click.UsageError("name ids, or --all (with it --to, --type, --since, --until)")
+        node = find_node(out)
+        if all_:
+            choice = Choice(name, to=to, kind=kind, since=since, until=until)
+            _in_bulk(out, node, choice, per_s=per_s, dry_run=dry_run, detach=detach, reason=reason)
+            return
+        reason = reason or click.prompt(out.pick("原因", "Reason"))
+        done: list[dict[str, Any]] = []
+        for ident in idents:
+            request = {"act": "change", "id": ident, "event": name}
+            reply = node.ask({**request, "actor": actor(), "reason": reason})
+            if reply is not None:
+                done += reply["done"]
+                continue
+            with node.journal() as journal:
+                done += operate.change(
+                    journal, ident, TransferEvent(name), actor=actor(), reason=reason
+                )
+        out.emit({"done": done}, f"{done_zh} {len(done)} 件", f"{len(done)} {done_en}")
+
+    return command
+
+
+hold = _operator_command(
+    "hold",
+    "Keep waiting transfers (id, or MessageId) from being sent, until released.",
+    "All that wait.",
+    "已暂停",
+    "held",
+)
+release = _operator_command(
+    "release", "Let held transfers go on.", "All that are held.", "已放行", "released"
+)
+cancel = _operator_command(
+    "cancel",
+    "End waiting or held transfers: their senders get a signed relay-failed with the reason.",
+    "All that wait or are held.",
+    "已取消",
+    "cancelled",
+)
