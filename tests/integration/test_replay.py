@@ -42,13 +42,14 @@ def hub_states(province: Province) -> list[tuple[object, ...]]:
 
 
 def test_what_the_hub_refused_by_its_own_fault_is_reopened_by_replay(province: Province) -> None:
+    province.kill("hub")
     province.administration.set_status(POLICE, "suspended")
-    wait = '"event": "directory"'
-    assert wait_for(lambda: wait in (province.home / "hub.log").read_text())
     sender = "SELECT attempt, state, reason FROM transfer ORDER BY id"
     for n in range(3):
         province.drop(POLICE, f"d{n}.xml", message(ref=f"r{n}"))
-    assert wait_for(lambda: [r[1] for r in province.query(POLICE, sender)] == ["FAILED"] * 3), (
+    assert wait_for(lambda: len(province.receipts(POLICE)) >= 3), province.log(POLICE)
+    province.start("hub")
+    assert wait_for(lambda: [r[1] for r in province.query(POLICE, sender)] == ["FAILED"] * 3, 60), (
         province.log("hub")
     )
     text = frontgate(province, POLICE, "list", "--failed", code=1, as_json=False)
@@ -60,9 +61,9 @@ def test_what_the_hub_refused_by_its_own_fault_is_reopened_by_replay(province: P
     shown = frontgate(province, POLICE, "show", rows[0]["message"])
     assert shown["packages"][0]["transfers"][0]["advice_en"]
 
+    province.kill("hub")
     province.administration.set_status(POLICE, "active")
-    log = province.home / "hub.log"
-    assert wait_for(lambda: log.read_text().count(wait) >= 2)
+    province.start("hub")
     plan = frontgate(province, POLICE, "replay", "--failed", "--dry-run")
     assert plan["count"] == 3
     assert plan["plan"][0]["reason"] == "FG-RTE-004"
