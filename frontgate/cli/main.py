@@ -24,6 +24,7 @@ EVERYDAY: Mapping[str, str] = {
     "check": "frontgate.cli.check:check",
     "sample": "frontgate.cli.standard:sample",
     "standard": "frontgate.cli.standard:standard",
+    "draft": "frontgate.cli.draft:draft",
     "send": "frontgate.cli.send:send",
     "status": "frontgate.cli.status:status",
     "alarms": "frontgate.cli.alarms:alarms",

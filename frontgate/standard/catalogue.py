@@ -110,6 +110,7 @@ class Catalogue:
         self.roles: Mapping[str, Role] = MappingProxyType(
             {role.code: role for role in map(_role, table.tables("role"))}
         )
+        self.draft: Mapping[str, Any] = content.get("draft", {})
         self._roles_of_type: Mapping[str, frozenset[str]] = MappingProxyType(
             {
                 kind: frozenset(r.code for r in self.roles.values() if kind in r.unit_types)

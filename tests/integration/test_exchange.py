@@ -411,3 +411,32 @@ def test_alarms_name_what_needs_somebody(tmp_path: Path) -> None:
     )  # fmt: skip
     assert "FG-ALM-001" in hub.stdout
     province.stop()
+
+
+def test_the_next_message_of_a_case_is_drafted_from_what_came_before(tmp_path: Path) -> None:
+    province = Province(tmp_path)
+    province.start()
+    province.drop_folder(POLICE, "request", message("arrest-request/submit", ref="draft-1"))
+    assert wait_for(lambda: province.entries(PROCURATORATE)), province.log(POLICE)
+    (case,) = province.query(PROCURATORATE, "SELECT case_uid FROM package WHERE direction = 'in'")[
+        0
+    ]
+    target = tmp_path / "next.xml"
+    done = subprocess.run(
+        [sys.executable, "-m", "frontgate", "-c", str(tmp_path / PROCURATORATE), "--lang", "en",
+         "draft", "arrest-request.accept", "--case", str(case), "-o", str(target)],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    told = re.findall(r"^  (/m:Message\S+)  ", done.stderr, re.MULTILINE)
+    assert told, done.stderr
+    text = target.read_text("utf-8")
+    for path in told:  # what is left open is a result, a time and a number: the clerk's new facts
+        name = path.rpartition(":")[2]
+        new = {"HandlingResult": "01", "AcceptedAt": "2026-11-25T09:00:00+08:00"}.get(name, "筑1号")
+        text = text.replace(f"<t:{name}/>", f"<t:{name}>{new}</t:{name}>")
+    province.drop(PROCURATORATE, "accept.xml", text)
+    assert wait_for(lambda: province.entries(POLICE)), (
+        province.rejected(PROCURATORATE),
+        province.log(PROCURATORATE),
+    )
+    province.stop()
