@@ -11,6 +11,7 @@ from frontgate.model.message import ENVELOPE_NS, Address, Header, Software
 from frontgate.seal.xml import attribute, element, optional
 
 MAX_BYTES = 8 << 20
+_E = f"{{{ENVELOPE_NS}}}"
 
 
 def write_envelope(envelope: Envelope) -> bytes:
@@ -76,25 +77,35 @@ def read_envelope(data: bytes) -> Envelope:
 
 
 def _values(root: etree._Element) -> Envelope | None:
-    def tag(name: str) -> str:
-        return f"{{{ENVELOPE_NS}}}{name}"
-
-    def one(name: str, parent: etree._Element = root) -> str:
-        return parent.findtext(tag(name)) or ""
-
-    if root.tag != tag("Envelope"):
+    if root.tag != f"{_E}Envelope":
         return None
+    first: dict[str, str] = {}
+    many: dict[str, list[etree._Element]] = {"Receiver": [], "Cc": [], "PersonUid": [], "Part": []}
+    groups: dict[str, dict[str, str]] = {}
+    for node in root:
+        name = str(node.tag).removeprefix(_E)
+        if name in many:
+            many[name].append(node)
+        elif name == "Manifest":
+            many["Part"] += node.findall(f"{_E}Part")
+        elif name in ("Software", "Original"):
+            groups.setdefault(name, {str(c.tag).removeprefix(_E): c.text or "" for c in node})
+        else:
+            first.setdefault(name, node.text or "")
+
+    def one(name: str) -> str:
+        return first.get(name, "")
+
     parts: list[Part] = []
-    for node in root.iterfind(f"{tag('Manifest')}/{tag('Part')}"):
+    for node in many["Part"]:
         size = node.get("bytes", "")
-        if not size.isascii() or not size.isdigit():
+        if not size.isascii() or not size.isdigit() or len(size) > 18:
             return None
         parts.append(
             Part(node.get("path", ""), int(size), node.get("mediaType", ""), node.get("sha256", ""))
         )
-    software = root.find(tag("Software"))
-    original = root.find(tag("Original"))
-    receivers = tuple(n.text or "" for n in root.iterfind(tag("Receiver")))
+    software, original = groups.get("Software"), groups.get("Original", {})
+    receivers = tuple(n.text or "" for n in many["Receiver"])
     header = Header(
         standard=root.get("standard", ""),
         message_type=one("MessageType"),
@@ -109,21 +120,21 @@ def _values(root: etree._Element) -> Envelope | None:
         revision=one("Revision"),
         case_uid=one("CaseUid"),
         case_stage=one("CaseStage"),
-        person_uids=tuple(n.text or "" for n in root.iterfind(tag("PersonUid"))),
+        person_uids=tuple(n.text or "" for n in many["PersonUid"]),
         urgency=one("Urgency"),
         reply_by=one("ReplyBy"),
         confidentiality=one("Confidentiality"),
         software=None
         if software is None
-        else Software(one("Vendor", software), one("Product", software), one("Version", software)),
+        else Software(*(software.get(n, "") for n in ("Vendor", "Product", "Version"))),
         test_flag=one("TestFlag") == "true",
     )
     return Envelope(
         header=header,
         receivers=receivers,
-        copies=tuple(Copy(n.text or "", n.get("mode", "")) for n in root.iterfind(tag("Cc"))),
+        copies=tuple(Copy(n.text or "", n.get("mode", "")) for n in many["Cc"]),
         parts=tuple(parts),
-        original_message_id="" if original is None else one("MessageId", original),
-        original_digest="" if original is None else one("Digest", original),
+        original_message_id=original.get("MessageId", ""),
+        original_digest=original.get("Digest", ""),
         on_behalf_of=one("OnBehalfOf"),
     )

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import struct
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import BinaryIO
 
 from frontgate.errors import ContainerError, InternalError, SignatureError
@@ -32,6 +33,7 @@ _MANIFEST_NS = "urn:oasis:names:tc:opendocument:xmlns:manifest:1.0"
 _XML = "application/xml"
 _DOS_DATE = 0x0021  # 1 January 1980: a package holds no time of writing
 _MAX32 = 0xFFFFFFFF
+_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 _LIMITS = ZipLimits(entries=2100, total_bytes=1 << 62, ratio=2, name_bytes=160)
 
 
@@ -250,10 +252,11 @@ class Package:
     @property
     def signing_time(self) -> datetime:
         """When the sender says it was sealed; informative. Raises: SignatureError FG-SIG-020."""
+        text = self._facts.signing_time
         try:
-            return datetime.strptime(self._facts.signing_time, "%Y-%m-%dT%H:%M:%SZ").replace(
-                tzinfo=UTC
-            )
+            if not _TIME.fullmatch(text):
+                raise ValueError(text)
+            return datetime.fromisoformat(text)
         except ValueError:
             raise SignatureError("FG-SIG-020", what="SigningTime") from None
 

@@ -10,6 +10,7 @@ Source: XML Signature 1.1, 5.1 (Manifest); `standards/1.0/xsd/receipt.xsd`.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -34,6 +35,7 @@ from frontgate.seal.xml import (
 from frontgate.suites import Signer, by_uri, public_key_of
 
 SHA256 = "http://www.w3.org/2001/04/xmlenc#sha256"
+_R = f"{{{RECEIPT_NS}}}"
 _NS = {"r": RECEIPT_NS, "ds": DS}
 _DIGEST = f'<ds:DigestMethod Algorithm="{SHA256}"></ds:DigestMethod>'
 _OPEN = f'<ReceiptList xmlns="{RECEIPT_NS}">'
@@ -105,8 +107,13 @@ def receipt_xml(receipt: Receipt) -> bytes:
     return "".join(out).encode()
 
 
+_ODD = re.compile("[^\t\n -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
 def _printable(value: str) -> str:
     """Without what XML cannot hold: control characters become a visible escape."""
+    if _ODD.search(value) is None:
+        return value
     return "".join(
         c
         if (c >= " " and not "\ud800" <= c <= "\udfff" and c not in "\ufffe\uffff") or c in "\t\n"
@@ -120,56 +127,55 @@ def receipt_digest(xml: bytes) -> str:
     return hashlib.sha256(xml).hexdigest()
 
 
-def _manifest(references: Sequence[tuple[str, str]], ident: str, *, apex: bool) -> str:
-    transforms = (
-        f'<ds:Transforms><ds:Transform Algorithm="{ENVELOPED}"></ds:Transform>'
-        f'<ds:Transform Algorithm="{EXCLUSIVE}"></ds:Transform></ds:Transforms>'
-    )
-    inner = "".join(
-        f'<ds:Reference URI="#r-{attribute(receipt_id)}">{transforms}{_DIGEST}'
-        f"<ds:DigestValue>{b64(bytes.fromhex(digest))}</ds:DigestValue></ds:Reference>"
-        for receipt_id, digest in references
-    )
-    declared = f' xmlns:ds="{DS}"' if apex else ""
-    return f'<ds:Manifest{declared} Id="{ident}">{inner}</ds:Manifest>'
+_TRANSFORMS = (
+    f'<ds:Transforms><ds:Transform Algorithm="{ENVELOPED}"></ds:Transform>'
+    f'<ds:Transform Algorithm="{EXCLUSIVE}"></ds:Transform></ds:Transforms>'
+)
+_APEX = f' xmlns:ds="{DS}"'
+"""The declaration that a canonical subtree carries on its own top."""
 
 
-def _info(uri: str, ident: str, digest: str, *, apex: bool) -> str:
-    declared = f' xmlns:ds="{DS}"' if apex else ""
-    return (
-        f'<ds:SignedInfo{declared}><ds:CanonicalizationMethod Algorithm="{EXCLUSIVE}">'
-        f'</ds:CanonicalizationMethod><ds:SignatureMethod Algorithm="{attribute(uri)}">'
-        f'</ds:SignatureMethod><ds:Reference Type="{DS}Manifest" URI="#{ident}"><ds:Transforms>'
-        f'<ds:Transform Algorithm="{EXCLUSIVE}"></ds:Transform></ds:Transforms>{_DIGEST}'
-        f"<ds:DigestValue>{b64(bytes.fromhex(digest))}</ds:DigestValue></ds:Reference>"
-        "</ds:SignedInfo>"
-    )
+class _Signed:
+    """What one signature covers: the manifest with a reference to each receipt, and its digest."""
 
+    def __init__(self, references: Sequence[tuple[str, str]], uri: str) -> None:
+        self._uri = uri
+        # The manifest's Id comes from its content, so that two of them in one list differ.
+        joined = "".join(f"{i}\n{d}\n" for i, d in references)
+        self._ident = "m-" + hashlib.sha256(joined.encode()).hexdigest()[:32]
+        self._references = "".join(
+            f'<ds:Reference URI="#r-{attribute(receipt_id)}">{_TRANSFORMS}{_DIGEST}'
+            f"<ds:DigestValue>{b64(bytes.fromhex(digest))}</ds:DigestValue></ds:Reference>"
+            for receipt_id, digest in references
+        )
+        self._digest = hashlib.sha256(self._manifest(_APEX).encode()).digest()
 
-def _ident(references: Sequence[tuple[str, str]]) -> str:
-    """The manifest's Id: from its content, so that two of them in one list differ."""
-    joined = "".join(f"{i}\n{d}\n" for i, d in references)
-    return "m-" + hashlib.sha256(joined.encode()).hexdigest()[:32]
+    def _manifest(self, declared: str) -> str:
+        return f'<ds:Manifest{declared} Id="{self._ident}">{self._references}</ds:Manifest>'
 
+    def _info(self, declared: str) -> str:
+        return (
+            f'<ds:SignedInfo{declared}><ds:CanonicalizationMethod Algorithm="{EXCLUSIVE}">'
+            f'</ds:CanonicalizationMethod><ds:SignatureMethod Algorithm="{attribute(self._uri)}">'
+            f'</ds:SignatureMethod><ds:Reference Type="{DS}Manifest" URI="#{self._ident}">'
+            f'<ds:Transforms><ds:Transform Algorithm="{EXCLUSIVE}"></ds:Transform></ds:Transforms>'
+            f"{_DIGEST}<ds:DigestValue>{b64(self._digest)}</ds:DigestValue></ds:Reference>"
+            "</ds:SignedInfo>"
+        )
 
-def _signature(
-    references: Sequence[tuple[str, str]], uri: str, value: bytes, certificate: bytes
-) -> bytes:
-    ident = _ident(references)
-    digest = hashlib.sha256(_manifest(references, ident, apex=True).encode()).hexdigest()
-    return (
-        f'<ds:Signature xmlns:ds="{DS}">{_info(uri, ident, digest, apex=False)}'
-        f"<ds:SignatureValue>{b64(value)}</ds:SignatureValue>"
-        f"<ds:KeyInfo><ds:X509Data><ds:X509Certificate>{b64(certificate)}</ds:X509Certificate>"
-        "</ds:X509Data></ds:KeyInfo>"
-        f"<ds:Object>{_manifest(references, ident, apex=False)}</ds:Object></ds:Signature>"
-    ).encode()
+    def octets(self) -> bytes:
+        """What is signed: the canonical SignedInfo."""
+        return self._info(_APEX).encode()
 
-
-def _signed_bytes(references: Sequence[tuple[str, str]], uri: str) -> bytes:
-    ident = _ident(references)
-    digest = hashlib.sha256(_manifest(references, ident, apex=True).encode()).hexdigest()
-    return _info(uri, ident, digest, apex=True).encode()
+    def signature(self, value: bytes, certificate: bytes) -> bytes:
+        """The whole `ds:Signature`."""
+        return (
+            f'<ds:Signature xmlns:ds="{DS}">{self._info("")}'
+            f"<ds:SignatureValue>{b64(value)}</ds:SignatureValue>"
+            f"<ds:KeyInfo><ds:X509Data><ds:X509Certificate>{b64(certificate)}"
+            "</ds:X509Certificate></ds:X509Data></ds:KeyInfo>"
+            f"<ds:Object>{self._manifest('')}</ds:Object></ds:Signature>"
+        ).encode()
 
 
 def sign_receipts(receipts: Sequence[Receipt], signer: Signer) -> SignedReceipts:
@@ -179,9 +185,9 @@ def sign_receipts(receipts: Sequence[Receipt], signer: Signer) -> SignedReceipts
         xml = receipt_xml(receipt)
         items.append((receipt, xml, receipt_digest(xml)))
     references = [(receipt.receipt_id, digest) for receipt, _, digest in items]
-    uri = signer.suite.signature_uri
-    value = signer.sign(_signed_bytes(references, uri))
-    return SignedReceipts(_signature(references, uri, value, signer.certificate), tuple(items))
+    signed = _Signed(references, signer.suite.signature_uri)
+    value = signer.sign(signed.octets())
+    return SignedReceipts(signed.signature(value, signer.certificate), tuple(items))
 
 
 def receipt_file(xml: bytes, signature: bytes) -> bytes:
@@ -253,9 +259,10 @@ def _verify_group(node: etree._Element, receipts: Sequence[etree._Element]) -> R
         child_text(node, "ds:KeyInfo/ds:X509Data/ds:X509Certificate", _NS, "X509Certificate"),
         "X509Certificate",
     )
-    if _signature(references, uri, value, certificate) != signature:
+    signed = _Signed(references, uri)
+    if signed.signature(value, certificate) != signature:
         raise SignatureError("FG-SIG-020", what="Signature")
-    by_uri(uri).verify(public_key_of(certificate), _signed_bytes(references, uri), value)
+    by_uri(uri).verify(public_key_of(certificate), signed.octets(), value)
     known = dict(references)
     if len(known) != len(references):
         raise SignatureError("FG-SIG-020", what="Manifest")
@@ -275,10 +282,12 @@ def _verify_group(node: etree._Element, receipts: Sequence[etree._Element]) -> R
 
 
 def _read(node: etree._Element) -> Receipt:
-    def one(name: str, parent: etree._Element = node) -> str:
-        return parent.findtext(f"{{{RECEIPT_NS}}}{name}") or ""
+    children = _texts(node)
+    issuer = node.find(f"{_R}Issuer")
 
-    issuer = node.find(f"{{{RECEIPT_NS}}}Issuer")
+    def one(name: str, texts: dict[str, str] = children) -> str:
+        return texts.get(name, "")
+
     try:
         return Receipt(
             receipt_id=one("ReceiptId"),
@@ -314,8 +323,16 @@ def _read(node: etree._Element) -> Receipt:
                     value=one("Value", n),
                     severity=one("Severity", n),
                 )
-                for n in node.iterfind("r:Reasons/r:Reason", _NS)
+                for n in map(_texts, node.iterfind("r:Reasons/r:Reason", _NS))
             ),
         )
     except ValueError:
         raise SignatureError("FG-SIG-031", what=one("ReceiptId") or "Receipt") from None
+
+
+def _texts(node: etree._Element) -> dict[str, str]:
+    """The text of the first child of each name."""
+    found: dict[str, str] = {}
+    for child in node:
+        found.setdefault(str(child.tag).removeprefix(_R), child.text or "")
+    return found

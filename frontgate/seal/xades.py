@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from urllib.parse import quote
 
@@ -30,7 +30,11 @@ _DIGEST = f'<ds:DigestMethod Algorithm="{SHA256}"></ds:DigestMethod>'
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """All that varies in a signature file. references: part path → SHA-256 hex."""
+    """All that varies in a signature file. references: part path → SHA-256 hex.
+
+    properties, info: the inner text of SignedProperties and SignedInfo, written from the others;
+    properties_digest: what SignedInfo states of the former.
+    """
 
     signature_uri: str
     references: tuple[tuple[str, str], ...]
@@ -38,6 +42,9 @@ class Facts:
     signing_time: str
     certificate: bytes
     value: bytes = b""
+    properties: str = ""
+    properties_digest: str = ""
+    info: str = ""
 
 
 def _digest_value(hex_digest: str) -> str:
@@ -117,15 +124,7 @@ def write_signatures(parts: Sequence[Part], signer: Signer, signing_time: dateti
     digest = hashlib.sha256(_canonical_properties(properties)).hexdigest()
     info = _signed_info(facts, digest)
     value = signer.sign(_canonical_info(info))
-    signed = Facts(
-        facts.signature_uri,
-        facts.references,
-        facts.media_types,
-        facts.signing_time,
-        facts.certificate,
-        value,
-    )
-    return _document(signed, info, properties)
+    return _document(replace(facts, value=value), info, properties)
 
 
 def read_signatures(data: bytes) -> Facts:
@@ -171,9 +170,10 @@ def read_signatures(data: bytes) -> Facts:
         value=unb64(child_text(node, "ds:SignatureValue", _NS, "SignatureValue"), "SignatureValue"),
     )
     properties = _signed_properties(facts)
-    if _document(facts, _signed_info(facts, properties_digest), properties) != data:
+    info = _signed_info(facts, properties_digest)
+    if _document(facts, info, properties) != data:
         raise SignatureError("FG-SIG-020", what="signatures.xml")
-    return facts
+    return replace(facts, properties=properties, properties_digest=properties_digest, info=info)
 
 
 def _unquote(uri: str) -> str:
@@ -190,6 +190,8 @@ def verify_signatures(facts: Facts, allowed: frozenset[str] | None) -> str:
     """
     suite = by_uri(facts.signature_uri, allowed)
     key = public_key_of(facts.certificate)
-    digest = hashlib.sha256(_canonical_properties(_signed_properties(facts))).hexdigest()
-    suite.verify(key, _canonical_info(_signed_info(facts, digest)), facts.value)
+    digest = hashlib.sha256(_canonical_properties(facts.properties)).hexdigest()
+    if digest != facts.properties_digest:
+        raise SignatureError("FG-SIG-010")
+    suite.verify(key, _canonical_info(facts.info), facts.value)
     return suite.name

@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -115,8 +115,12 @@ def load_signer(key_path: Path, certificate_path: Path, unit: str) -> Signer:
     return signer_of(key, certificates[0], unit, chain)
 
 
+@lru_cache(maxsize=2048)
 def public_key_of(certificate_der: bytes) -> Any:
-    """The public key in a certificate. Raises: SignatureError FG-SIG-004."""
+    """The public key in a certificate. Raises: SignatureError FG-SIG-004.
+
+    Remembered: the same few hundred certificates sign everything.
+    """
     try:
         return x509.load_der_x509_certificate(certificate_der).public_key()
     except ValueError as error:
