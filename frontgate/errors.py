@@ -99,6 +99,14 @@ class BundleError(FrontgateError):
     """A transport bundle that breaks its form (FG-BND)."""
 
 
+class ParcelError(FrontgateError):
+    """An archive, evidence, transfer or backup file that does not hold (FG-PCL)."""
+
+
+class KeepError(FrontgateError):
+    """Archiving, pruning, backup, restore or resynchronising that cannot be done (FG-KEP)."""
+
+
 class RoutingError(FrontgateError):
     """No way, no right or no such receiver (FG-RTE)."""
 

@@ -189,6 +189,26 @@ class RelaySettings(_Section):
         return tuple(limit.window() for limit in self.rate_limit)
 
 
+class RetentionSettings(_Section):
+    archive: Path | None = Field(
+        None,
+        description="归档文件夹，默认在 state 下；宜在另一块磁盘 | folder of archives; else below state; best on another disk",
+    )
+    automatic: bool = Field(True, description="按时归档并清除 | archive and prune by schedule")
+    every_h: float = Field(24.0, gt=0, description="间隔（小时） | hours between two runs")
+    payload_days: float = Field(
+        30.0, ge=1, description="办案软件取走后保留内容（天） | keep content after handed-over"
+    )
+    sent_days: float = Field(
+        30.0,
+        ge=30,
+        description="送达后发送方保留内容（天） | the sender keeps content after delivered",
+    )
+    audit_days: float = Field(
+        400.0, ge=180, description="审计记录与其他内容保留（天） | keep audit entries and all else"
+    )
+
+
 class LogSettings(_Section):
     format: Literal["json", "text"] = Field("json", description="日志格式 | form of the log")
     level: Literal["debug", "info", "warning", "error"] = Field(
@@ -227,6 +247,7 @@ class GatewaySettings(_Section):
     limits: LimitSettings = LimitSettings()  # type: ignore[call-arg]
     disk: DiskSettings = DiskSettings()  # type: ignore[call-arg]
     relay: RelaySettings = RelaySettings()  # type: ignore[call-arg]
+    retention: RetentionSettings = RetentionSettings()  # type: ignore[call-arg]
     log: LogSettings = LogSettings()  # type: ignore[call-arg]
     base: Path = Field(Path("."), exclude=True)
 
@@ -247,6 +268,7 @@ class HubSettings(_Section):
     sftp: SftpSettings = SftpSettings()  # type: ignore[call-arg]
     limits: LimitSettings = LimitSettings()  # type: ignore[call-arg]
     relay: RelaySettings = RelaySettings()  # type: ignore[call-arg]
+    retention: RetentionSettings = RetentionSettings()  # type: ignore[call-arg]
     log: LogSettings = LogSettings()  # type: ignore[call-arg]
     base: Path = Field(Path("."), exclude=True)
 

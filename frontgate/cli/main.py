@@ -39,6 +39,10 @@ EVERYDAY: Mapping[str, str] = {
     "explain": "frontgate.cli.verify:explain",
     "volumes": "frontgate.cli.volumes:volumes",
     "audit": "frontgate.cli.audit:audit",
+    "archive": "frontgate.cli.keep:archive",
+    "prune": "frontgate.cli.keep:prune",
+    "backup": "frontgate.cli.keep:backup",
+    "restore": "frontgate.cli.keep:restore",
     "hub": "frontgate.cli.main:hub",
 }
 HUB: Mapping[str, str] = {

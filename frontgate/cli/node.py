@@ -36,9 +36,9 @@ class Node:
         """Read the journal. Raises: JournalError FG-JRN-001."""
         return open_reader(self.state / "journal.db")
 
-    def ask(self, request: dict[str, Any]) -> dict[str, Any] | None:
+    def ask(self, request: dict[str, Any], timeout_s: float = 60.0) -> dict[str, Any] | None:
         """Ask the daemon; None where none runs. Raises: what the daemon answered as an error."""
-        reply = ask(self.state / "control.sock", request)
+        reply = ask(self.state / "control.sock", request, timeout_s)
         if reply is not None and not reply.get("ok"):
             raise FrontgateError(
                 str(reply.get("code", "FG-INT-001")),

@@ -23,7 +23,8 @@ from frontgate.errors import FrontgateError, all_codes
 )
 @click.pass_obj
 def verify(out: Output, file: Path, trust: Path | None) -> None:
-    """Verify a sealed package (.asice), a receipt or a control message, offline.
+    """Verify a sealed package (.asice), a receipt, a control message, or an archive, evidence or
+    backup file, offline.
 
     Says what was checked and against what trust. Without --trust only integrity is proven: that
     the content is what the certificate in the file signed, not whose certificate it is.
@@ -31,8 +32,12 @@ def verify(out: Output, file: Path, trust: Path | None) -> None:
     """
     value: dict[str, Any] = {"file": str(file)}
     try:
-        if file.read_bytes()[:2] == b"PK":
+        with file.open("rb") as stream:
+            head = stream.read(512)
+        if head[:2] == b"PK":
             certificate = _package(file, value)
+        elif _is_parcel(head):
+            certificate = _parcel(file, value)
         else:
             certificate = _document(file, value)
         value["signer"] = _signer(certificate)
@@ -76,6 +81,36 @@ def _package(file: Path, value: dict[str, Any]) -> bytes:
             checked=["container", "manifest", "every part's size and SHA-256", "XAdES-B signature"],
         )
         return package.certificate
+
+
+def _is_parcel(head: bytes) -> bool:
+    from frontgate.pipeline.parcel import is_parcel
+
+    return is_parcel(head)
+
+
+def _parcel(file: Path, value: dict[str, Any]) -> bytes:
+    from frontgate.pipeline.evidence import check_archive
+
+    with file.open("rb") as stream:
+        content = check_archive(stream)
+    about = content.manifest.about
+    value.update(
+        kind=content.manifest.kind,
+        node=about.get("node", ""),
+        made_at=content.manifest.control.issued_at.isoformat(),
+        packages=content.packages,
+        receipts=content.receipts,
+        audit_entries=content.events,
+        checked=["every byte against the signed lists", "every package and receipt by itself"],
+    )
+    for key in ("archive", "previous", "eventsFrom", "eventsTo", "head", "about", "damaged"):
+        if key in about:
+            value[key] = about[key]
+    if content.events:
+        value["checked"].append("the audit chain from entry to entry")
+    value["digest"] = content.manifest.digest
+    return content.manifest.control.certificate
 
 
 def _document(file: Path, value: dict[str, Any]) -> bytes:

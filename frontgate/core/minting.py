@@ -7,6 +7,7 @@ repeated drop is recognised as the same message. Source: RFC 9562 (UUID version 
 from __future__ import annotations
 
 import uuid
+from datetime import datetime
 
 _SPACE = uuid.UUID("9b0f4c1e-6d0b-5b55-9a39-6f2f1c7a4e10")
 """frontgate's own name space for version 5 UUIDs; must never change."""
@@ -35,3 +36,15 @@ def case_key(unit: str, app: str, sender_ref: str, message: str) -> str:
 def receipt_id(issuer: str, audit_seq: int, epoch: int) -> str:
     """The id of the receipt issued for an audit entry: one entry, one receipt."""
     return str(uuid.uuid5(_SPACE, f"receipt\n{issuer}\n{epoch}\n{audit_seq}"))
+
+
+def case_serial_floor(epoch: datetime, year: int) -> int:
+    """Below the serials of CaseUids that a journal begun at `epoch` mints in `year`.
+
+    Seven digits spread over the year's seconds: a journal that was restored or made anew goes on
+    above every serial of the one it replaces, which may be unknown here and already told to others.
+    """
+    if epoch.year != year:
+        return 0
+    start = datetime(year, 1, 1, tzinfo=epoch.tzinfo)
+    return int((epoch - start).total_seconds() * 0.3)

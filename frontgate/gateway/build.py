@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from frontgate.gateway.stations import Post, Posts
+from frontgate.journal import Journal
+from frontgate.pipeline.archive import Node
+from frontgate.pipeline.backup import Home
+from frontgate.pipeline.keeper import Keeper, Rules
 from frontgate.pipeline.prepare import Station
 from frontgate.settings import App, GatewaySettings
 from frontgate.spool.layout import SpoolPaths, filesystem_kind, prepare
@@ -10,7 +16,7 @@ from frontgate.spool.sweep import Sweeper
 from frontgate.standard import Standards
 from frontgate.standard.calendars import calendar_csv
 from frontgate.standard.dialects import read_dialect
-from frontgate.suites import load_signer
+from frontgate.suites import Signer, load_signer
 
 
 def build_posts(settings: GatewaySettings) -> Posts:
@@ -56,3 +62,34 @@ def reference_files(standards: Standards) -> dict[str, bytes]:
         "calendar.csv": calendar_csv(folder / "calendars"),
         **{f"codes/{path.name}": path.read_bytes() for path in lists},
     }
+
+
+def gateway_signer(settings: GatewaySettings) -> Signer:
+    """The key of the gateway's first unit, which signs for the node. Raises: SignatureError."""
+    unit = settings.unit[0]
+    return load_signer(settings.path(unit.key), settings.path(unit.certificate), unit.code)
+
+
+def build_keeper(
+    settings: GatewaySettings,
+    journal: Journal,
+    signer: Signer,
+    is_stopping: Callable[[], bool] = lambda: False,
+) -> Keeper:
+    """The gateway's keeper: archives, backups."""
+    state = settings.path(settings.node.state)
+    keys = settings.path(settings.node.keys)
+    rules = settings.retention
+    folder = settings.path(rules.archive) if rules.archive else state / "archive"
+    return Keeper(
+        Node(journal, state, folder, keys / "trust", signer),
+        Home(journal.node, state, settings.base / "gateway.toml", keys),
+        Rules(
+            rules.payload_days,
+            rules.sent_days,
+            rules.audit_days,
+            rules.every_h,
+            rules.automatic,
+        ),
+        is_stopping,
+    )

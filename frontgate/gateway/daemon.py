@@ -6,6 +6,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,12 @@ import structlog
 from lxml import etree
 
 from frontgate import __version__, clock
-from frontgate.core import identifiers
+from frontgate.core import identifiers, minting
 from frontgate.core.lifecycle import TransferEvent
 from frontgate.core.routing import HUB
 from frontgate.errors import TransportError
 from frontgate.gateway.acts import Acts
-from frontgate.gateway.build import build_posts, reference_files
+from frontgate.gateway.build import build_keeper, build_posts, reference_files
 from frontgate.gateway.delivery import Delivery, PickUp
 from frontgate.gateway.inbound import Inbound
 from frontgate.gateway.intake import Intake
@@ -28,9 +29,9 @@ from frontgate.gateway.receipt_files import ReceiptFiles
 from frontgate.gateway.stations import Post
 from frontgate.gateway.tend import DiskGate, Tend
 from frontgate.gateway.uplink import Fetcher, Sender
-from frontgate.journal import Journal, packages, transfers
+from frontgate.journal import Journal, audit, packages, transfers
 from frontgate.model.message import CONTROL_MAP, CONTROL_NS
-from frontgate.pipeline import answers, operate
+from frontgate.pipeline import answers, epochs, operate
 from frontgate.pipeline.bulk import BulkWorker
 from frontgate.pipeline.dispatch import LARGE_BYTES, Lane
 from frontgate.pipeline.issue import Issuer
@@ -86,6 +87,8 @@ class Gateway:
         unit = settings.unit[0].code
         self.journal = Journal.open(self._state / "journal.db", node=f"gateway:{unit}")
         self._reader = self.journal.reader()
+        epochs.open_if_restored(self.journal, self.posts.posts[0].station.signer)
+        audit.remember_units(self.journal, self.posts.units)
         self.store = SegmentStore(self._state)
         self.store.recover()
         self.store.sweep_orphans(self._reader, now=clock.now())
@@ -239,6 +242,13 @@ class Gateway:
         self._acts = Acts(self._issuers, tend.limits.cancelled, self._files_loop.wake)
         bulk = BulkWorker(self.journal, self._acts.cancelled, self._wake_all)
         self.crew.add(Loop("bulk", bulk.turn))
+        self._keeper = build_keeper(
+            settings,
+            self.journal,
+            self.posts.posts[0].station.signer,
+            lambda: self._is_stopping,
+        )
+        self.crew.add(Loop("keep", self._keeper.turn, stall_s=6 * 3600.0))
         self._is_stopping = False
 
     def _link(self, *, with_bell: bool) -> Link:
@@ -277,7 +287,8 @@ class Gateway:
             return str(row[0])
         with self.journal.write() as tx:
             year = tx.now.year
-            serial = tx.next_number(f"case:{unit}:{year}")
+            floor = minting.case_serial_floor(datetime.fromtimestamp(tx.epoch, UTC), year)
+            serial = tx.next_number(f"case:{unit}:{year}", floor)
             value = identifiers.case_uid(year, unit, serial)
             tx.run("INSERT INTO minted_case (key, case_uid) VALUES (?, ?)", key, value)
             tx.event("case-minted", unit=unit, case=value)
@@ -464,6 +475,7 @@ class Gateway:
             **operate.handlers(
                 self.journal, self._wake_all, self._acts.cancelled, self._acts.tell_again
             ),
+            **self._keeper.handlers(),
         }
 
     def run(self, stop: Stop) -> None:

@@ -18,13 +18,14 @@ from watchdog.observers import Observer
 
 from frontgate import __version__, clock
 from frontgate.hub.admin import lay_out_mailboxes
+from frontgate.hub.build import build_keeper, hub_signer
 from frontgate.hub.intake import HubIntake
 from frontgate.hub.mailboxes import Mailboxes
 from frontgate.hub.placer import Placer
 from frontgate.hub.tend import HubTend
 from frontgate.journal import Journal
 from frontgate.model.unit import Directory
-from frontgate.pipeline import operate
+from frontgate.pipeline import epochs, operate
 from frontgate.pipeline.bulk import BulkWorker
 from frontgate.pipeline.issue import Issuer
 from frontgate.pipeline.loop import Crew, Loop
@@ -32,7 +33,6 @@ from frontgate.pipeline.segments import SegmentStore
 from frontgate.pipeline.service import ControlSocket, Handler, Stop, notify
 from frontgate.settings import HubSettings
 from frontgate.standard import Checker, Standards
-from frontgate.suites import load_signer
 from frontgate.trust.store import TrustStore, earlier_directories, load_trust
 
 log = structlog.get_logger()
@@ -132,8 +132,9 @@ class Hub:
         self._trust_stamp = self._stamp()
         self._earlier_s = settings.relay.delivery_limit_days * 86400
         self._earlier = self._earlier_directories()
-        signer = load_signer(keys / "hub.key", keys / "hub.pem", settings.unit)
+        signer = hub_signer(settings)
         self.journal = Journal.open(self._state / "journal.db", node=f"hub:{settings.unit}")
+        epochs.open_if_restored(self.journal, signer)
         self._reader = self.journal.reader()
         self.store = SegmentStore(self._state)
         self.store.recover()
@@ -193,6 +194,8 @@ class Hub:
         self.crew.add(Loop("trust", self._trust_turn))
         bulk = BulkWorker(self.journal, tend.limits.cancelled, self._placer_loop.wake)
         self.crew.add(Loop("bulk", bulk.turn))
+        self._keeper = build_keeper(settings, self.journal, signer, lambda: self._is_stopping)
+        self.crew.add(Loop("keep", self._keeper.turn, stall_s=6 * 3600.0))
         if self.sftp is not None:
             self.crew.add(Loop("sftp", self.sftp.turn))
         self._root = root
@@ -244,6 +247,7 @@ class Hub:
         return {
             "status": self.status,
             **operate.handlers(self.journal, self._wake_all, self._tend.limits.cancelled),
+            **self._keeper.handlers(),
         }
 
     def run(self, stop: Stop) -> None:

@@ -12,7 +12,28 @@ CREATE TABLE event (
   head TEXT NOT NULL
 ) STRICT;
 CREATE TRIGGER event_no_update BEFORE UPDATE ON event BEGIN SELECT RAISE(ABORT, 'append only'); END;
-CREATE TRIGGER event_no_delete BEFORE DELETE ON event BEGIN SELECT RAISE(ABORT, 'append only'); END;
+-- What left for a self-verifying archive. Each row is a signed checkpoint of the chain: event_head is
+-- the head at its last archived event. *_to: the last row of each table that some archive holds.
+CREATE TABLE archive (
+  number        INTEGER PRIMARY KEY,
+  name          TEXT NOT NULL UNIQUE,
+  size_bytes    INTEGER NOT NULL,
+  digest        TEXT NOT NULL,
+  package_to    INTEGER NOT NULL,
+  quarantine_to INTEGER NOT NULL,
+  receipt_to    INTEGER NOT NULL,
+  event_to      INTEGER NOT NULL,
+  event_head    TEXT NOT NULL,
+  epoch         INTEGER NOT NULL,
+  xml           BLOB NOT NULL,
+  made_at       TEXT NOT NULL
+) STRICT;
+CREATE TRIGGER archive_no_update BEFORE UPDATE ON archive BEGIN SELECT RAISE(ABORT, 'append only'); END;
+CREATE TRIGGER archive_no_delete BEFORE DELETE ON archive BEGIN SELECT RAISE(ABORT, 'append only'); END;
+-- An event goes only behind a checkpoint.
+CREATE TRIGGER event_no_delete BEFORE DELETE ON event
+  WHEN OLD.seq > coalesce((SELECT max(event_to) FROM archive), 0)
+  BEGIN SELECT RAISE(ABORT, 'append only'); END;
 
 -- Immutable files that hold packages: sealed here, or bundles taken from the other side.
 CREATE TABLE segment (
@@ -20,8 +41,11 @@ CREATE TABLE segment (
   path       TEXT NOT NULL UNIQUE,
   size_bytes INTEGER NOT NULL,
   origin     TEXT NOT NULL CHECK (origin IN ('sealed', 'taken')),
-  made_at    TEXT NOT NULL
+  made_at    TEXT NOT NULL,
+  state      TEXT NOT NULL DEFAULT 'kept' CHECK (state IN ('kept', 'going', 'gone'))
 ) STRICT;
+-- going: archived and past its term, its file may be removed at any moment. The row stays for ever.
+CREATE INDEX segment_going ON segment (id) WHERE state = 'going';
 
 -- One row per package (or refused drop). direction: out = sealed here, in = came by bundle.
 CREATE TABLE package (
@@ -59,6 +83,7 @@ CREATE UNIQUE INDEX package_identity ON package (direction, sender, message_id) 
 CREATE UNIQUE INDEX package_claim ON package (claim_id) WHERE claim_id IS NOT NULL;
 CREATE INDEX package_message ON package (message_id);
 CREATE INDEX package_drop ON package (drop_name);
+CREATE INDEX package_segment ON package (segment_id);
 CREATE INDEX package_ref ON package (sender_ref);
 CREATE INDEX package_flow ON package (flow_uid) WHERE state = 'ADMITTED';
 CREATE INDEX package_case ON package (case_uid) WHERE case_uid <> '';
@@ -208,6 +233,24 @@ CREATE TABLE bundle_in (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX bundle_in_owed ON bundle_in (peer, bundle_id) WHERE is_answered = 0;
 
+-- Restored and replaced nodes: what was asked of a peer (asked) and what is being told it (served).
+-- epoch: of the node that asked. since_seq, since_at: what that node knew last. cursor: place in the paging.
+CREATE TABLE resync (
+  peer      TEXT NOT NULL,
+  side      TEXT NOT NULL CHECK (side IN ('asked', 'served')),
+  epoch     INTEGER NOT NULL,
+  state     TEXT NOT NULL CHECK (state IN ('open', 'draining', 'closed')),
+  since_seq INTEGER NOT NULL DEFAULT 0,
+  since_at  TEXT NOT NULL DEFAULT '',
+  cursor    INTEGER NOT NULL DEFAULT 0,
+  receipts  INTEGER NOT NULL DEFAULT 0,
+  packages  INTEGER NOT NULL DEFAULT 0,
+  missing   INTEGER NOT NULL DEFAULT 0,
+  began_at  TEXT NOT NULL,
+  ended_at  TEXT NOT NULL DEFAULT '',
+  PRIMARY KEY (peer, side)
+) STRICT, WITHOUT ROWID;
+
 -- What admitted messages said and later ones are held against (standard/context.py); hub only.
 CREATE TABLE fact (
   package_id INTEGER NOT NULL REFERENCES package(id),
@@ -241,3 +284,4 @@ CREATE TABLE quarantine (
   code       TEXT NOT NULL,
   detail     TEXT NOT NULL
 ) STRICT;
+CREATE INDEX quarantine_segment ON quarantine (segment_id);

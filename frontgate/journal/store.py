@@ -37,10 +37,13 @@ def timestamp(at: datetime) -> str:
 class Tx:
     """One write transaction. It ends with its `with` block; never keep it."""
 
-    __slots__ = ("_head", "_seq", "db", "epoch", "now", "now_at", "now_ms")
+    __slots__ = ("_head", "_seq", "db", "epoch", "node", "now", "now_at", "now_ms")
 
-    def __init__(self, db: apsw.Connection, now: datetime, seq: int, head: str, epoch: int) -> None:
+    def __init__(
+        self, db: apsw.Connection, node: str, now: datetime, seq: int, head: str, epoch: int
+    ) -> None:
         self.db = db
+        self.node = node
         self.now = now
         self.now_at = timestamp(now)
         self.now_ms = int(now.timestamp() * 1000)
@@ -71,6 +74,18 @@ class Tx:
         )
         return self._seq, self._head
 
+    def begin_epoch(self, epoch: int, /, **data: object) -> tuple[int, str]:
+        """Begin a new epoch of the chain with its `epoch` event. epoch: higher than the present one.
+
+        Its head comes from the epoch's genesis; data names the last head of the epoch before, so
+        that the fork which a restore makes shows for ever. Returns: its (seq, head).
+        """
+        assert epoch > self.epoch, "epochs only grow"
+        self.epoch = epoch
+        self._head = chain.genesis(self.node, epoch)
+        self.set_meta("epoch", str(epoch))
+        return self.event(chain.EPOCH, epoch=epoch, **data)
+
     def run(self, sql: str, *values: Any) -> int:
         """Execute one statement. Returns: the rows it changed."""
         self.db.execute(sql, values)
@@ -88,6 +103,13 @@ class Tx:
         row: tuple[Any, ...] | None = next(iter(self.db.execute(sql, values)), None)
         return row
 
+    @property
+    def floor(self) -> int:
+        """Below all numbers of this epoch and above those of earlier ones, for what a peer counts:
+        a node that was restored or replaced cannot use a number twice.
+        """
+        return self.epoch * chain.NUMBERS_A_SECOND
+
     def meta(self, key: str) -> str | None:
         row = self.one("SELECT value FROM meta WHERE key = ?", key)
         return None if row is None else str(row[0])
@@ -95,9 +117,9 @@ class Tx:
     def set_meta(self, key: str, value: str) -> None:
         self.run("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", key, value)
 
-    def next_number(self, key: str) -> int:
-        """The next number of a counter that never goes back, beginning with 1."""
-        number = int(self.meta(key) or "0") + 1
+    def next_number(self, key: str, floor: int = 0) -> int:
+        """The next number of a counter that never goes back: at least `floor` + 1."""
+        number = max(int(self.meta(key) or "0"), floor) + 1
         self.set_meta(key, str(number))
         return number
 
@@ -172,7 +194,13 @@ class Journal:
 
     def _load_head(self) -> None:
         row = next(
-            iter(self._db.execute("SELECT seq, head FROM event ORDER BY seq DESC LIMIT 1")), None
+            iter(
+                self._db.execute(
+                    "SELECT seq, head FROM event UNION ALL SELECT event_to, event_head FROM archive"
+                    " ORDER BY 1 DESC LIMIT 1"
+                )
+            ),
+            None,
         )
         self._epoch = int(
             next(iter(self._db.execute("SELECT value FROM meta WHERE key = 'epoch'")))[0]
@@ -189,7 +217,7 @@ class Journal:
         Raises: JournalError FG-JRN-004 where the disk refuses.
         """
         with self._write_lock:
-            tx = Tx(self._db, now or clock.now(), self._seq, self._head, self._epoch)
+            tx = Tx(self._db, self.node, now or clock.now(), self._seq, self._head, self._epoch)
             try:
                 self._db.execute("BEGIN IMMEDIATE")
                 try:
@@ -205,6 +233,12 @@ class Journal:
                     "FG-JRN-004", reason=type(error).__name__, detail=str(error)
                 ) from error
             self._seq, self._head = tx.head
+            self._epoch = tx.epoch
+
+    @property
+    def epoch(self) -> int:
+        """The present epoch: the second in which this journal was made or restored."""
+        return self._epoch
 
     def reader(self) -> Reader:
         return open_reader(self.path)
@@ -261,7 +295,13 @@ def _migrate(db: apsw.Connection, node: str, path: Path) -> None:
         with db:
             db.execute(sql)
             if version == 1:
-                db.execute("INSERT INTO meta VALUES ('node', ?), ('epoch', '1')", (node,))
+                # The second of its making: a journal made anew for the same node differs in all
+                # its ids and numbers from the one it replaces.
+                epoch = str(max(1, int(clock.now().timestamp())))
+                db.execute(
+                    "INSERT INTO meta VALUES ('node', ?), ('epoch', ?), ('first-epoch', ?)",
+                    (node, epoch, epoch),
+                )
                 db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             db.execute(f"PRAGMA user_version = {version}")
     known = next(iter(db.execute("SELECT value FROM meta WHERE key = 'node'")))[0]

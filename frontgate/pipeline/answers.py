@@ -27,7 +27,7 @@ MOST_BUNDLES = 1000
 
 def send_control(tx: Tx, destination: str, issuer: Issuer, kind: str, body: etree._Element) -> int:
     """Sign a control message and queue it. Returns: its number."""
-    number = tx.next_number(f"control:{issuer.unit}")
+    number = tx.next_number(f"control:{issuer.unit}", tx.floor)
     xml = write_control(kind, number, issuer.unit, tx.now, body, issuer.signer)
     bundles.add_control(tx, destination, f"{number:010d}-{kind}.ctl.xml", xml)
     return number

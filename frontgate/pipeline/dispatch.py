@@ -77,7 +77,7 @@ def compose(
         extra, small = _extra(tx, destination, lane, riding)
         if not riding and not small:
             return None
-        sequence = tx.next_number("bundle")
+        sequence = tx.next_number("bundle", tx.floor)
         members.extend(small.members)
         name = bundle.bundle_id(sequence, [_plain(m) for m in members])
         outgoing = bundles.Outgoing(

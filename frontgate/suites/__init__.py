@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 
 from frontgate.errors import SignatureError
@@ -123,5 +124,5 @@ def public_key_of(certificate_der: bytes) -> Any:
     """
     try:
         return x509.load_der_x509_certificate(certificate_der).public_key()
-    except ValueError as error:
+    except (ValueError, UnsupportedAlgorithm) as error:
         raise SignatureError("FG-SIG-004", detail=str(error)) from error
