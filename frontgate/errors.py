@@ -91,6 +91,10 @@ class JournalError(FrontgateError):
     """The journal cannot be read or written (FG-JRN)."""
 
 
+class CaseError(FrontgateError):
+    """A term, an act on a case, a saved question or a statistic that cannot be (FG-CAS)."""
+
+
 class TransportError(FrontgateError):
     """The other side cannot be reached or answers wrongly (FG-TRN)."""
 

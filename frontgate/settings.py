@@ -235,6 +235,16 @@ class SftpSettings(_Section):
     )
 
 
+class CaseSettings(_Section):
+    project: bool = Field(
+        True, description="随平台运行案件视图进程 | run the projector beside the hub"
+    )
+    notices: bool = Field(
+        False,
+        description="向责任单位发送期限提示报文 | send deadline-notice messages to the acting unit",
+    )
+
+
 class GatewaySettings(_Section):
     """`gateway.toml`."""
 
@@ -266,6 +276,7 @@ class HubSettings(_Section):
     node: Node = Node()  # type: ignore[call-arg]
     unit: str = Field("52000090005", description="平台单位代码 | unit code of the hub")
     sftp: SftpSettings = SftpSettings()  # type: ignore[call-arg]
+    cases: CaseSettings = CaseSettings()  # type: ignore[call-arg]
     limits: LimitSettings = LimitSettings()  # type: ignore[call-arg]
     relay: RelaySettings = RelaySettings()  # type: ignore[call-arg]
     retention: RetentionSettings = RetentionSettings()  # type: ignore[call-arg]

@@ -145,6 +145,11 @@ class Projector:
             "INSERT OR IGNORE INTO recipient (message, unit, mode) VALUES (?, ?, ?)",
             [(m.id, unit, mode) for unit, mode in m.recipients],
         )
+        copies: dict[str, str] = head.get("copies", {})
+        self._file.many(
+            "INSERT OR IGNORE INTO narrowed VALUES (?, ?)",
+            [(m.id, unit) for unit, mode in copies.items() if mode == "narrowed"],
+        )
         self._sent(m)
         if head.get("original"):
             return  # an extract says nothing of its own: it is shown beside its original

@@ -186,13 +186,14 @@ class Deadline:
     is_custody: bool
     is_estimated: bool
     is_beyond: bool
+    is_lapsing: bool
 
     def level(self, now: str) -> str:
-        """`overdue`, `red`, `yellow`, or empty; of an open term at a stored time."""
+        """`overdue` (or `lapsed`), `red`, `yellow`, or empty; of an open term at a stored time."""
         if self.state != "open":
             return ""
         if now >= self.due_at:
-            return "overdue"
+            return "lapsed" if self.is_lapsing else "overdue"
         if now >= self.red_at:
             return "red"
         return "yellow" if now >= self.yellow_at else ""
@@ -283,7 +284,7 @@ _PERSON = (
 DEADLINE = (
     "id, rule, part, case_uid, subject, flow, flow_uid, unit, start_message, start_at, start_known_at,"
     " due_at, safe_due_at, yellow_at, red_at, state, stop_message, stop_at, stop_known_at, changes,"
-    " in_custody, is_custody, is_estimated, is_beyond"
+    " in_custody, is_custody, is_estimated, is_beyond, is_lapsing"
 )
 
 
@@ -516,14 +517,15 @@ class Cases:
         limit: int = 100,
     ) -> list[Deadline]:
         """Open terms by their end, the earliest first; page with `after` (due_at, id). until: none that
-        end later. An item that was closed and confirmed by persons is not listed."""
+        end later. What only lapses is not listed once it did, nor what was closed and confirmed."""
         last = stored(now) if overdue_only else stored(until) if until is not None else "9"
         chosen = "AND unit = ?" if unit else "AND ? = ''"
         rows = self._reader.all(
             f"SELECT {DEADLINE} FROM deadline WHERE state = 'open' AND due_at <= ?"  # noqa: S608
-            f" AND (due_at, id) > (?, ?) {chosen} AND id NOT IN (SELECT item FROM act WHERE act = 'confirm')"
+            f" AND (due_at, id) > (?, ?) {chosen} AND (is_lapsing = 0 OR due_at > ?) AND id NOT IN (SELECT item FROM act WHERE act = 'confirm')"
             " ORDER BY due_at, id LIMIT ?",
-            last, *after, unit, min(limit, MOST),
+            last, *after, unit, stored(now),
+            min(limit, MOST),
         )  # fmt: skip
         return [deadline(r) for r in rows]
 

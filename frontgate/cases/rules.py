@@ -49,6 +49,17 @@ class Opening:
 
 
 @dataclass(frozen=True, slots=True)
+class Ending:
+    """What in a message stops a term: the message, or a moment that a field states. by: how a
+    message's own term is found, through `in_reply_to` or `replaces`. is_event: shown by data."""
+
+    term: TermRule
+    field: etree.XPath | None = None
+    by: str = "in_reply_to"
+    is_event: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Alters:
     """What in a message changes a running term."""
 
@@ -76,7 +87,7 @@ class Plan:
     step: Step | None
     is_terminal: bool = False
     starts: list[Opening] = field(default_factory=list)
-    stops: list[TermRule] = field(default_factory=list)
+    stops: list[Ending] = field(default_factory=list)
     alters: list[Alters] = field(default_factory=list)
     statuses: list[Status] = field(default_factory=list)
     moved: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
@@ -109,6 +120,10 @@ class CaseRules:
             )
             for kind in catalogue.message_types:
                 self.plan(kind)
+            seen = {e.term.id for kind in catalogue.message_types for e in self.plan(kind).stops}
+            self.lapsing = frozenset(
+                t.id for t in self.terms.values() if t.term.lapses or t.id not in seen
+            )
         except (OSError, tomllib.TOMLDecodeError, KeyError, ValueError, etree.XPathError) as error:
             raise CatalogueError("FG-STD-003", file=path.name, reason=repr(error)[:300]) from None
 
@@ -143,7 +158,6 @@ class CaseRules:
             return Plan(None)
         plan = Plan(self.catalogue.step(kind), name in self.catalogue.flow(flow).terminal)
         events = [e for e in self._data.get("event", ()) if e["message"] == kind]
-        shown = {e["name"] for e in events}
         for term in self.terms.values():
             start = term.term.start
             if start.message == kind:
@@ -153,8 +167,12 @@ class CaseRules:
                     plan.starts.append(
                         _opening(term, flow, e.get("at", ""), e.get("field", ""), e.get("when", ""))
                     )
-            if kind in term.term.stop_messages or shown.intersection(term.term.stop_events):
-                plan.stops.append(term)
+            if kind in term.term.stop_messages:
+                plan.stops.append(Ending(term))
+            for e in events:
+                if e["name"] in term.term.stop_events:
+                    plan.stops.append(Ending(term, _xpath(e.get("field", ""), flow), is_event=True))
+        self._service_levels(plan)
         for t in self._data.get("start", ()):
             if t["message"] == kind:
                 for term in self.of_rule(t["rule"]):
@@ -183,6 +201,36 @@ class CaseRules:
             if t["message"] == kind
         ]
         return plan
+
+    def _service_levels(self, plan: Plan) -> None:
+        """Events that no field shows: delivered → answered, returned → corrected, of any flow."""
+        step = plan.step
+        assert step is not None
+        steps = self.catalogue.flow(step.flow).steps
+        asks = step.opens and any(
+            step.name in s.answers for s in steps.values() if s.name in ANSWERS
+        )
+        answers = any(steps[name].opens for name in step.answers)
+        for term in self.terms.values():
+            start, stops = term.term.start.event, term.term.stop_events
+            if start == "delivered" and asks:
+                plan.starts.append(Opening(term, "delivered", None, None))
+            if "answered" in stops and answers:
+                plan.stops.append(Ending(term, is_event=True))
+            if start == "returned" and step.name == ANSWERS[1] and answers:
+                plan.starts.append(Opening(term, "delivered", None, None))
+            if "corrected" in stops and step.opens:
+                plan.stops.append(Ending(term, by="replaces", is_event=True))
+
+    def is_armed(self, term: TermRule) -> bool:
+        """Whether messages can show that the term begins."""
+        return any(
+            o.term is term for kind in self.catalogue.message_types for o in self.plan(kind).starts
+        )
+
+
+ANSWERS = ("accept", "return")
+"""Steps by which a unit takes a message in, or does not: domain, flows.md 2.1."""
 
 
 def _opening(term: TermRule, flow: str, at: str, name: str, when: str) -> Opening:

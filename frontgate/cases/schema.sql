@@ -54,6 +54,12 @@ CREATE TABLE recipient (
 CREATE INDEX recipient_waiting ON recipient (unit, message) WHERE delivered_at = '';
 CREATE INDEX recipient_unit ON recipient (unit, message);
 
+-- Narrowed copies that a message must have: each is a package of its own (message.original names this).
+CREATE TABLE narrowed (
+  message INTEGER NOT NULL, unit TEXT NOT NULL,
+  PRIMARY KEY (message, unit)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE document (
   message  INTEGER NOT NULL,
   position INTEGER NOT NULL,
@@ -201,10 +207,10 @@ CREATE TABLE mark (
   PRIMARY KEY (term, scope, subject, message, kind)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX mark_waiting ON mark (message, unit) WHERE at = '';
-CREATE INDEX mark_scope ON mark (scope);
+CREATE INDEX mark_scope ON mark (scope, subject);
 
 -- Terms as known now. state: open, paused, met, met-late, cancelled; due-soon and overdue are told when
--- read. custody: kind of term; in_custody: the person was. warn_at: the instants of yellow and red.
+-- read. is_lapsing: its end makes nobody late. custody: kind of term; in_custody: the person was. warn_at: the instants of yellow and red.
 CREATE TABLE deadline (
   id TEXT PRIMARY KEY, rule TEXT NOT NULL, part TEXT NOT NULL, term TEXT NOT NULL, scope TEXT NOT NULL,
   case_uid TEXT NOT NULL, subject TEXT NOT NULL, flow TEXT NOT NULL, flow_uid TEXT NOT NULL,
@@ -212,7 +218,8 @@ CREATE TABLE deadline (
   due_at TEXT NOT NULL, safe_due_at TEXT NOT NULL, yellow_at TEXT NOT NULL, red_at TEXT NOT NULL,
   state TEXT NOT NULL, stop_message INTEGER NOT NULL, stop_at TEXT NOT NULL, stop_known_at TEXT NOT NULL,
   changes TEXT NOT NULL, in_custody INTEGER NOT NULL, is_custody INTEGER NOT NULL,
-  is_estimated INTEGER NOT NULL, is_beyond INTEGER NOT NULL
+  is_estimated INTEGER NOT NULL, is_beyond INTEGER NOT NULL,
+  is_lapsing INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX deadline_triple ON deadline (term, scope, subject);
 CREATE INDEX deadline_open ON deadline (due_at, id) WHERE state = 'open';

@@ -14,12 +14,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
+from typing import Any
 
 from lxml import etree
 
 from frontgate.cases.folding import Message
 from frontgate.cases.reading import Said, subjects_of
-from frontgate.cases.rules import Alters, CaseRules, Opening, Plan, TermRule
+from frontgate.cases.rules import Alters, CaseRules, Ending, Opening, Plan, TermRule
 from frontgate.cases.times import moment, stored
 from frontgate.core.deadlines import (
     LEGAL_TIME,
@@ -33,6 +34,7 @@ from frontgate.core.deadlines import (
     due,
     follow,
 )
+from frontgate.journal import Reader
 from frontgate.journal.files import File
 from frontgate.standard.tree import text_of
 
@@ -41,7 +43,6 @@ Triple = tuple[str, str, str]
 IN_CUSTODY = frozenset({"02", "03", "04", "05"})
 """Codes of `custody-status` under which a term never rolls: domain, deadlines.md 3."""
 START, STOP = "start", "stop"
-ACTING = "acting"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +80,11 @@ def timers(
     rule: TermRule,
     marks: Sequence[Mark],
     calendar: Calendar,
-    held_at: Callable[[datetime], bool],
+    status_at: Callable[[datetime], str],
     *,
     known_by: str = "9",
 ) -> list[Timed]:
-    """The timers of one term and subject. held_at: whether the person was in custody then.
+    """The timers of one term and subject. status_at: the person's state of custody then, as a code.
 
     known_by: only what the hub knew by then counts.
     """
@@ -92,10 +93,15 @@ def timers(
     others = sorted((m for m in known if m.kind != START), key=lambda m: (m.at, m.message))
     bounds = [*starts, None]
     return [
-        _timer(rule, start, following, others, calendar, held_at)
+        _timer(rule, start, following, others, calendar, status_at)
         for start, following in pairwise(bounds)
-        if start is not None
+        if start is not None and _runs_for(rule, start, status_at)
     ]
+
+
+def _runs_for(rule: TermRule, start: Mark, status_at: Callable[[datetime], str]) -> bool:
+    wanted = rule.term.only_status
+    return not wanted or status_at(datetime.fromisoformat(start.known_at)) in wanted
 
 
 def _timer(
@@ -104,7 +110,7 @@ def _timer(
     following: Mark | None,
     others: Sequence[Mark],
     calendar: Calendar,
-    held_at: Callable[[datetime], bool],
+    status_at: Callable[[datetime], str],
 ) -> Timed:
     begun = datetime.fromisoformat(start.at)
     term = rule.term
@@ -124,7 +130,11 @@ def _timer(
             begun, term.limit, happened, calendar,
             now=max(last, begun), custody=term.custody, in_custody=in_custody,
         )  # fmt: skip
-        if term.custody is not Custody.BY_PERSON or in_custody or not held_at(found.due):
+        if (
+            term.custody is not Custody.BY_PERSON
+            or in_custody
+            or status_at(found.due) not in IN_CUSTODY
+        ):
             break
         in_custody = True
     state = {
@@ -152,7 +162,7 @@ def _concerns(rule: TermRule, start: Mark, m: Mark) -> bool:
     """
     same_flow = rule.term.start.message.partition(".")[0]
     if m.message == start.message:
-        return m.kind != STOP or rule.term.stops_itself
+        return m.kind != STOP or rule.term.stops_itself or bool(rule.term.start.event)
     if m.flow_uid.startswith(same_flow + " ") and start.flow_uid != m.flow_uid:
         return False
     if rule.term.limit.value <= 0 and m.kind == STOP:
@@ -224,14 +234,13 @@ class Terms:
         scope = m.case_uid or m.flow_uid
         for opening in plan.starts:
             self._start(m, said, rules, opening, scope)
-        for rule in plan.stops:
-            for subject in self._stopped(m, said, rule, scope):
-                self._keep(m, rules, rule, scope, subject, STOP, m.effective_at, m.relayed_at)
+        for ending in plan.stops:
+            self._stop(m, said, rules, ending, scope)
         for alters in plan.alters:
             self._alter(m, said, rules, alters, scope)
         self._stated(m, said, rules, scope)
         for uid in m.persons:
-            self._by_person(rules, scope, uid)
+            self._by_person(m, rules, scope, uid)
 
     # -- starts -----------------------------------------------------------------------------------
 
@@ -263,7 +272,7 @@ class Terms:
     ) -> list[str] | None:
         """Whose timer starts; None if none does. A condition on a part concerns whom that part names."""
         name = rule.subject
-        everyone = {"": [""], "message": [str(m.id)], "PersonUid": list(m.persons)}.get(
+        everyone = {"": [""], "message": self._own(m, rule), "PersonUid": list(m.persons)}.get(
             name, list(said.items)
         )
         if when is None:
@@ -279,6 +288,17 @@ class Terms:
             s for node in found if isinstance(node, etree._Element) for s in subjects_of(node, name)
         )
         return list(named) or everyone
+
+    def _own(self, m: Message, rule: TermRule) -> list[str]:
+        """The message that a message's own term is about: itself, or what it sent back."""
+        if rule.term.start.event != "returned":
+            return [str(m.id)]
+        row = self._file.one(
+            "SELECT id FROM message WHERE message_id = ? AND case_uid = ?",
+            m.in_reply_to,
+            m.case_uid,
+        )
+        return [str(row[0])] if row is not None else []
 
     @staticmethod
     def _field(
@@ -347,14 +367,27 @@ class Terms:
 
     # -- stops and changes ------------------------------------------------------------------------
 
-    def _stopped(self, m: Message, said: Said, rule: TermRule, scope: str) -> list[str]:
+    def _stop(self, m: Message, said: Said, rules: CaseRules, ending: Ending, scope: str) -> None:
+        rule = ending.term
+        if ending.field is not None:
+            for subject, at in self._field(m, said, ending.field, rule):
+                self._keep(m, rules, rule, scope, subject, STOP, stored(at), m.relayed_at)
+            return
+        for subject in self._stopped(m, said, ending, scope):
+            self._keep(m, rules, rule, scope, subject, STOP, m.effective_at, m.relayed_at)
+
+    def _stopped(self, m: Message, said: Said, ending: Ending, scope: str) -> list[str]:
         """Whose timers a message stops: those it names, else all of the case."""
+        rule = ending.term
         if rule.subject == "":
             return [""]
         if rule.subject == "message":
+            ident = m.replaces if ending.by == "replaces" else m.in_reply_to
+            if not ident:
+                return []
             row = self._file.one(
                 "SELECT id FROM message WHERE message_id = ? AND case_uid = ?",
-                m.in_reply_to,
+                ident,
                 m.case_uid,
             )
             return [str(row[0])] if row is not None else []
@@ -406,16 +439,25 @@ class Terms:
                     due=stored(due_at) if due_at is not None else "",
                 )  # fmt: skip
 
-    def _by_person(self, rules: CaseRules, scope: str, uid: str) -> None:
-        """The person's state may have changed: terms that depend on it are counted again."""
-        for term, subject in self._file.all(
-            "SELECT DISTINCT term, subject FROM deadline WHERE subject = ? AND scope = ?",
+    def _by_person(self, m: Message, rules: CaseRules, scope: str, uid: str) -> None:
+        """Where the message tells a state of custody, terms that depend on it are counted again."""
+        if not self._file.one(
+            "SELECT 1 FROM custody WHERE person_uid = ? AND at = ? AND message = ?",
             uid,
+            m.effective_at,
+            m.id,
+        ):
+            return
+        for (term,) in self._file.all(
+            "SELECT DISTINCT term FROM mark WHERE scope = ? AND subject = ? AND kind = 'start'",
             scope,
+            uid,
         ):
             rule = rules.terms.get(str(term))
-            if rule is not None and rule.term.custody is Custody.BY_PERSON:
-                self._touched[str(term), scope, str(subject)] = rules
+            if rule is not None and (
+                rule.term.custody is Custody.BY_PERSON or rule.term.only_status
+            ):
+                self._touched[str(term), scope, uid] = rules
 
     def _keep(
         self, m: Message, rules: CaseRules, rule: TermRule, scope: str, subject: str, kind: str,
@@ -447,32 +489,46 @@ class Terms:
         self._file.run("DELETE FROM deadline WHERE term = ? AND scope = ? AND subject = ?", *triple)
         if rule is None:
             return
-        held = held_of(self._file, triple[2]) if rule.term.custody is Custody.BY_PERSON else _never
-        for timed in timers(rule, marks_of(self._file, triple), rules.catalogue.calendar, held):
-            self._insert(triple, rule, timed)
+        depends = rule.term.custody is Custody.BY_PERSON or rule.term.only_status
+        status = status_of(self._file, triple[2]) if depends else _unknown
+        for timed in timers(rule, marks_of(self._file, triple), rules.catalogue.calendar, status):
+            self._insert(triple, rule, timed, rule.id in rules.lapsing)
 
-    def _insert(self, triple: Triple, rule: TermRule, t: Timed) -> None:
-        warn = sorted(rule.rule.warn, reverse=True)
-        yellow = t.safe_due - (warn[0] if warn else timedelta(0))
-        red = t.safe_due - (warn[-1] if warn else timedelta(0))
-        flow, _, flow_uid = t.start.flow_uid.partition(" ")
-        ident = "D" + hashlib.sha256(f"{triple}{t.start.message}".encode()).hexdigest()[:15]
-        is_case = self._file.one("SELECT case_uid FROM message WHERE id = ?", t.start.message)
-        changes = [[m.kind, m.at, m.known_at, m.message, m.due] for m in t.changes]
+    def _insert(self, triple: Triple, rule: TermRule, t: Timed, lapses: bool) -> None:
+        case = self._file.one("SELECT case_uid FROM message WHERE id = ?", t.start.message)
+        row = deadline_row(triple, rule, t, str(case[0]) if case else "", lapses)
         self._file.run(
-            "INSERT OR REPLACE INTO deadline VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-            ident, rule.rule.id, rule.term.part, rule.id, triple[1],
-            str(is_case[0]) if is_case else "", triple[2], flow, flow_uid,
-            t.start.unit, t.start.message, t.start.at, t.start.known_at,
-            stored(t.due), stored(t.safe_due), stored(yellow), stored(red),
-            t.state, t.stop.message if t.stop else 0, t.stop.at if t.stop else "",
-            t.stop.known_at if t.stop else "", json.dumps(changes), int(t.in_custody),
-            int(rule.term.custody is Custody.CUSTODY), int(t.is_estimated), int(t.is_beyond),
-        )  # fmt: skip
+            "INSERT OR REPLACE INTO deadline (id, rule, part, case_uid, subject, flow, flow_uid, unit,"
+            " start_message, start_at, start_known_at, due_at, safe_due_at, yellow_at, red_at, state,"
+            " stop_message, stop_at, stop_known_at, changes, in_custody, is_custody, is_estimated,"
+            " is_beyond, is_lapsing, term, scope)"
+            " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+            *row,
+            *triple[:2],
+        )
 
 
-def _never(_: datetime) -> bool:
-    return False
+def deadline_row(
+    triple: Triple, rule: TermRule, t: Timed, case_uid: str, lapses: bool
+) -> tuple[Any, ...]:
+    """A timer in the order of `read.DEADLINE`."""
+    warn = sorted(rule.rule.warn, reverse=True)
+    yellow = t.safe_due - (warn[0] if warn else timedelta(0))
+    red = t.safe_due - (warn[-1] if warn else timedelta(0))
+    flow, _, flow_uid = t.start.flow_uid.partition(" ")
+    ident = "D" + hashlib.sha256(f"{triple}{t.start.message}".encode()).hexdigest()[:15]
+    changes = json.dumps([[m.kind, m.at, m.known_at, m.message, m.due] for m in t.changes])
+    return (
+        ident, rule.rule.id, rule.term.part, case_uid, triple[2], flow, flow_uid, t.start.unit,
+        t.start.message, t.start.at, t.start.known_at, stored(t.due), stored(t.safe_due), stored(yellow),
+        stored(red), t.state, t.stop.message if t.stop else 0, t.stop.at if t.stop else "",
+        t.stop.known_at if t.stop else "", changes, int(t.in_custody),
+        int(rule.term.custody is Custody.CUSTODY), int(t.is_estimated), int(t.is_beyond), int(lapses),
+    )  # fmt: skip
+
+
+def _unknown(_: datetime) -> str:
+    return ""
 
 
 def _valid(rule: TermRule, at: str) -> bool:
@@ -480,21 +536,24 @@ def _valid(rule: TermRule, at: str) -> bool:
     return rule.rule.valid_from <= day and (rule.rule.valid_to is None or day <= rule.rule.valid_to)
 
 
-def held_of(source: File, person_uid: str, known_by: str = "9") -> Callable[[datetime], bool]:
-    """Whether the person was in custody at a time, by what was known by then."""
+def status_of(
+    source: File | Reader, person_uid: str, known_by: str = "9"
+) -> Callable[[datetime], str]:
+    """The person's state of custody at a time, by what was known by then; empty where nothing was."""
     rows = source.all(
         "SELECT at, status FROM custody WHERE person_uid = ? AND known_at <= ? ORDER BY at, message",
-        person_uid, known_by,
-    )  # fmt: skip
+        person_uid,
+        known_by,
+    )
 
-    def held(at: datetime) -> bool:
+    def status(at: datetime) -> str:
         then = stored(at)
-        return next((s in IN_CUSTODY for t, s in reversed(rows) if str(t) <= then), False)
+        return next((str(s) for t, s in reversed(rows) if str(t) <= then), "")
 
-    return held
+    return status
 
 
-def marks_of(source: File, triple: Triple) -> list[Mark]:
+def marks_of(source: File | Reader, triple: Triple) -> list[Mark]:
     rows = source.all(
         "SELECT message, kind, at, known_at, unit, flow_uid, due FROM mark"
         " WHERE term = ? AND scope = ? AND subject = ? ORDER BY message, kind",

@@ -53,6 +53,12 @@ HUB: Mapping[str, str] = {
     "revoke": "frontgate.cli.hub_admin:revoke",
     "sshd-config": "frontgate.cli.hub_admin:sshd_config",
     "run": "frontgate.cli.run:hub_run",
+    "project": "frontgate.cli.cases:project",
+    "rebuild": "frontgate.cli.cases:rebuild",
+    "cases": "frontgate.cli.cases:cases",
+    "admit-unit": "frontgate.cli.cases:admit",
+    "due": "frontgate.cli.due:due",
+    "ask": "frontgate.cli.ask:ask",
 }
 
 

@@ -144,13 +144,30 @@ def _show(out: Output, p: dict[str, Any]) -> None:
 @click.argument("ident")
 @click.pass_obj
 def trace(out: Output, ident: str) -> None:
-    """Show the course of a case or message: every step and receipt in order of time."""
+    """Show the course of a case or message: every step and receipt in order of time.
+
+    On a hub a case (or a PersonUid) is shown with its persons, parties, documents, outcomes and terms.
+    """
     from frontgate.errors import JournalError
     from frontgate.journal import views
 
-    reader = find_node(out).reader()
+    node = find_node(out)
+    reader = node.reader()
     steps = views.course(reader, ident)
     reader.close()
+    is_hub = node.role == "hub"
+    if is_hub and not out.as_json:
+        from frontgate.cli.course import show_course
+
+        if show_course(out, ident):
+            return
+    if is_hub and out.as_json:
+        from frontgate.cli.course import course_of
+
+        told = course_of(out, ident)
+        if told is not None:
+            out.json({"course": steps, **told})
+            return
     if not steps:
         raise JournalError("FG-JRN-005", value=ident)
     if out.as_json:

@@ -17,11 +17,13 @@ from watchdog.events import FileMovedEvent, FileSystemEvent, FileSystemEventHand
 from watchdog.observers import Observer
 
 from frontgate import __version__, clock
+from frontgate.cases.acts import Acts
 from frontgate.hub.admin import lay_out_mailboxes
 from frontgate.hub.build import build_keeper, hub_signer
 from frontgate.hub.intake import HubIntake
 from frontgate.hub.mailboxes import Mailboxes
 from frontgate.hub.placer import Placer
+from frontgate.hub.projector import ProjectorProcess
 from frontgate.hub.tend import HubTend
 from frontgate.journal import Journal
 from frontgate.model.unit import Directory
@@ -198,6 +200,10 @@ class Hub:
         self.crew.add(Loop("keep", self._keeper.turn, stall_s=6 * 3600.0))
         if self.sftp is not None:
             self.crew.add(Loop("sftp", self.sftp.turn))
+        self._acts = Acts(self.journal, self._state / "cases.db", standards)
+        self.projector = ProjectorProcess(settings) if settings.cases.project else None
+        if self.projector is not None:
+            self.crew.add(Loop("project", self.projector.turn))
         self._root = root
 
     def _stamp(self) -> tuple[int, int]:
@@ -248,6 +254,7 @@ class Hub:
             "status": self.status,
             **operate.handlers(self.journal, self._wake_all, self._tend.limits.cancelled),
             **self._keeper.handlers(),
+            "case-act": self._acts.handle,
         }
 
     def run(self, stop: Stop) -> None:
@@ -255,6 +262,8 @@ class Hub:
         self.prepare()
         if self.sftp is not None:
             self.sftp.start()
+        if self.projector is not None:
+            self.projector.start()
         # One recursive watch for all mailboxes: one inotify instance however many units there are.
         observer = Observer()
         observer.schedule(
@@ -274,6 +283,8 @@ class Hub:
         self._is_stopping = True
         if self.sftp is not None:
             self.sftp.stop()
+        if self.projector is not None:
+            self.projector.stop()
         observer.stop()
         control.stop()
         late = self.crew.stop(8.0)

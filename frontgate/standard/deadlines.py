@@ -50,7 +50,9 @@ class Variant:
 class Term:
     """One timer of a rule. stop_messages, stop_events: whatever comes first ends it. actor: roles of
     the unit that must act. per: person, case, item or message. stops_itself: the message that states
-    the start is at once what was due, as a request that names the day of detention."""
+    the start is at once what was due, as a request that names the day of detention. lapses: its end
+    makes nobody late, it is a right or depends on what no message shows. only_status: the states of
+    custody in which a person's term runs; empty: any."""
 
     part: str
     start: Start
@@ -62,6 +64,8 @@ class Term:
     custody: Custody
     variants: tuple[Variant, ...]
     stops_itself: bool = False
+    lapses: bool = False
+    only_status: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +152,8 @@ def _term(table: dict[str, Any], message_types: Collection[str], roles: Collecti
             Variant(v["name"], v["zh"], _limit(v["limit"])) for v in table.pop("variant", ())
         ),
         stops_itself=any(s.get("itself", False) for s in stops),
+        lapses=bool(table.pop("lapses", False)),
+        only_status=tuple(table.pop("only_status", ())),
     )
     _nothing_left(table, "term")
     for message in (start.message, *term.stop_messages):

@@ -1,0 +1,60 @@
+"""`frontgate hub ask`: the questions of supervision, with count and list."""
+
+from __future__ import annotations
+
+import click
+
+from frontgate.cli.cases import hub_settings, hub_standards, open_cases
+from frontgate.cli.output import Output
+
+
+@click.command()
+@click.argument("name", default="")
+@click.option("--unit", default="", help="Only cases that this unit is a party of.")
+@click.option("--limit", default=100, show_default=True, help="At most so many rows.")
+@click.pass_obj
+def ask(out: Output, name: str, unit: str, limit: int) -> None:
+    """Ask a saved question of supervision; without NAME list all with their counts.
+
+    Exit 1 if a named question has rows.
+    """
+    from frontgate import clock
+    from frontgate.cases.questions import Questions
+    from frontgate.cli.case_texts import local, pad
+
+    settings = hub_settings(out)
+    standards = hub_standards(settings)
+    source = open_cases(settings, standards)
+    questions = Questions(standards.version(standards.newest), source.reader)
+    now = clock.now()
+    if not name:
+        counts = [(q, questions.count(q.name, now, unit=unit)) for q in questions.all]
+        source.close()
+        if out.as_json:
+            out.json(
+                {
+                    "questions": [
+                        {"name": q.name, "zh": q.zh, "en": q.en, "basis": q.basis, "count": n}
+                        for q, n in counts
+                    ]
+                }
+            )
+            return
+        for q, n in counts:
+            click.echo(f"{n:>7}  {q.name:<22} {out.pick(q.zh, q.en)}  ({'、'.join(q.basis)})")
+        return
+    question = questions.question(name)
+    total = questions.count(name, now, unit=unit)
+    rows = questions.rows(name, now, unit=unit, limit=limit)
+    source.close()
+    if out.as_json:
+        out.json({"question": name, "count": total, "rows": rows})
+    else:
+        click.echo(f"{out.pick(question.zh, question.en)}: {total}")
+        click.echo(f"  {out.pick(question.note_zh, question.note_en)}")
+        click.echo("  ".join(pad(out.pick(c.zh, c.en), 24) for c in question.columns))
+        for row in rows:
+            cells = [str(row[c.name] or "-") for c in question.columns]
+            click.echo("  ".join(pad(local(v) if "T" in v[10:11] else v, 24) for v in cells))
+    if total:
+        raise click.exceptions.Exit(1)

@@ -1,0 +1,146 @@
+"""The course of a case on a terminal: head, parties, steps in columns, terms, acts, alarms."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from frontgate.cli.case_texts import ACTS, ALARMS, HOW, LINKS, STATES, Words, last_day, local, pad
+from frontgate.cli.output import Output
+
+if TYPE_CHECKING:
+    from frontgate.cases.read import Deadline, Node, Timeline
+
+
+def course_of(out: Output, case_uid: str, person: str = "") -> dict[str, Any] | None:
+    """The timeline of a case as JSON values; None where the projections do not know it.
+
+    A PersonUid in place of a CaseUid asks for that person's course alone.
+    """
+    found = _timeline(out, case_uid, person)
+    return None if found is None else dataclasses.asdict(found[0])
+
+
+def show_course(out: Output, case_uid: str) -> bool:
+    """Print the course of a case or person. Returns: whether it is known."""
+    found = _timeline(out, case_uid, "")
+    if found is None:
+        return False
+    line, words = found
+    _head(out, line, words)
+    for node in line.nodes:
+        _node(out, node, words)
+    if line.is_cut:
+        out.line("（仅显示前 500 件）", "(the first 500 only)")
+    from frontgate import clock
+    from frontgate.cases.times import stored
+
+    now = stored(clock.now())
+    if line.deadlines:
+        out.line("期限", "Terms")
+    for d in line.deadlines:
+        _deadline(out, d, words, now)
+    for a in line.acts:
+        click.echo(
+            f"  {local(a.at)}  {words.pick(ACTS, a.act)} {a.item} {a.unit} {a.code} {a.text}"
+        )
+    for link in line.links:
+        click.echo(f"  {words.pick(LINKS, link.kind)}: {link.other_uid} {' '.join(link.persons)}")
+    for alarm in line.alarms:
+        click.echo(
+            f"  ! {local(alarm.at)} {words.pick(ALARMS, alarm.kind)}: {alarm.unit} {alarm.detail}"
+        )
+    return True
+
+
+def _timeline(out: Output, ident: str, person: str) -> tuple[Timeline, Words] | None:
+    from frontgate.cli.cases import hub_settings, hub_standards, open_cases
+
+    if "-P" in ident and not person:
+        ident, person = ident.rpartition("-P")[0], ident
+    settings = hub_settings(out)
+    standards = hub_standards(settings)
+    source = open_cases(settings, standards)
+    line = source.timeline(ident, person=person)
+    source.close()
+    if line is None:
+        return None
+    return line, Words(standards.version(standards.newest), out.language)
+
+
+def _head(out: Output, line: Timeline, words: Words) -> None:
+    c = line.case
+    click.echo(f"{c.case_uid}  {c.name}")
+    out.line(
+        f"  阶段：{words.code('case-stage', c.stage)}（{local(c.stage_at, day=True)}）  罪名：{words.code('crime', c.crime)}",
+        f"  stage: {words.code('case-stage', c.stage)} ({local(c.stage_at, day=True)})  "
+        f"crime: {words.code('crime', c.crime)}",
+    )
+    for p in line.persons:
+        due = f"  {out.pick('羁押至', 'held until')} {p.custody_due}" if p.custody_due else ""
+        click.echo(
+            f"  {p.person_uid[-4:]} {pad(p.name, 12)} {words.code('case-stage', p.stage)}  "
+            f"{words.code('custody-status', p.custody)}{due}"
+        )
+    for party in line.parties:
+        click.echo(f"  {party.unit}  {pad(words.pick(HOW, party.how), 14)} {local(party.since)}")
+
+
+def _node(out: Output, node: Node, words: Words) -> None:
+    marks = ""
+    if node.is_outside:
+        marks += out.pick(" [案外]", " [outside]")
+    if node.is_sequence:
+        marks += out.pick(" [次序]", " [sequence]")
+    if node.original:
+        marks += out.pick(" [摘录]", " [extract]")
+    click.echo(f"{local(node.effective_at)}  {pad(words.type(node.type), 34)} {node.sender}{marks}")
+    click.echo(
+        out.pick(
+            f"      平台中继 {local(node.relayed_at)}  {node.message_id}",
+            f"      relayed {local(node.relayed_at)}  {node.message_id}",
+        )
+    )
+    for r in node.receivers:
+        cc = out.pick("抄送 ", "cc ") if r.mode == "cc" else ""
+        failed = (
+            f"  ✗ {r.failed_kind} {local(r.failed_at)}"
+            if r.failed_at and not r.delivered_at
+            else ""
+        )
+        click.echo(
+            out.pick(
+                f"      → {cc}{r.unit}  送达 {local(r.delivered_at)}  取走 {local(r.handed_at)}{failed}",
+                f"      → {cc}{r.unit}  delivered {local(r.delivered_at)}  taken {local(r.handed_at)}{failed}",
+            )
+        )
+    for d in node.documents:
+        click.echo(f"      · {d.title}  {d.digest[:16]}")
+    for o in node.outcomes:
+        click.echo(
+            f"      ▪ {o.person_uid[-4:]} {words.code(o.list, o.code)} {o.doc_no} {o.reason}"
+        )
+    for f in node.flags:
+        click.echo(f"      [{f['rule']}] {out.pick(f['zh'], f['en'])}")
+
+
+def _deadline(out: Output, d: Deadline, words: Words, now: str) -> None:
+    level = d.level(now)
+    state = words.pick(STATES, level or d.state)
+    stopped = ""
+    if d.stop_at:
+        stopped = out.pick(
+            f"  止于 {local(d.stop_at)}（知悉 {local(d.stop_known_at)}）",
+            f"  ended {local(d.stop_at)} (known {local(d.stop_known_at)})",
+        )
+    beyond = (
+        out.pick("  申报期限超出法定上限", "  stated beyond the law's longest")
+        if d.is_beyond
+        else ""
+    )
+    click.echo(
+        f"  {d.id}  {pad(state, 14)}{pad(last_day(d.due_at), 18)}{d.unit}  {words.rule(d.rule)} {d.subject[-4:]}"
+        f"{stopped}{beyond}"
+    )

@@ -1,0 +1,186 @@
+"""`frontgate hub due`: what is due and overdue, explained with rule, article and both times."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from frontgate.cli.cases import hub_settings, hub_standards, open_cases
+from frontgate.cli.output import Output
+
+if TYPE_CHECKING:
+    from frontgate.cases.read import Deadline
+
+
+@click.group(invoke_without_command=True)
+@click.option("--unit", default="", help="Only what this unit must do.")
+@click.option("--days", default=30, show_default=True, help="What ends within so many days.")
+@click.option("--overdue", is_flag=True, help="Only what is overdue.")
+@click.option("--case", "case_uid", default="", help="All terms of one case, whatever their state.")
+@click.option(
+    "--as-known", "as_known", default="", metavar="TIME", help="With --case: as known then."
+)
+@click.option("--limit", default=100, show_default=True, help="At most so many.")
+@click.option(
+    "--rules", is_flag=True, help="List all terms: what arms each, and whether messages show it."
+)
+@click.pass_context
+def due(
+    ctx: click.Context,
+    unit: str,
+    days: int,
+    overdue: bool,
+    case_uid: str,
+    as_known: str,
+    limit: int,
+    rules: bool,
+) -> None:
+    """List terms that are due or overdue, the earliest first. Exit 1 if anything is overdue.
+
+    JSON: id, rule, unit, start_at, start_known_at, due_at, state, level, changes, stop_at, stop_known_at …
+    """
+    if ctx.invoked_subcommand is not None:
+        return
+    out: Output = ctx.obj
+    if rules:
+        _rules(out)
+        return
+    from frontgate import clock
+    from frontgate.cases.then import as_known_then
+    from frontgate.cases.times import moment, stored
+    from frontgate.cli.case_texts import STATES, Words, last_day, local, pad
+
+    settings = hub_settings(out)
+    standards = hub_standards(settings)
+    words = Words(standards.version(standards.newest), out.language)
+    source = open_cases(settings, standards)
+    now = clock.now()
+    if case_uid and as_known:
+        at = moment(as_known)
+        if at is None:
+            raise click.UsageError("--as-known wants a time, as 2026-11-25T09:00:00+08:00")
+        found: list[Deadline] = as_known_then(source, standards, case_uid, at)
+        now = at
+    elif case_uid:
+        found = source.deadlines_of(case_uid)
+    else:
+        found = source.due(
+            now, until=now + timedelta(days=days), unit=unit, overdue_only=overdue, limit=limit
+        )
+    rows = [_row(d, now, stored) for d in found]
+    acts = {d.id: source.acts(item=d.id) for d in found}
+    source.close()
+    if out.as_json:
+        for row in rows:
+            row["acts"] = [dataclasses.asdict(a) for a in acts[str(row["id"])]]
+        out.json({"deadlines": rows})
+    else:
+        for d, row in zip(found, rows, strict=True):
+            click.echo(
+                f"{d.id}  {pad(words.pick(STATES, str(row['level'] or d.state)), 14)}"
+                f"{pad(last_day(d.due_at), 18)}{d.unit}  {d.rule:<10} {words.rule(d.rule)}  "
+                f"{d.subject or d.case_uid or d.flow_uid}"
+            )
+            click.echo(
+                out.pick(
+                    f"    起算 {local(d.start_at)}（平台知悉 {local(d.start_known_at)}）"
+                    f"；依据：{'、'.join(words.basis(d.rule))}",
+                    f"    runs from {local(d.start_at)} (known {local(d.start_known_at)}); "
+                    f"basis: {', '.join(words.basis(d.rule))}",
+                )
+            )
+    if any(row["level"] == "overdue" for row in rows):
+        raise click.exceptions.Exit(1)
+
+
+def _row(d: Deadline, now: datetime, stored: Any) -> dict[str, Any]:
+    return {**dataclasses.asdict(d), "level": d.level(stored(now))}
+
+
+def _rules(out: Output) -> None:
+    from frontgate.cases.rules import CaseRules
+
+    settings = hub_settings(out)
+    standards = hub_standards(settings)
+    case_rules = CaseRules(standards.version(standards.newest))
+    rows = [
+        {
+            "term": t.id,
+            "start": t.term.start.message or t.term.start.event,
+            "armed_by_messages": case_rules.is_armed(t),
+            "lapses": t.id in case_rules.lapsing,
+            "zh": t.rule.zh,
+            "en": t.rule.en,
+        }
+        for t in case_rules.terms.values()
+    ]
+    if out.as_json:
+        out.json({"terms": rows})
+        return
+    for r in rows:
+        armed = (
+            out.pick("由报文起算", "armed")
+            if r["armed_by_messages"]
+            else out.pick("报文不可见", "unseen")
+        )
+        lapse = out.pick("，期满不计逾期", ", lapses") if r["lapses"] else ""
+        click.echo(
+            f"{r['term']:<22} {r['start']:<34} {armed}{lapse}  {out.pick(str(r['zh']), str(r['en']))}"
+        )
+
+
+def _act_command(name: str, help_text: str) -> click.Command:
+    """explain, dispute, close and confirm differ by the act alone."""
+
+    @click.command(name, help=help_text)
+    @click.argument("ident", metavar="ID")
+    @click.option("--for", "unit", required=True, help="The unit that acts, by its code.")
+    @click.option("--code", default="", help="Reason, a code of due-reason.")
+    @click.option("--text", default="", help="What the unit says.")
+    @click.pass_obj
+    def command(out: Output, ident: str, unit: str, code: str, text: str) -> None:
+        act(out, name, ident, unit, code, text)
+
+    return command
+
+
+due.add_command(_act_command("explain", "The acting unit explains why a term is late or will be."))
+due.add_command(_act_command("dispute", "The acting unit disputes a term."))
+due.add_command(
+    _act_command("close", "The acting unit says that it is done; a second party confirms.")
+)
+due.add_command(
+    _act_command("confirm", "Another party, or the committee, confirms what was closed.")
+)
+
+
+def act(out: Output, name: str, item: str, unit: str, code: str, text: str) -> None:
+    """Have an act recorded by the running hub, or here where none runs."""
+    from frontgate.cases.acts import Acts
+    from frontgate.cli.node import actor, find_node
+
+    settings = hub_settings(out)
+    standards = hub_standards(settings)
+    source = open_cases(settings, standards)
+    source.close()
+    node = find_node(Output(config=str(settings.base), lang=out.lang))
+    wanted = {
+        "kind": name,
+        "item": item,
+        "unit": unit,
+        "code": code,
+        "text": text,
+        "actor": actor(),
+    }
+    reply = node.ask({"act": "case-act", **wanted})
+    if reply is None:
+        with node.journal() as journal:
+            reply = Acts(journal, node.state / "cases.db", standards).handle(wanted)
+    out.emit(
+        {"seq": reply["seq"], **wanted},
+        f"已记入审计链第 {reply['seq']} 条",
+        f"Recorded as number {reply['seq']} of the audit chain",
+    )
