@@ -123,6 +123,11 @@ class InternalError(FrontgateError):
     """A broken promise inside frontgate itself (FG-INT)."""
 
 
+def said(error: FrontgateError) -> dict[str, str]:
+    """What people are told of an error, by language: its text with the fields filled."""
+    return {lang: error.message(lang) for lang in ("zh", "en")}
+
+
 def describe(code: str) -> CodeText:
     """The table's row for `code`.
 

@@ -12,7 +12,7 @@ import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from frontgate.core.identifiers import is_unit_code
 from frontgate.core.pacing import RateWindow
@@ -33,7 +33,42 @@ class Node(_Section):
     )
 
 
+class DeviceFolders(_Section):
+    """Two folders that a gap device serves. `in` is a word of Python: `into` inside."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    out: Path = Field(description="交给网闸的文件夹 | what the device takes from us")
+    into: Path = Field(alias="in", description="网闸送来的文件夹 | what the device brings us")
+    resend_s: float = Field(
+        120.0, gt=0, description="多久未确认即重发（秒） | send again without acknowledgement after"
+    )
+    gap_after_s: float = Field(
+        600.0, gt=0, description="缺号或残件多久后报告（秒） | report missing or cut files after"
+    )
+    poll_s: float = Field(1.0, ge=0.05, description="查看间隔（秒） | time between looks")
+
+
+class HubDirectory(DeviceFolders):
+    """A unit whose mailbox is reached through a gap device."""
+
+    unit: str = Field(description="单位代码（前置机所属） | unit code of the gateway")
+
+    @field_validator("unit")
+    @classmethod
+    def _unit(cls, value: str) -> str:
+        if not is_unit_code(value):
+            raise ValueError("not a unit code (11 characters, check character last)")
+        return value
+
+
 class HubLink(_Section):
+    transport: Literal["sftp", "directory"] = Field(
+        "sftp",
+        description="传输方式：SFTP 或网闸文件夹 | SFTP, or folders that a gap device serves",
+    )
+    directory: DeviceFolders | None = Field(
+        None, description="网闸文件夹（transport = directory 时） | with transport = directory"
+    )
     host: str = Field("", description="省级平台地址 | address of the hub")
     port: int = Field(22, ge=1, le=65535, description="端口 | port")
     unit: str = Field("", description="平台单位代码 | unit code of the hub")
@@ -43,6 +78,12 @@ class HubLink(_Section):
     host_keys: list[str] = Field(
         default_factory=list, description="平台主机公钥 | the hub's public host keys"
     )
+
+    @model_validator(mode="after")
+    def _has_folders(self) -> HubLink:
+        if self.transport == "directory" and self.directory is None:
+            raise ValueError('transport = "directory" needs [hub.directory] with out and in')
+        return self
 
 
 class App(_Section):
@@ -277,6 +318,10 @@ class HubSettings(_Section):
     unit: str = Field("52000090005", description="平台单位代码 | unit code of the hub")
     sftp: SftpSettings = SftpSettings()  # type: ignore[call-arg]
     cases: CaseSettings = CaseSettings()  # type: ignore[call-arg]
+    directory: list[HubDirectory] = Field(
+        default_factory=list,
+        description="经网闸相连的单位 | units that are reached through a gap device",
+    )
     limits: LimitSettings = LimitSettings()  # type: ignore[call-arg]
     relay: RelaySettings = RelaySettings()  # type: ignore[call-arg]
     retention: RetentionSettings = RetentionSettings()  # type: ignore[call-arg]
@@ -356,7 +401,7 @@ def _faults(path: Path, text: str, error: ValidationError, model: type[BaseModel
 def _known(model: type[BaseModel]) -> list[str]:
     names: list[str] = []
     for name, info in model.model_fields.items():
-        names.append(name)
+        names.append(info.alias or name)
         inner = _inner(info.annotation)
         if inner is not None:
             names += _known(inner)
@@ -394,7 +439,7 @@ def _table(prefix: str, model: type[BaseModel]) -> list[str]:
                 else f"`{_shown(info.get_default(call_default_factory=True))}`"
             )
             rows.append(
-                f"| `{name}` | {default} | {(info.description or '').replace(' | ', '<br>')} |"
+                f"| `{info.alias or name}` | {default} | {(info.description or '').replace(' | ', '<br>')} |"
             )
     head = ["| key | default | meaning |", "| --- | --- | --- |"] if rows else []
     return [*head, *rows, "", *deeper]

@@ -273,6 +273,8 @@ def _echo(settings: GatewaySettings) -> tuple[str, str]:
 def _hub(settings: GatewaySettings) -> tuple[str, str]:
     from frontgate.transports.sftp import SftpPeer, connect_sftp
 
+    if settings.hub.transport == "directory":
+        return _device(settings)
     began = time.monotonic()
     transport = connect_sftp(
         SftpPeer(
@@ -291,4 +293,20 @@ def _hub(settings: GatewaySettings) -> tuple[str, str]:
     return (
         f"{settings.hub.host}:{settings.hub.port} 已登录（{ms} 毫秒），待取 {waiting} 件",
         f"{settings.hub.host}:{settings.hub.port} login works ({ms} ms), {waiting} waiting",
+    )
+
+
+def _device(settings: GatewaySettings) -> tuple[str, str]:
+    """Whether this account can read and write both folders of the gap device."""
+    from frontgate.errors import TransportError
+
+    folders = settings.hub.directory
+    assert folders is not None
+    for folder in (settings.path(folders.out), settings.path(folders.into)):
+        if not folder.is_dir() or not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+            raise TransportError("FG-TRN-020", path=str(folder))
+    waiting = len(os.listdir(settings.path(folders.into)))
+    return (
+        f"网闸文件夹可读写，in 中有 {waiting} 个文件",
+        f"the gap device's folders can be read and written; {waiting} files lie in `in`",
     )

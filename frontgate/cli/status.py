@@ -55,7 +55,8 @@ def _show(out: Output, value: dict[str, Any]) -> None:
         )
     for where, code in live.get("troubles", {}).items():
         row = all_codes()[code]
-        click.echo(f"✗ {where}: {code} {out.pick(row.zh, row.en)}")
+        told = live.get("said", {}).get(where) or {"zh": row.zh, "en": row.en}
+        click.echo(f"✗ {where}: {code} {out.pick(told['zh'], told['en'])}")
         click.echo(f"    → {out.pick(row.advice_zh, row.advice_en)}")
     if not value["queues"]:
         out.line("没有等待中的传输", "Nothing is waiting")

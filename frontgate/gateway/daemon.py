@@ -17,7 +17,7 @@ from frontgate import __version__, clock
 from frontgate.core import identifiers, minting
 from frontgate.core.lifecycle import TransferEvent
 from frontgate.core.routing import HUB
-from frontgate.errors import TransportError
+from frontgate.errors import TransportError, said
 from frontgate.gateway.acts import Acts
 from frontgate.gateway.build import build_keeper, build_posts, reference_files
 from frontgate.gateway.delivery import Delivery, PickUp
@@ -48,6 +48,8 @@ from frontgate.spool.sweep import Claim, Refused
 from frontgate.spool.watch import Watcher
 from frontgate.standard import Checker, Standards
 from frontgate.transports import Transport
+from frontgate.transports.directory import DirectoryPeer
+from frontgate.transports.ferry_way import Way
 from frontgate.transports.sftp import SftpPeer, connect_sftp
 from frontgate.trust.reference import units_csv
 from frontgate.trust.store import TrustStore, certificate_days, load_trust
@@ -109,7 +111,8 @@ class Gateway:
             connect_timeout_s=settings.relay.connect_timeout_s,
             step_timeout_s=settings.relay.step_timeout_s,
         )
-        self._connect = connect
+        self._device = _device(settings, self._state)
+        self._connect = connect or (self._device.connect if self._device else None)
         spools = {post.paths.root for post in self.posts.posts}
         self._gate = DiskGate(
             (self._state, *sorted(spools)),
@@ -230,6 +233,9 @@ class Gateway:
         )
         self.crew.add(Loop("fetch", fetcher.turn, stall_s=6 * 3600.0))
         self.crew.add(fetch_large)
+        if self._device is not None:
+            carry = self.crew.add(Loop("carry", self._device.ferry.turn, stall_s=LONG_S))
+            self._device.wake = carry.wake
         pick_up = PickUp(
             self.journal,
             self.posts,
@@ -392,7 +398,11 @@ class Gateway:
     def troubles(self) -> dict[str, Any]:
         """Everything that is wrong now, by where."""
         found: dict[str, Any] = dict(self.crew.troubles)
-        found.update({name: link.trouble for name, link in self.links.items() if link.trouble})
+        found.update({name: link.broke for name, link in self.links.items() if link.broke})
+        if self._destination.trouble is not None:
+            found["hub"] = self._destination.trouble
+        for error in self._device.ferry.troubles if self._device else ():
+            found[f"carry-{error.code[-3:]}"] = error
         return found
 
     def status(self, _: dict[str, Any]) -> dict[str, Any]:
@@ -413,6 +423,8 @@ class Gateway:
                 for name, link in self.links.items()
             },
             "troubles": {name: error.code for name, error in self.troubles().items()},
+            "said": {name: said(error) for name, error in self.troubles().items()},
+            "carry": self._device.ferry.status() if self._device else {},
             "waiting": {post.key: post.sweeper.waiting() for post in self.posts.posts},
             "polled": {str(k): v for k, v in self.watcher.polled.items()},
         }
@@ -504,6 +516,28 @@ class Gateway:
 
     def _reload(self) -> None:
         self.use_trust(load_trust(self._trust_folder))
+
+
+def _device(settings: GatewaySettings, state: Path) -> DirectoryPeer | None:
+    """The hub behind a gap device, where the settings say so."""
+    folders = settings.hub.directory
+    if settings.hub.transport != "directory" or folders is None:
+        return None
+    home = state / "carry"
+    home.mkdir(mode=0o700, exist_ok=True)
+    way = Way(
+        side="gateway",
+        account=settings.account,
+        outgoing=home / "to-hub",
+        incoming=home / "from-hub",
+        out=settings.path(folders.out),
+        into=settings.path(folders.into),
+        state=home,
+        resend_s=folders.resend_s,
+        gap_after_s=folders.gap_after_s,
+        poll_s=folders.poll_s,
+    )
+    return DirectoryPeer(way)
 
 
 def _wake_all(loops: list[Loop]) -> None:

@@ -136,6 +136,11 @@ class Link:
         self.connected_at: datetime | None = None
 
     @property
+    def broke(self) -> TransportError | None:
+        """Why this connection's own last work failed; None once something went well."""
+        return self._broke
+
+    @property
     def trouble(self) -> TransportError | None:
         """Why it does not work now; None while it does, or was not needed yet."""
         return self._broke or (self._destination.trouble if self._transport is None else None)

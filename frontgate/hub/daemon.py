@@ -18,6 +18,7 @@ from watchdog.observers import Observer
 
 from frontgate import __version__, clock
 from frontgate.cases.acts import Acts
+from frontgate.errors import said
 from frontgate.hub.admin import lay_out_mailboxes
 from frontgate.hub.build import build_keeper, hub_signer
 from frontgate.hub.intake import HubIntake
@@ -33,8 +34,10 @@ from frontgate.pipeline.issue import Issuer
 from frontgate.pipeline.loop import Crew, Loop
 from frontgate.pipeline.segments import SegmentStore
 from frontgate.pipeline.service import ControlSocket, Handler, Stop, notify
-from frontgate.settings import HubSettings
+from frontgate.settings import HubDirectory, HubSettings
 from frontgate.standard import Checker, Standards
+from frontgate.transports.ferry import Ferry
+from frontgate.transports.ferry_way import Way
 from frontgate.trust.store import TrustStore, earlier_directories, load_trust
 
 log = structlog.get_logger()
@@ -205,6 +208,29 @@ class Hub:
         if self.projector is not None:
             self.crew.add(Loop("project", self.projector.turn))
         self._root = root
+        self.ferries = [self._ferry(folders) for folders in settings.directory]
+        for ferry in self.ferries:
+            name = f"carry-{ferry.way.account}"
+            self.crew.add(Loop(name, ferry.turn, stall_s=30 * 86400.0))
+
+    def _ferry(self, folders: HubDirectory) -> Ferry:
+        """The other end of a gap device: it carries between its folders and the unit's mailbox."""
+        settings = self._settings
+        mailbox = self.mailboxes.of_account("u" + folders.unit.lower())
+        (self._state / "carry").mkdir(mode=0o700, exist_ok=True)
+        way = Way(
+            side="hub",
+            account=mailbox.account,
+            outgoing=mailbox.from_hub,
+            incoming=mailbox.to_hub,
+            out=settings.path(folders.out),
+            into=settings.path(folders.into),
+            state=self._state / "carry" / mailbox.account,
+            resend_s=folders.resend_s,
+            gap_after_s=folders.gap_after_s,
+            poll_s=folders.poll_s,
+        )
+        return Ferry(way, on_news=lambda: self._intake_loop.wake())
 
     def _stamp(self) -> tuple[int, int]:
         info = os.stat(self._trust_folder / "directory.json")
@@ -231,12 +257,18 @@ class Hub:
 
     def status(self, _: dict[str, Any]) -> dict[str, Any]:
         """The live half of `frontgate status` on a hub."""
+        troubles = dict(self.crew.troubles)
+        for ferry in self.ferries:
+            for error in ferry.troubles:
+                troubles[f"carry-{ferry.way.account}-{error.code[-3:]}"] = error
         return {
             "pid": os.getpid(),
             "version": __version__,
             "directory": self.trust.directory.version,
             "sftp_port": self.sftp.port if self.sftp else 0,
-            "troubles": {name: error.code for name, error in self.crew.troubles.items()},
+            "troubles": {name: error.code for name, error in troubles.items()},
+            "said": {name: said(error) for name, error in troubles.items()},
+            "carry": [ferry.status() for ferry in self.ferries],
         }
 
     def _wake_all(self) -> None:

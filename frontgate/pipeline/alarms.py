@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,14 +17,19 @@ CERTIFICATE_DAYS = 30
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """id: stable, `<code>[:<what>]`. since: RFC 3339, empty where it is not known."""
+    """id: stable, `<code>[:<what>]`. since: RFC 3339, empty where it is not known. said: its text by
+    language, where the daemon told more than the code's own.
+    """
 
     id: str
     code: str
     value: str = ""
     since: str = ""
+    said: Mapping[str, str] = field(default_factory=dict)
 
     def text(self, language: str) -> str:
+        if language in self.said:
+            return self.said[language]
         return render(self.code, {"value": self.value}, language)
 
     def advice(self, language: str) -> str:
@@ -41,7 +47,8 @@ def alarms(role: str, reader: Reader, live: dict[str, Any] | None, now: datetime
         found.append(Alarm("FG-ALM-001", "FG-ALM-001"))
     else:
         found += [
-            Alarm(f"{code}:{where}", code) for where, code in live.get("troubles", {}).items()
+            Alarm(f"{code}:{where}", code, said=live.get("said", {}).get(where, {}))
+            for where, code in live.get("troubles", {}).items()
         ]
         if live.get("intake_open") is False:
             found.append(Alarm("FG-ALM-002", "FG-ALM-002"))

@@ -1,4 +1,4 @@
-"""One suite over every transport: the embedded server and OpenSSH's, with real connections."""
+"""One suite over every transport: the embedded server, OpenSSH's, and folders with a gap device."""
 
 import contextlib
 import hashlib
@@ -11,17 +11,22 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from gapdevice import GapDevice, Mischief
 from province import free_port, wait_for
 
 from frontgate.errors import TransportError
 from frontgate.hub.admin import new_ssh_key
 from frontgate.hub.sftp_server import BELL
 from frontgate.hub.sshd import prepare_accounts, sshd_config
+from frontgate.pipeline.loop import Loop
 from frontgate.transports import Transport
+from frontgate.transports.directory import DirectoryPeer
+from frontgate.transports.ferry import Ferry
+from frontgate.transports.ferry_way import Way
 from frontgate.transports.sftp import SftpPeer, connect_sftp
 
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]
@@ -39,6 +44,70 @@ class Side:
     home: Path
     ring: Callable[[], None]
     is_embedded: bool
+
+    def connect(self) -> Transport:
+        return connect_sftp(self.peer, with_bell=True)
+
+    def bring_news(self) -> None:
+        self.ring()
+
+
+@dataclass
+class CarriedSide:
+    """A hub behind a gap device: home is the unit's mailbox there."""
+
+    home: Path
+    device_peer: DirectoryPeer
+    far: Ferry
+
+    def connect(self) -> Transport:
+        return self.device_peer.connect()
+
+    def bring_news(self) -> None:
+        (self.home / "from-hub" / OTHER).write_bytes(b"news")
+
+
+def _carried(tmp_path: Path) -> Iterator[CarriedSide]:
+    """Two ferries and an honest device between them, all running."""
+    home = tmp_path / "hub" / ACCOUNT
+    home.mkdir(parents=True)
+    folders = {n: tmp_path / n for n in ("near-out", "near-in", "far-out", "far-in")}
+    devices = [
+        GapDevice(folders["near-out"], folders["far-in"], Mischief()),
+        GapDevice(folders["far-out"], folders["near-in"], Mischief()),
+    ]
+    near = Way(
+        side="gateway",
+        account=ACCOUNT,
+        outgoing=tmp_path / "near" / "to-hub",
+        incoming=tmp_path / "near" / "from-hub",
+        out=folders["near-out"],
+        into=folders["near-in"],
+        state=tmp_path / "near",
+        poll_s=0.05,
+    )
+    far = replace(
+        near,
+        side="hub",
+        outgoing=home / "from-hub",
+        incoming=home / "to-hub",
+        out=folders["far-out"],
+        into=folders["far-in"],
+        state=tmp_path / "far",
+    )
+    peer, other = DirectoryPeer(near), Ferry(far)
+    loops = [Loop("near", peer.ferry.turn), Loop("far", other.turn)]
+    peer.wake = loops[0].wake
+    for loop in loops:
+        loop.start()
+    assert wait_for((home / "from-hub").is_dir)
+    yield CarriedSide(home, peer, other)
+    for loop in loops:
+        loop.stop()
+    assert all(loop.join(10) for loop in loops)
+    assert all(loop.trouble is None for loop in loops)
+    for device in devices:
+        device.stop()
 
 
 def _embedded(tmp_path: Path) -> Iterator[Side]:
@@ -118,32 +187,152 @@ def side(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Side]:
     yield from (_embedded if request.param == "embedded" else _openssh)(tmp_path)
 
 
+WAYS: dict[str, Callable[[Path], Iterator[Side | CarriedSide]]] = {
+    "embedded": _embedded,
+    "openssh": _openssh,
+    "directory": _carried,
+}
+
+
+@pytest.fixture(params=list(WAYS))
+def way(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Side | CarriedSide]:
+    """Any transport: what the contract says of all of them."""
+    yield from WAYS[request.param](tmp_path)
+
+
 @pytest.fixture
-def transport(side: Side) -> Iterator[Transport]:
-    connected = connect_sftp(side.peer, with_bell=True)
+def carrier(way: Side | CarriedSide) -> Iterator[Transport]:
+    connected = way.connect()
     yield connected
     connected.close()
 
 
-def place(side: Side, name: str, data: bytes) -> None:
+@pytest.fixture
+def transport(side: Side) -> Iterator[Transport]:
+    connected = side.connect()
+    yield connected
+    connected.close()
+
+
+def place(side: Side | CarriedSide, name: str, data: bytes) -> None:
+    """The hub puts a bundle into the mailbox, whole."""
     path = side.home / "from-hub" / name
-    path.write_bytes(data)
+    hidden = path.with_name(f".{name}.tmp")
+    hidden.write_bytes(data)
     info = path.parent.stat()
-    os.chown(path, info.st_uid, info.st_gid)
+    os.chown(hidden, info.st_uid, info.st_gid)
+    hidden.rename(path)
 
 
-def test_put_appears_whole_under_its_final_name(side: Side, transport: Transport) -> None:
+def arrives(transport: Transport, *names: str) -> bool:
+    """Whether these, and no others, are offered; a device takes its time."""
+    return wait_for(lambda: [e.name for e in transport.entries()] == list(names), 30)
+
+
+def shown(side: Side | CarriedSide) -> list[str]:
+    """What the hub's intake sees as complete uploads."""
+    return sorted(p.name for p in (side.home / "to-hub").iterdir() if p.name[0] != ".")
+
+
+# -- every transport ------------------------------------------------------------------------------
+
+
+def test_put_appears_whole_under_its_final_name(
+    way: Side | CarriedSide, carrier: Transport
+) -> None:
     data = os.urandom(3_000_017)
-    transport.put(NAME, io.BytesIO(data), len(data))
-    assert [p.name for p in (side.home / "to-hub").iterdir()] == [NAME]
-    assert (side.home / "to-hub" / NAME).read_bytes() == data
-    assert [e.name for e in transport.pending()] == [NAME]
+    carrier.put(NAME, io.BytesIO(data), len(data))
+    assert wait_for(lambda: shown(way) == [NAME])
+    assert (way.home / "to-hub" / NAME).read_bytes() == data
+    assert [p.name for p in (way.home / "to-hub").iterdir()] == [NAME]
 
 
-def test_put_of_what_is_there_already_is_done(side: Side, transport: Transport) -> None:
-    transport.put(NAME, io.BytesIO(b"x" * 100), 100)
-    transport.put(NAME, io.BytesIO(b"x" * 100), 100)
-    assert (side.home / "to-hub" / NAME).stat().st_size == 100
+def test_put_of_what_is_there_already_is_done(way: Side | CarriedSide, carrier: Transport) -> None:
+    carrier.put(NAME, io.BytesIO(b"x" * 100), 100)
+    carrier.put(NAME, io.BytesIO(b"x" * 100), 100)
+    assert wait_for(lambda: shown(way) == [NAME])
+    assert (way.home / "to-hub" / NAME).stat().st_size == 100
+
+
+def test_what_was_put_is_pending_until_it_is_taken(
+    way: Side | CarriedSide, carrier: Transport
+) -> None:
+    assert not carrier.has(NAME)
+    carrier.put(NAME, io.BytesIO(b"x" * 100), 100)
+    if isinstance(way, Side):
+        assert [e.name for e in carrier.pending()] == [NAME]
+        assert carrier.has(NAME)
+        (way.home / "to-hub" / NAME).unlink()
+    assert wait_for(lambda: carrier.pending() == [])
+    assert not carrier.has(NAME)
+
+
+def test_it_counts_what_it_moved(way: Side | CarriedSide, carrier: Transport) -> None:
+    assert carrier.moved_bytes == 0
+    carrier.put(NAME, io.BytesIO(b"x" * 70_000), 70_000)
+    assert carrier.moved_bytes == 70_000
+    place(way, OTHER, b"y" * 1000)
+    assert arrives(carrier, OTHER)
+    carrier.get(OTHER, lambda data: None)
+    assert carrier.moved_bytes == 71_000
+
+
+def test_get_streams_in_order_and_from_an_offset(
+    way: Side | CarriedSide, carrier: Transport
+) -> None:
+    data = os.urandom(4_000_003)
+    place(way, NAME, data)
+    assert arrives(carrier, NAME)
+    got = bytearray()
+    assert carrier.get(NAME, got.extend) == len(data)
+    assert got == data
+    tail = bytearray()
+    carrier.get(NAME, tail.extend, offset=3_999_000)
+    assert tail == data[3_999_000:]
+
+
+def test_entries_are_sorted_and_leave_unfinished_names_out(
+    way: Side | CarriedSide, carrier: Transport
+) -> None:
+    place(way, OTHER, b"2")
+    place(way, NAME, b"1")
+    (way.home / "from-hub" / f".{NAME}.part").write_bytes(b"0")
+    assert arrives(carrier, NAME, OTHER)
+    assert [e.size_bytes for e in carrier.entries()] == [1, 1]
+
+
+def test_remove_is_done_even_twice(way: Side | CarriedSide, carrier: Transport) -> None:
+    place(way, NAME, b"1")
+    assert arrives(carrier, NAME)
+    carrier.remove(NAME)
+    carrier.remove(NAME)
+    assert carrier.entries() == []
+    assert wait_for(lambda: not (way.home / "from-hub" / NAME).exists())
+
+
+def test_a_missing_file_is_named_as_such(carrier: Transport) -> None:
+    with pytest.raises(TransportError) as caught:
+        carrier.get(NAME, lambda data: None)
+    assert caught.value.code == "FG-TRN-009"
+
+
+def test_news_wakes_a_waiting_gateway(way: Side | CarriedSide, carrier: Transport) -> None:
+    carrier.wait(0.2)
+    timer = threading.Timer(0.3, way.bring_news)
+    timer.start()
+    began = time.monotonic()
+    assert carrier.wait(20)
+    assert time.monotonic() - began < 15
+    timer.join()
+
+
+def test_wait_without_news_ends_in_time(carrier: Transport) -> None:
+    began = time.monotonic()
+    assert carrier.wait(0.5) is False
+    assert time.monotonic() - began < 3
+
+
+# -- SFTP alone -----------------------------------------------------------------------------------
 
 
 def test_put_resumes_what_an_earlier_try_left(side: Side, transport: Transport) -> None:
@@ -163,56 +352,6 @@ def test_put_resumes_what_an_earlier_try_left(side: Side, transport: Transport) 
     transport.put(NAME, Source(data), len(data))
     assert (side.home / "to-hub" / NAME).read_bytes() == data
     assert sum(reads) <= (3 << 20), "it went back at most one block and a bit"
-
-
-def test_get_streams_in_order_and_from_an_offset(side: Side, transport: Transport) -> None:
-    data = os.urandom(4_000_003)
-    place(side, NAME, data)
-    got = bytearray()
-    assert transport.get(NAME, got.extend) == len(data)
-    assert got == data
-    tail = bytearray()
-    transport.get(NAME, tail.extend, offset=3_999_000)
-    assert tail == data[3_999_000:]
-
-
-def test_entries_are_sorted_and_leave_unfinished_names_out(
-    side: Side, transport: Transport
-) -> None:
-    place(side, OTHER, b"2")
-    place(side, NAME, b"1")
-    place(side, f".{NAME}.part", b"0")
-    assert [e.name for e in transport.entries()] == [NAME, OTHER]
-    assert [e.size_bytes for e in transport.entries()] == [1, 1]
-
-
-def test_remove_is_done_even_twice(side: Side, transport: Transport) -> None:
-    place(side, NAME, b"1")
-    transport.remove(NAME)
-    transport.remove(NAME)
-    assert transport.entries() == []
-
-
-def test_a_missing_file_is_named_as_such(transport: Transport) -> None:
-    with pytest.raises(TransportError) as caught:
-        transport.get(NAME, lambda data: None)
-    assert caught.value.code == "FG-TRN-009"
-
-
-def test_the_bell_wakes_a_waiting_gateway(side: Side, transport: Transport) -> None:
-    transport.wait(0.2)
-    timer = threading.Timer(0.3, side.ring)
-    timer.start()
-    began = time.monotonic()
-    assert transport.wait(10)
-    assert time.monotonic() - began < 5
-    timer.join()
-
-
-def test_wait_without_news_ends_in_time(transport: Transport) -> None:
-    began = time.monotonic()
-    assert transport.wait(0.5) is False
-    assert time.monotonic() - began < 3
 
 
 def test_a_wrong_host_key_is_permanent(side: Side, tmp_path: Path) -> None:

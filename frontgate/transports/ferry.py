@@ -1,0 +1,282 @@
+"""The ferry: one end of a way that a gap device serves, between two folders of ours and two of its.
+
+    outgoing/ ─► out/ ··· device ··· in/ ─► incoming/        and the same the other way round
+
+It numbers what lies in `outgoing/`, writes it into the device's `out/`, and removes it from
+`outgoing/` only when the far end's acknowledgement says that it is durable there; until then it is
+written again, later and later. What comes in `in/` is judged by its content alone (`carried`), put
+into `incoming/` durably, remembered and acknowledged, in any order and any number of times. A
+number that stays missing is reported. Gateway and hub run the same ferry, mirrored.
+
+Guarantees: a name in `incoming/` is whole and its bytes are those of the far end's file; what was
+acknowledged is durable here. The same name may come twice (the far end lost its memory, or ours
+did): who takes from `incoming/` recognises bundles by their id.
+Fails: OSError of our own folders goes up; whatever the device does never raises.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from frontgate import clock, durable
+from frontgate.core.backoff import delay_s
+from frontgate.errors import TransportError
+from frontgate.transports import carried
+from frontgate.transports.carried import ACK, CHUNK, DATA, Trailer
+from frontgate.transports.ferry_in import Arrivals
+from frontgate.transports.ferry_memory import Memory
+from frontgate.transports.ferry_way import Counts, Way
+
+log = structlog.get_logger()
+
+MOST_RESEND_S = 3600.0
+KEEP_ACKS = 4
+SNATCHED_TRIES = 5
+"""So often a file that the device took half written is written again soon."""
+
+
+@dataclass(slots=True)
+class _Due:
+    """When a file is written again, by the monotonic clock."""
+
+    at: float
+    first: float
+    tries: int = 0
+
+
+class Ferry:
+    """`turn` is the body of a loop; everything else may be called by any thread."""
+
+    def __init__(self, way: Way, *, on_news: Callable[[], None] = lambda: None) -> None:
+        self.way = way
+        self.counts = Counts()
+        durable.make_dir(way.state)
+        self._memory = Memory.load(way.state / "carry.json")
+        self._arrivals = Arrivals(way, self._memory, self.counts, on_news, self._acknowledged)
+        self._due: dict[str, _Due] = {}
+        self._missing: dict[tuple[str, int], float] = {}
+        self._trouble: dict[str, TransportError] = {}
+
+    # -- being asked ------------------------------------------------------------------------
+
+    @property
+    def troubles(self) -> list[TransportError]:
+        return list(self._trouble.values())
+
+    def gaps(self) -> list[int]:
+        """Numbers that are missing for too long."""
+        late = clock.monotonic() - self.way.gap_after_s
+        return sorted(number for (_, number), since in list(self._missing.items()) if since <= late)
+
+    def status(self) -> dict[str, object]:
+        return {
+            "account": self.way.account,
+            "waiting": len(self._memory.numbers),
+            "gaps": self.gaps()[:100],
+            **{name: getattr(self.counts, name) for name in Counts.__slots__},
+        }
+
+    # -- turns ------------------------------------------------------------------------------
+
+    def turn(self) -> float | None:
+        """Take what the device brought, write what is to go, acknowledge, look for gaps."""
+        try:
+            for folder in (self.way.outgoing, self.way.incoming):
+                if not folder.is_dir():
+                    durable.make_dir(folder)
+            is_more = self._arrivals.receive()
+            self._number()
+            self._write_due()
+            if self._arrivals.owes_ack:
+                self._acknowledge()
+        except OSError as error:
+            if not self._is_devices(error):
+                path = str(error.filename or self.way.state)
+                raise TransportError("FG-TRN-024", path=path, detail=str(error)) from error
+            self._say("folder", TransportError("FG-TRN-020", path=str(error.filename or "")))
+            return max(5.0, self.way.poll_s)
+        self._trouble.pop("folder", None)
+        astray = self._arrivals.astray()
+        if astray:
+            self._say("astray", TransportError("FG-TRN-023", value=astray))
+        else:
+            self._trouble.pop("astray", None)
+        self._look_for_gaps()
+        return 0.0 if is_more else self.way.poll_s
+
+    def _is_devices(self, error: OSError) -> bool:
+        """Whether it is one of the device's folders that failed, not one of our own."""
+        name = os.fsdecode(error.filename) if error.filename else ""
+        return any(name.startswith(str(folder)) for folder in (self.way.out, self.way.into))
+
+    def _acknowledged(self, data: bytes) -> None:
+        """The far end has these for good: the copies that were kept for another try may go."""
+        for name in self._memory.acknowledged(data):
+            durable.unlink(self.way.outgoing / name)
+            number = self._memory.forget(name)
+            self._due.pop(name, None)
+            self._clear_out(number, keep=-1)
+        self._memory.save()
+
+    # -- to the device ------------------------------------------------------------------------
+
+    def _number(self) -> None:
+        """Give every new file a number; remembered before the device sees it."""
+        names = {
+            entry.name
+            for entry in os.scandir(self.way.outgoing)
+            if carried.NAME.fullmatch(entry.name) and entry.is_file(follow_symlinks=False)
+        }
+        gone = [name for name in self._memory.numbers if name not in names]
+        fresh = sorted(name for name in names if name not in self._memory.numbers)
+        for name in gone:
+            self._clear_out(self._memory.forget(name), keep=-1)
+            self._due.pop(name, None)
+        for name in fresh:
+            self._memory.number(name)
+        if gone or fresh:
+            self._memory.save()
+
+    def _write_due(self) -> None:
+        now = clock.monotonic()
+        lying = self._lying()
+        for name, number in sorted(self._memory.numbers.items(), key=lambda pair: pair[1]):
+            due = self._due.get(name)
+            if due is None:
+                # After a start: what lies in `out` from before gets its time.
+                at = now + self.way.resend_s if number in lying else now
+                due = self._due[name] = _Due(at, now)
+            if due.at > now:
+                continue
+            self._write(name, number, due)
+        oldest = min((due.first for due in self._due.values()), default=now)
+        if now - oldest > self.way.gap_after_s:
+            minutes = int((now - oldest) / 60)
+            count = len(self._due)
+            self._say("unacknowledged", TransportError("FG-TRN-021", value=count, minutes=minutes))
+        else:
+            self._trouble.pop("unacknowledged", None)
+
+    def _lying(self) -> set[int]:
+        """Numbers of our files in `out`."""
+        found: set[int] = set()
+        for entry in os.scandir(self.way.out):
+            if entry.name != (plain := carried.plain(entry.name)):
+                if DATA.fullmatch(plain) or ACK.fullmatch(plain):
+                    # Was being written when we were stopped.
+                    durable.unlink(entry.path)
+                continue
+            match = DATA.fullmatch(entry.name)
+            if match and match[2] == self._memory.epoch:
+                found.add(int(match[1]))
+        return found
+
+    def _write(self, name: str, number: int, due: _Due) -> None:
+        way = self.way
+
+        def trailer(size_bytes: int, digest: str) -> Trailer:
+            return Trailer(
+                "data",
+                way.side,
+                way.account,
+                self._memory.epoch,
+                number,
+                self._memory.floor,
+                name,
+                size_bytes,
+                digest,
+            )
+
+        # A device may carry each name once: a new start or a new try has a new name.
+        label = self._memory.starts * 10_000 + due.tries
+        file_name = f"d{number:016d}.{self._memory.epoch}.{label}.fg"
+        try:
+            chunks = _chunks(way.outgoing / name)
+            is_whole = carried.write_carried(way.out, file_name, chunks, trailer)
+        except FileNotFoundError as error:
+            if self._is_devices(error):
+                raise
+            return  # taken back meanwhile; the next turn forgets it
+        self._clear_out(number, keep=label)
+        if due.tries:
+            self.counts.resent += 1
+            log.warning("carry-again", account=way.account, number=number, tries=due.tries)
+        else:
+            self.counts.sent += 1
+        due.tries += 1
+        is_soon = not is_whole and due.tries <= SNATCHED_TRIES
+        due.at = clock.monotonic() + delay_s(
+            due.tries,
+            first_s=2 * way.poll_s if is_soon else 2 * way.resend_s,
+            most_s=max(MOST_RESEND_S, 2 * way.resend_s),
+            luck=random.random(),  # noqa: S311 (jitter, not a secret)
+        )
+
+    def _clear_out(self, number: int, *, keep: int) -> None:
+        """Remove our files of one number but the one of try `keep`."""
+        for entry in os.scandir(self.way.out):
+            match = DATA.fullmatch(entry.name)
+            mine = match and match[2] == self._memory.epoch and int(match[1]) == number
+            if mine and match and int(match[3]) != keep:
+                with contextlib.suppress(OSError):
+                    durable.unlink(entry.path)
+
+    def _acknowledge(self) -> None:
+        way, memory = self.way, self._memory
+        serial = memory.next_ack()
+        memory.save()
+
+        def trailer(size_bytes: int, digest: str) -> Trailer:
+            return Trailer(
+                "ack",
+                way.side,
+                way.account,
+                memory.epoch,
+                serial,
+                memory.floor,
+                "",
+                size_bytes,
+                digest,
+            )
+
+        name = f"a{serial:016d}.{memory.epoch}.fg"
+        carried.write_carried(way.out, name, [memory.acknowledgement()], trailer)
+        self._arrivals.owes_ack = False
+        old = sorted(e.name for e in os.scandir(way.out) if ACK.fullmatch(e.name))
+        for name in old[:-KEEP_ACKS]:
+            with contextlib.suppress(OSError):
+                durable.unlink(way.out / name)
+
+    # -- gaps ---------------------------------------------------------------------------------
+
+    def _look_for_gaps(self) -> None:
+        now = clock.monotonic()
+        missing = set(self._memory.missing())
+        self._missing = {key: self._missing.get(key, now) for key in missing}
+        gaps = self.gaps()
+        if gaps:
+            shown = ", ".join(map(str, gaps[:20])) + (" …" if len(gaps) > 20 else "")
+            self._say("gap", TransportError("FG-TRN-022", value=shown, count=len(gaps)))
+        elif self._trouble.pop("gap", None) is not None:
+            log.info("carry-gap-closed", account=self.way.account)
+
+    def _say(self, what: str, error: TransportError) -> None:
+        old = self._trouble.get(what)
+        if old is None or old.params.get("value") != error.params.get("value"):
+            log.warning(
+                "carry-trouble", account=self.way.account, code=error.code, text=error.message("en")
+            )
+        self._trouble[what] = error
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            yield chunk

@@ -1,0 +1,218 @@
+"""What a gap device brings: judged by its content, put where it belongs, remembered.
+
+Whole files go into `incoming/` durably and are noted before they are removed from the device's
+folder; what is cut short waits there until it is whole or is set aside; what is somebody else's
+stays. Whatever lies there, nothing raises but a fault of our own folders.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import structlog
+
+from frontgate import clock, durable
+from frontgate.transports import carried
+from frontgate.transports.carried import ACK, CHUNK, DATA, Astray, NotWhole, Stamp, Trailer
+from frontgate.transports.ferry_memory import Memory
+from frontgate.transports.ferry_way import Counts, Way
+
+log = structlog.get_logger()
+
+MOST_AHEAD = 100_000
+"""A number further ahead than this of what came without a gap is not believed."""
+MOST_ENTRIES = 512
+"""Entries of the device's folder that are looked at in one turn."""
+KEEP_ASIDE = 200
+
+
+@dataclass(slots=True)
+class _Seen:
+    """An entry of `in/` that could not be used as it was, or that cannot be removed."""
+
+    stamp: Stamp
+    since: float
+    is_done: bool = False
+    astray: str = ""
+
+
+class Arrivals:
+    """The inward half of a ferry. on_ack: gets the far end's acknowledgements."""
+
+    def __init__(
+        self,
+        way: Way,
+        memory: Memory,
+        counts: Counts,
+        on_news: Callable[[], None],
+        on_ack: Callable[[bytes], None],
+    ) -> None:
+        self.way = way
+        self.counts = counts
+        self.owes_ack = False
+        self._memory = memory
+        self._on_news = on_news
+        self._on_ack = on_ack
+        self._aside = way.state / "aside"
+        durable.make_dir(self._aside)
+        self._seen: dict[str, _Seen] = {}
+
+    def astray(self) -> str:
+        """The account of some file that lies here and is not for here; empty without one."""
+        return next((seen.astray for seen in self._seen.values() if seen.astray), "")
+
+    def receive(self) -> bool:
+        """Look at everything once. Returns: whether there is more than one look takes."""
+        names = []
+        foreign = 0
+        with os.scandir(self.way.into) as entries:
+            for entry in entries:
+                name = carried.plain(entry.name)
+                if DATA.fullmatch(name) or ACK.fullmatch(name):
+                    names.append(entry.name)
+                else:
+                    foreign += 1
+        self.counts.foreign = foreign
+        there = set(names)
+        self._seen = {name: seen for name, seen in self._seen.items() if name in there}
+        fresh = [name for name in sorted(names) if not self._is_known(name)]
+        for name in fresh[:MOST_ENTRIES]:
+            self._receive_one(name)
+        return len(fresh) > MOST_ENTRIES
+
+    def _is_known(self, name: str) -> bool:
+        """Whether an entry is as it was when it could not be used; it is set aside in time."""
+        seen = self._seen.get(name)
+        if seen is None:
+            return False
+        try:
+            info = os.lstat(self.way.into / name)
+        except FileNotFoundError:
+            return True
+        if seen.stamp != Stamp(info.st_ino, info.st_size, info.st_mtime_ns):
+            return False
+        if not seen.is_done and clock.monotonic() - seen.since > self.way.gap_after_s:
+            self._set_aside(name, seen)
+        return True
+
+    def _receive_one(self, name: str) -> None:
+        path = self.way.into / name
+        stamp = Stamp(0, 0, 0)
+        try:
+            info = os.lstat(path)
+            stamp = Stamp(info.st_ino, info.st_size, info.st_mtime_ns)
+            file, _ = carried.open_carried(path)
+            with file:
+                trailer = carried.read_trailer(file, os.fstat(file.fileno()).st_size)
+                self._judge(name, trailer)
+                if trailer.kind == "ack":
+                    self._take_ack(file, trailer)
+                else:
+                    self._take_data(file, trailer)
+        except FileNotFoundError as error:
+            if not str(error.filename or "").startswith(str(self.way.into)):
+                raise
+            return
+        except Astray as error:
+            # Somebody else's: left alone.
+            account = str(error.args[0])
+            self._seen[name] = _Seen(stamp, clock.monotonic(), is_done=True, astray=account)
+            return
+        except NotWhole:
+            old = self._seen.get(name)
+            if old is None or old.stamp != stamp:
+                self._seen[name] = _Seen(stamp, clock.monotonic())
+            return
+        self._remove(name, stamp)
+
+    def _judge(self, name: str, trailer: Trailer) -> None:
+        """Whether a file is meant for this end. Raises: NotWhole for one that went astray."""
+        way = self.way
+        match = (DATA if trailer.kind == "data" else ACK).fullmatch(carried.plain(name))
+        is_named_so = match is not None and (int(match[1]), match[2]) == (
+            trailer.number,
+            trailer.epoch,
+        )
+        if not is_named_so:
+            raise NotWhole
+        if trailer.side == way.side or trailer.account != way.account:
+            self.counts.astray += 1
+            raise Astray(trailer.account)
+
+    def _take_data(self, file: BinaryIO, trailer: Trailer) -> None:
+        came = self._memory.came(trailer.epoch)
+        came.settle_below(trailer.floor)
+        if came.has(trailer.number):
+            # The far end has not heard that we have it.
+            self.counts.repeats += 1
+            self.owes_ack = True
+            return
+        if not carried.NAME.fullmatch(trailer.name) or not (
+            0 < trailer.number <= came.below + MOST_AHEAD
+        ):
+            raise NotWhole
+        final = self.way.incoming / trailer.name
+        part = self.way.incoming / f".{trailer.name}.part"
+        durable.unlink(part)
+        with durable.open_new(part, 0o640) as target:
+            try:
+                carried.copy_content(file, trailer, target.write)
+            except BaseException:
+                durable.unlink(part)
+                raise
+            durable.publish(part, final, target)
+        came.add(trailer.number)
+        self._memory.save()
+        self.owes_ack = True
+        self.counts.taken += 1
+        log.info("carried-in", account=self.way.account, number=trailer.number, name=trailer.name)
+        self._on_news()
+
+    def _take_ack(self, file: BinaryIO, trailer: Trailer) -> None:
+        if trailer.size_bytes > carried.MOST_ACK_BYTES:
+            raise NotWhole
+        data = bytearray()
+        carried.copy_content(file, trailer, data.extend)
+        self._memory.came(trailer.epoch).settle_below(trailer.floor)
+        self._on_ack(bytes(data))
+
+    def _remove(self, name: str, stamp: Stamp) -> None:
+        try:
+            durable.unlink(self.way.into / name)
+            self._seen.pop(name, None)
+        except OSError:
+            # The device owns its files and may keep them: it is not to be taken again and again.
+            self._seen[name] = _Seen(stamp, clock.monotonic(), is_done=True)
+
+    def _set_aside(self, name: str, seen: _Seen) -> None:
+        """What never became whole goes out of the device's way; the far end sends it again."""
+        target = self._aside / f"{seen.stamp.inode}-{name}"
+        try:
+            try:
+                durable.rename(self.way.into / name, target)
+            except OSError:
+                _copy_away(self.way.into / name, target)
+                durable.unlink(self.way.into / name)
+        except (OSError, NotWhole):
+            seen.is_done = True
+            return
+        self.counts.set_aside += 1
+        log.warning("carried-damaged", account=self.way.account, name=name)
+        kept = sorted(os.scandir(self._aside), key=lambda e: e.stat().st_mtime_ns)
+        for entry in kept[:-KEEP_ASIDE]:
+            with contextlib.suppress(OSError):
+                durable.unlink(entry.path)
+
+
+def _copy_away(source: Path, target: Path) -> None:
+    file, _ = carried.open_carried(source)
+    with file, durable.open_new(target) as copy:
+        while chunk := file.read(CHUNK):
+            copy.write(chunk)
+        copy.flush()
+        durable.fsync_file(copy)

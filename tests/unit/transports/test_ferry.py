@@ -1,0 +1,363 @@
+"""Two ferries with a test's hands between them: what a gap device may do, one thing at a time."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from frontgate import clock
+from frontgate.transports.carried import TRAILER, NotWhole, Trailer, read_trailer
+from frontgate.transports.ferry import Ferry
+from frontgate.transports.ferry_way import Way
+
+RESEND_S, GAP_S = 100.0, 600.0
+
+
+@dataclass
+class Ends:
+    """Two ends; `carry` is the device. Time stands still unless `later` is called."""
+
+    near: Ferry
+    far: Ferry
+    steady: list[float]
+
+    def later(self, seconds: float) -> None:
+        self.steady[0] += seconds
+
+    def turn(self) -> None:
+        self.near.turn()
+        self.far.turn()
+
+    def carry(self, source: Ferry, target: Ferry, *, drop: str = "") -> list[str]:
+        """Everything from one side's `out` to the other's `in`. drop: beginning of what is lost."""
+        names = sorted(os.listdir(source.way.out))
+        for name in names:
+            if drop and name.startswith(drop):
+                (source.way.out / name).unlink()
+            else:
+                shutil.move(source.way.out / name, target.way.into / name)
+        return names
+
+    def round(self) -> None:
+        """Both ways once, without mischief."""
+        self.turn()
+        self.carry(self.near, self.far)
+        self.carry(self.far, self.near)
+        self.turn()
+        self.carry(self.near, self.far)
+        self.carry(self.far, self.near)
+        self.turn()
+
+    def put(self, name: str, data: bytes = b"data") -> None:
+        (self.near.way.outgoing / name).write_bytes(data)
+
+    def came(self) -> dict[str, bytes]:
+        return {p.name: p.read_bytes() for p in self.far.way.incoming.iterdir()}
+
+    def waiting(self) -> list[str]:
+        return sorted(p.name for p in self.near.way.outgoing.iterdir())
+
+    def codes(self, ferry: Ferry) -> list[str]:
+        return [error.code for error in ferry.troubles]
+
+
+def ferry(base: Path, side: str, out: Path, into: Path, account: str = "u1") -> Ferry:
+    return Ferry(
+        Way(
+            side=side,
+            account=account,
+            outgoing=base / side / "outgoing",
+            incoming=base / side / "incoming",
+            out=out,
+            into=into,
+            state=base / side,
+            resend_s=RESEND_S,
+            gap_after_s=GAP_S,
+        )
+    )
+
+
+def again(old: Ferry) -> Ferry:
+    """The same end after a restart."""
+    return Ferry(old.way)
+
+
+@pytest.fixture
+def ends(tmp_path: Path) -> Iterator[Ends]:
+    folders = [tmp_path / n for n in ("near-out", "near-in", "far-out", "far-in")]
+    for folder in folders:
+        folder.mkdir()
+    steady = [1000.0]
+    clock.use(None, lambda: steady[0])
+    near = ferry(tmp_path, "gateway", folders[0], folders[1])
+    far = ferry(tmp_path, "hub", folders[2], folders[3])
+    found = Ends(near, far, steady)
+    found.turn()
+    yield found
+    clock.use(None, None)
+
+
+def test_it_arrives_and_is_kept_until_that_is_acknowledged(ends: Ends) -> None:
+    ends.put("a.bundle", b"x" * 3_000_000)
+    ends.turn()
+    ends.carry(ends.near, ends.far)
+    ends.turn()
+    assert ends.came() == {"a.bundle": b"x" * 3_000_000}
+    assert ends.waiting() == ["a.bundle"], "not before the acknowledgement is here"
+    ends.carry(ends.far, ends.near)
+    ends.turn()
+    assert ends.waiting() == []
+    assert os.listdir(ends.near.way.out) == []
+
+
+def test_what_is_lost_is_sent_again_under_a_new_name(ends: Ends) -> None:
+    ends.put("a.bundle")
+    ends.turn()
+    lost = ends.carry(ends.near, ends.far, drop="d")
+    ends.later(RESEND_S * 0.9)
+    ends.turn()
+    assert os.listdir(ends.near.way.out) == [], "not before its time"
+    ends.later(RESEND_S * 1.2)
+    ends.turn()
+    (name,) = os.listdir(ends.near.way.out)
+    assert name not in lost
+    ends.round()
+    assert list(ends.came()) == ["a.bundle"]
+    assert ends.waiting() == []
+
+
+def test_a_lost_acknowledgement_is_given_again(ends: Ends) -> None:
+    ends.put("a.bundle")
+    ends.turn()
+    ends.carry(ends.near, ends.far)
+    ends.turn()
+    ends.carry(ends.far, ends.near, drop="a")
+    ends.later(2 * RESEND_S)
+    (ends.far.way.incoming / "a.bundle").unlink()  # the hub has taken it
+    ends.round()
+    assert ends.waiting() == []
+    assert ends.came() == {}, "what was taken does not come a second time"
+    assert ends.far.counts.repeats == 1
+
+
+def test_any_order_and_repeats_are_welcome(ends: Ends) -> None:
+    for n in range(5):
+        ends.put(f"{n}.bundle", bytes([n]))
+    ends.turn()
+    names = sorted(os.listdir(ends.near.way.out), reverse=True)
+    for name in names:
+        for copy in (1, 2):
+            shutil.copy(ends.near.way.out / name, ends.far.way.into / name)
+            ends.far.turn()
+            assert copy
+    assert ends.came() == {f"{n}.bundle": bytes([n]) for n in range(5)}
+    assert ends.far.counts.repeats == 5
+    assert ends.codes(ends.far) == []
+
+
+def test_a_cut_file_is_nothing_until_it_is_whole(ends: Ends) -> None:
+    ends.put("a.bundle", b"x" * 2000)
+    ends.turn()
+    (name,) = os.listdir(ends.near.way.out)
+    data = (ends.near.way.out / name).read_bytes()
+    for size in (0, 100, 511, 512, 2000, 2400, len(data) - 1):
+        (ends.far.way.into / name).write_bytes(data[:size])
+        ends.far.turn()
+        assert ends.came() == {}
+    (ends.far.way.into / name).write_bytes(data)
+    ends.far.turn()
+    assert ends.came() == {"a.bundle": b"x" * 2000}
+
+
+def test_a_hole_in_the_middle_is_found_and_set_aside(ends: Ends) -> None:
+    ends.put("a.bundle", b"x" * 5000)
+    ends.turn()
+    (name,) = os.listdir(ends.near.way.out)
+    data = (ends.near.way.out / name).read_bytes()
+    (ends.far.way.into / name).write_bytes(data[:1000] + b"\0" * 1000 + data[2000:])
+    ends.far.turn()
+    ends.later(GAP_S + 1)
+    ends.far.turn()
+    assert ends.came() == {}
+    assert os.listdir(ends.far.way.into) == []
+    assert len(os.listdir(ends.far.way.state / "aside")) == 1
+    ends.round()
+    ends.later(2 * RESEND_S)
+    ends.round()
+    assert ends.came() == {"a.bundle": b"x" * 5000}
+
+
+def test_a_missing_number_is_reported_after_a_while_and_when_it_comes(ends: Ends) -> None:
+    for n in range(4):
+        ends.put(f"{n}.bundle")
+    ends.turn()
+    held = sorted(os.listdir(ends.near.way.out))[1]
+    shutil.move(ends.near.way.out / held, ends.near.way.state / held)
+    ends.carry(ends.near, ends.far)
+    ends.turn()
+    assert len(ends.came()) == 3
+    assert ends.far.gaps() == []
+    ends.later(GAP_S + 1)
+    ends.far.turn()
+    assert ends.far.gaps() == [2]
+    assert ends.far.status()["gaps"] == [2]
+    assert ends.codes(ends.far) == ["FG-TRN-022"]
+    shutil.move(ends.near.way.state / held, ends.far.way.into / held)
+    ends.far.turn()
+    assert ends.far.gaps() == []
+    assert ends.codes(ends.far) == []
+
+
+def test_a_silent_device_is_reported_by_the_sender(ends: Ends) -> None:
+    ends.put("a.bundle")
+    ends.turn()
+    ends.later(GAP_S + 1)
+    ends.turn()
+    assert ends.codes(ends.near) == ["FG-TRN-021"]
+    ends.round()
+    ends.near.turn()
+    assert ends.codes(ends.near) == []
+
+
+def test_crossed_folders_are_said_and_left_alone(ends: Ends) -> None:
+    ends.put("a.bundle")
+    ends.turn()
+    (name,) = os.listdir(ends.near.way.out)
+    shutil.copy(ends.near.way.out / name, ends.near.way.into / name)
+    for _ in range(3):
+        ends.near.turn()
+    assert ends.codes(ends.near) == ["FG-TRN-023"]
+    ends.later(GAP_S + 1)
+    ends.near.turn()
+    assert os.listdir(ends.near.way.into) == [name]
+    assert not (ends.near.way.incoming / "a.bundle").exists()
+    (ends.near.way.into / name).unlink()
+    ends.near.turn()
+    assert "FG-TRN-023" not in ends.codes(ends.near)
+
+
+def test_another_units_file_is_not_taken(ends: Ends, tmp_path: Path) -> None:
+    (tmp_path / "s").mkdir()
+    stranger = ferry(tmp_path / "s", "gateway", ends.near.way.out, ends.near.way.into, "u2")
+    stranger.turn()
+    (stranger.way.outgoing / "evil.bundle").write_bytes(b"x")
+    stranger.turn()
+    ends.carry(ends.near, ends.far)
+    ends.far.turn()
+    assert ends.came() == {}
+    assert ends.codes(ends.far) == ["FG-TRN-023"]
+
+
+def test_what_is_not_a_plain_file_is_never_followed(ends: Ends, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"x" * 600)
+    base = f"{1:016d}.{'0' * 8}.0.fg"
+    (ends.far.way.into / f"d{base}").symlink_to(secret)
+    os.mkfifo(ends.far.way.into / f"d{base.replace('1', '2')}")
+    (ends.far.way.into / f"d{base.replace('1', '3')}").mkdir()
+    (ends.far.way.into / "\udcff\n.txt").write_bytes(b"?")
+    ends.put("a.bundle")
+    ends.round()
+    assert ends.came() == {"a.bundle": b"data"}
+    assert ends.far.counts.foreign == 1
+    assert secret.exists()
+
+
+def test_a_restart_sends_again_under_a_new_name_and_forgets_nothing(ends: Ends) -> None:
+    ends.put("a.bundle")
+    ends.turn()
+    first = ends.carry(ends.near, ends.far, drop="d")
+    ends.near = again(ends.near)
+    ends.near.turn()
+    (name,) = os.listdir(ends.near.way.out)
+    assert name[:18] == first[0][:18]
+    assert name != first[0]
+    ends.far = again(ends.far)
+    ends.round()
+    assert list(ends.came()) == ["a.bundle"]
+    assert ends.waiting() == []
+
+
+@pytest.mark.parametrize("loss", ["gone", "damaged"])
+def test_lost_memory_at_either_end_is_survived(ends: Ends, loss: str) -> None:
+    for n in range(3):
+        ends.put(f"{n}.bundle")
+    ends.round()
+    ends.put("late.bundle")
+    for end in (ends.near, ends.far):
+        memory = end.way.state / "carry.json"
+        if loss == "gone":
+            memory.unlink()
+        else:
+            memory.write_bytes(b"\0" * 40)
+    ends.near, ends.far = again(ends.near), again(ends.far)
+    ends.round()
+    assert "late.bundle" in ends.came()
+    assert ends.waiting() == []
+    ends.later(GAP_S + 1)
+    ends.turn()
+    assert ends.codes(ends.far) == []
+
+
+def test_a_new_far_end_does_not_call_what_was_settled_missing(ends: Ends) -> None:
+    for n in range(30):
+        ends.put(f"{n}.bundle")
+    ends.round()
+    (ends.far.way.state / "carry.json").unlink()
+    ends.far = again(ends.far)
+    ends.put("31.bundle")
+    ends.round()
+    ends.later(GAP_S + 1)
+    ends.turn()
+    assert ends.far.gaps() == []
+    assert "31.bundle" in ends.came()
+
+
+def test_a_false_acknowledgement_cannot_pass_for_another_epoch(ends: Ends) -> None:
+    ends.put("a.bundle")
+    ends.turn()
+    data = json.dumps({"00000000": [99, []], "x": "y"}).encode()
+    import hashlib
+
+    trailer = Trailer(
+        "ack", "hub", "u1", "00000000", 1, 1, "", len(data), hashlib.sha256(data).hexdigest()
+    )
+    path = ends.near.way.into / f"a{1:016d}.00000000.fg"
+    path.write_bytes(data + trailer.encoded())
+    ends.near.turn()
+    assert ends.waiting() == ["a.bundle"]
+
+
+def test_a_folder_of_the_device_that_is_away_is_transient_trouble(ends: Ends) -> None:
+    shutil.rmtree(ends.near.way.into)
+    ends.near.turn()
+    assert ends.codes(ends.near) == ["FG-TRN-020"]
+    ends.near.way.into.mkdir()
+    ends.near.turn()
+    assert ends.codes(ends.near) == []
+
+
+def test_a_trailer_has_one_form(tmp_path: Path) -> None:
+    whole = Trailer("data", "hub", "u1", "0" * 8, 7, 1, "a", 3, "0" * 64).encoded()
+    assert len(whole) == TRAILER
+    assert Trailer.decoded(whole).number == 7
+    forms = (
+        whole.replace(b'"number":7', b'"number":"7"'),
+        whole.replace(b'"number":7', b'"number":-7'),
+        whole.replace(b'"number":7', b'"number":true'),
+        whole.replace(b":", b": ", 1)[:TRAILER],
+        whole[:-1] + b" ",
+        b"[" * TRAILER,
+        b"\0" * TRAILER,
+    )
+    for wrong in forms:
+        with pytest.raises(NotWhole):
+            Trailer.decoded(wrong)
+    path = tmp_path / "f"
+    path.write_bytes(b"abcd" + whole)
+    with path.open("rb") as file, pytest.raises(NotWhole):
+        read_trailer(file, 4 + TRAILER)
