@@ -17,8 +17,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import structlog
-
 from frontgate.errors import FrontgateError
 
 MAX_LINE = 1 << 20
@@ -26,6 +24,8 @@ MAX_LINE = 1 << 20
 
 def set_up_logs(form: str, level: str) -> None:
     """Structured logs to stderr: JSON for the journal, or text for a terminal. Ids, never payload."""
+    import structlog  # half of the start-up of a command that only asks the daemon
+
     number = {"debug": 10, "info": 20, "warning": 30, "error": 40}[level]
     renderer: Any = (
         structlog.processors.JSONRenderer(ensure_ascii=False)

@@ -1,0 +1,204 @@
+"""One table: metric, frontgate, peer, ratio, limit. `./dev bench`; `./dev bench-quick` in two minutes.
+
+Every ratio comes from rounds in which frontgate and the peer take turns on this machine; medians with
+min..max. frontgate always runs with full durability, all checks, a seal a package and signed receipts;
+what a peer leaves out stands in `benchmarks/README.md`. A run in which one of them loses a file
+doesn't count: it raises.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from benchmarks import check
+from benchmarks.peers import copies, sshd
+from benchmarks.peers.shell import Pipeline
+from benchmarks.run import attachment, latency, message_of, throughput
+
+OUT = Path(__file__).parent / "out"
+
+
+@dataclass
+class Row:
+    """ours, theirs: one value a round, in `unit`. higher: whether more is better."""
+
+    metric: str
+    peer: str
+    unit: str
+    goal: str
+    higher: bool = True
+    ours: list[float] = field(default_factory=list)
+    theirs: list[float] = field(default_factory=list)
+
+    @property
+    def ratios(self) -> list[float]:
+        return [a / b for a, b in zip(self.ours, self.theirs, strict=True)]
+
+
+def spread(values: list[float]) -> str:
+    if not values:
+        return "–"
+    return f"{statistics.median(values):.3g} ({min(values):.3g}..{max(values):.3g})"
+
+
+def small_files(rounds: int, count: int, shell_count: int) -> list[Row]:
+    """Drop to delivered with all receipts, against copies and the shell pipeline."""
+    rows = {
+        "lftp": Row("20 KB, drop → delivered", "lftp mirror -P4, bare copy", "/s", "≥ 0.7x"),
+        "rclone": Row("20 KB, drop → delivered", "rclone move, bare copy", "/s", "≥ 1.3x"),
+        "sftp": Row("20 KB, drop → delivered", "sftp -b, put -f, one hop", "/s", ""),
+        "shell": Row("20 KB, drop → delivered", "shell pipeline, same job", "/s", "≥ 20x"),
+    }
+    data = message_of(20_000, "peer")
+    with tempfile.TemporaryDirectory(prefix="frontgate-bench-") as name:
+        folder = Path(name)
+        server = sshd.start(folder / "ssh")
+        try:
+            acts: dict[str, Callable[[Path, Path], float]] = {
+                "lftp": lambda a, b: copies.lftp_mirror(server, a, b),
+                "rclone": lambda a, b: copies.rclone_move(server, a, b),
+                "sftp": lambda a, b: copies.sftp_batch(server, a, b),
+            }
+            for number in range(rounds):
+                ours = float(str(throughput(count, 20_000)["per_second_delivered"]))
+                for key, act in acts.items():
+                    source, target = folder / f"{key}-in", folder / f"{key}-out"
+                    copies.fill(source, count, data)
+                    seconds = act(source, target)
+                    if sum(1 for _ in os.scandir(target)) != count:
+                        raise RuntimeError(f"{key} lost files")
+                    rows[key].ours.append(ours)
+                    rows[key].theirs.append(count / seconds)
+                pipeline = Pipeline(server, folder / f"shell-{number}")
+                try:
+                    seconds = pipeline.run(shell_count, data, 600)
+                finally:
+                    pipeline.close()
+                rows["shell"].ours.append(ours)
+                rows["shell"].theirs.append(shell_count / seconds)
+        finally:
+            server.stop()
+    return list(rows.values())
+
+
+def one_at_a_time(rounds: int, packages: int) -> list[Row]:
+    """Latency from drop to delivered at ten a second; of the shell at one a second."""
+    p50 = Row("latency p50 at 10/s", "shell pipeline at 1/s", "ms", "≤ 15 ms", higher=False)
+    p99 = Row("latency p99 at 10/s", "shell pipeline, slowest", "ms", "≤ 60 ms", higher=False)
+    data = message_of(20_000, "peer")
+    with tempfile.TemporaryDirectory(prefix="frontgate-bench-") as name:
+        folder = Path(name)
+        server = sshd.start(folder / "ssh")
+        try:
+            for number in range(rounds):
+                found = latency(packages, 10, 20_000)
+                pipeline = Pipeline(server, folder / f"shell-{number}")
+                waits = []
+                try:
+                    for one in range(8):
+                        path = pipeline.outbound / f"{one}.tmp"
+                        path.write_bytes(data)
+                        began = time.perf_counter()
+                        path.rename(path.with_suffix(".xml"))
+                        while not (pipeline.inbound / f"{one}.xml").exists():
+                            if time.perf_counter() - began > 60:
+                                raise RuntimeError("the shell pipeline did not deliver")
+                            time.sleep(0.002)
+                        waits.append((time.perf_counter() - began) * 1000)
+                        time.sleep(0.3)
+                finally:
+                    pipeline.close()
+                p50.ours.append(float(str(found["p50_ms"])))
+                p50.theirs.append(statistics.median(waits))
+                p99.ours.append(float(str(found["p99_ms"])))
+                p99.theirs.append(max(waits))
+        finally:
+            server.stop()
+    return [p50, p99]
+
+
+def bulk(rounds: int, size_bytes: int) -> list[Row]:
+    """One large attachment, hashed, fsynced, sealed, verified, over two hops."""
+    plain = Row("attachment, drop → delivered", "plain sftp, one hop", "MB/s", "≥ 0.8x a hop")
+    careful = Row("attachment, drop → delivered", "sha256sum, then sftp", "MB/s", "≥ 1.8x a hop")
+    with tempfile.TemporaryDirectory(prefix="frontgate-bench-") as name:
+        folder = Path(name)
+        server = sshd.start(folder / "ssh")
+        try:
+            file = folder / "large"
+            with file.open("wb") as out:
+                for _ in range(size_bytes >> 20):
+                    out.write(os.urandom(1 << 20))
+            for _ in range(rounds):
+                ours = float(str(attachment(size_bytes)["mb_per_second"]))
+                for row, act in ((plain, copies.sftp_bulk), (careful, copies.hashed_bulk)):
+                    seconds = act(server, file, folder / "bulk-out")
+                    row.ours.append(ours)
+                    row.theirs.append(size_bytes / 1e6 / seconds)
+        finally:
+            server.stop()
+    return [plain, careful]
+
+
+def checking(rounds: int) -> list[Row]:
+    """A full check against parsing and bare libxml2 validation of the same file."""
+    row = Row("full check of 20 KB", "parse + bare XSD", "ms", "≤ 1.6x", higher=False)
+    found = check.pairs(rounds, 20_000)
+    row.ours, row.theirs = found["full"], found["bare"]
+    return [row]
+
+
+def start_up(rounds: int) -> list[Row]:
+    """`frontgate status --help`, against a bare interpreter."""
+    row = Row("start of the command line", "python -c pass", "s", "≤ 0.25 s", higher=False)
+    for _ in range(rounds):
+        for values, command in (
+            (row.ours, [sys.executable, "-m", "frontgate", "status", "--help"]),
+            (row.theirs, [sys.executable, "-c", "pass"]),
+        ):
+            began = time.perf_counter()
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+            values.append(time.perf_counter() - began)
+    return [row]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="benchmarks.table", description=__doc__)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--only", default="", help="parts, by name, with commas")
+    options = parser.parse_args()
+    quick = options.quick
+    parts: dict[str, Callable[[], list[Row]]] = {
+        "checking": lambda: checking(9 if quick else 31),
+        "start_up": lambda: start_up(3 if quick else 9),
+        "small_files": lambda: small_files(*((1, 200, 60) if quick else (5, 1000, 256))),
+        "one_at_a_time": lambda: one_at_a_time(*((1, 40) if quick else (5, 100))),
+        "bulk": lambda: bulk(*((1, 128 << 20) if quick else (5, 1 << 30))),
+    }
+    wanted = [p for p in options.only.split(",") if p] or list(parts)
+    rows: list[Row] = []
+    for name in wanted:
+        rows += parts[name]()
+    OUT.mkdir(exist_ok=True)
+    (OUT / "table.json").write_text(
+        json.dumps([{**asdict(row), "ratios": row.ratios} for row in rows], indent=1)
+    )
+    print(f"{'metric':<30}{'frontgate':<26}{'peer':<54}{'ratio':<24}goal")
+    for row in rows:
+        peer = f"{row.peer}: {spread(row.theirs)} {row.unit}"
+        ours = f"{spread(row.ours)} {row.unit}"
+        print(f"{row.metric:<30}{ours:<26}{peer:<54}{spread(row.ratios):<24}{row.goal}")
+
+
+if __name__ == "__main__":
+    main()
