@@ -147,6 +147,12 @@ def render(code: str, params: Mapping[str, object], lang: str) -> str:
     return (row.zh if lang == "zh" else row.en).format_map(_Fields(params))
 
 
+def advise(code: str, params: Mapping[str, object], lang: str) -> str:
+    """The advice of `code` in `lang` with its fields filled."""
+    row = describe(code)
+    return (row.advice_zh if lang == "zh" else row.advice_en).format_map(_Fields(params))
+
+
 class _Fields(dict[str, object]):
     def __missing__(self, key: str) -> str:
         return "?"

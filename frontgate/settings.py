@@ -225,6 +225,11 @@ class RelaySettings(_Section):
         7.0, gt=0, description="办案软件未取走的期限（天） | pick-up limit"
     )
     heartbeat_s: float = Field(60.0, ge=1, description="心跳间隔（秒） | time between heartbeats")
+    tally_settle_s: float = Field(
+        3600.0,
+        ge=1,
+        description="对账只计多久以前的回执（秒） | reconciliation counts receipts older than",
+    )
 
     def rate_windows(self) -> tuple[RateWindow, ...]:
         return tuple(limit.window() for limit in self.rate_limit)

@@ -76,6 +76,7 @@ def _choosing(command: Callable[..., None]) -> Callable[..., None]:
     is_flag=True,
     help="With --to: also what that unit was given and has handed over already.",
 )
+@click.option("--gaps", is_flag=True, help="What reconciliation named and this side can close.")
 @_choosing
 @click.option("--status", "show_status", is_flag=True, help="Show bulk acts and how far they are.")
 @click.option("--stop", "stop_job", type=int, metavar="JOB", help="Stop a bulk act where it is.")
@@ -85,6 +86,7 @@ def replay(
     idents: tuple[str, ...],
     failed: bool,
     again: bool,
+    gaps: bool,
     to: str,
     kind: str,
     since: str,
@@ -113,25 +115,47 @@ def replay(
         _stop_job(out, node, stop_job, reason)
         return
     by_unit = bool(to) and not failed
-    if sum((bool(idents), failed, by_unit)) != 1 or (again and not by_unit):
-        raise click.UsageError("name ids, or --failed, or --to UNIT (with it --again)")
+    if sum((bool(idents), failed, gaps, by_unit)) != 1 or (again and not by_unit):
+        raise click.UsageError("name ids, or --failed, --gaps, or --to UNIT (with it --again)")
     if by_unit and node.role != "hub":
         raise click.UsageError("--to without --failed is an act of the hub")
+    if gaps:
+        idents = _ids_of_gaps(out, node)
     if idents:
-        _replay_ids(out, node, idents, reason, dry_run=dry_run)
+        _replay_ids(out, node, idents, reason, dry_run=dry_run, only_gaps=gaps)
         return
     scope = FAILED if failed else AGAIN if again else NEEDED
     choice = Choice("replay", scope, to, kind, since, until)
     _in_bulk(out, node, choice, per_s=per_s, dry_run=dry_run, detach=detach, reason=reason)
 
 
+def _ids_of_gaps(out: Output, node: Node) -> tuple[str, ...]:
+    from frontgate.journal import reconcile
+
+    reader = node.reader()
+    found = tuple(dict.fromkeys(gap.key.message_id for _, gap in reconcile.gaps(reader)))
+    reader.close()
+    if not found:
+        out.emit({"done": []}, "没有对账差异", "Reconciliation has named nothing")
+        raise click.exceptions.Exit(1)
+    return found
+
+
 def _replay_ids(
-    out: Output, node: Node, idents: tuple[str, ...], reason: str, *, dry_run: bool
+    out: Output, node: Node, idents: tuple[str, ...], reason: str, *, dry_run: bool, only_gaps: bool
 ) -> None:
     from frontgate.core.lifecycle import Transfer
+    from frontgate.errors import JournalError
     from frontgate.journal import transfers
     from frontgate.pipeline import operate
 
+    if dry_run and only_gaps:
+        out.emit(
+            {"would": [{"message": ident} for ident in idents]},
+            f"对账差异 {len(idents)} 件",
+            f"{len(idents)} messages with gaps",
+        )
+        return
     if dry_run:
         reader = node.reader()
         rows = [row for ident in idents for row in operate.newest_transfers(reader, ident)]
@@ -146,9 +170,12 @@ def _replay_ids(
             raise click.exceptions.Exit(1)
         return
     reason = reason or click.prompt(out.pick("原因", "Reason"))
-    reply = node.ask({"act": "replay", "ids": list(idents), "actor": actor(), "reason": reason})
+    request = {"act": "replay", "ids": list(idents), "only_gaps": only_gaps}
+    reply = node.ask({**request, "actor": actor(), "reason": reason})
     if reply is not None:
         done = reply["done"]
+    elif only_gaps:
+        raise JournalError("FG-JRN-009")
     else:
         with node.journal() as journal:
             done = operate.replay_ids(journal, idents, actor=actor(), reason=reason)
@@ -156,7 +183,11 @@ def _replay_ids(
     if out.as_json:
         out.json({"done": done})
     for d in done if not out.as_json else ():
-        if d["new"] is not None:
+        if d["new"] == 0:
+            out.line(
+                f"{d['message']} 的回执已再次发出", f"{d['message']}: its receipts travel again"
+            )
+        elif d["new"] is not None:
             out.line(f"{d['message']} 已重新排队", f"{d['message']} is queued again")
         elif d["receipt"]:
             r = d["receipt"]

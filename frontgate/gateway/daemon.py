@@ -26,6 +26,7 @@ from frontgate.gateway.intake import Intake
 from frontgate.gateway.link import Connect, Destination, Link
 from frontgate.gateway.pace import Pace
 from frontgate.gateway.receipt_files import ReceiptFiles
+from frontgate.gateway.reconcile import GatewayReconcile
 from frontgate.gateway.stations import Post
 from frontgate.gateway.tend import DiskGate, Tend
 from frontgate.gateway.uplink import Fetcher, Sender
@@ -255,6 +256,15 @@ class Gateway:
             lambda: self._is_stopping,
         )
         self.crew.add(Loop("keep", self._keeper.turn, stall_s=6 * 3600.0))
+        self._reconcile = GatewayReconcile(
+            self.journal,
+            self._issuers[self.posts.units[0]],
+            self.posts.units,
+            settle_s=relay.tally_settle_s,
+            wake_sender=self._wake_senders,
+            wake=lambda: self._reconcile_loop.wake(),
+        )
+        self._reconcile_loop = self.crew.add(Loop("reconcile", self._reconcile.turn))
         self._is_stopping = False
 
     def _link(self, *, with_bell: bool) -> Link:
@@ -485,9 +495,14 @@ class Gateway:
             "status": self.status,
             "ping": self.ping,
             **operate.handlers(
-                self.journal, self._wake_all, self._acts.cancelled, self._acts.tell_again
+                self.journal,
+                self._wake_all,
+                self._acts.cancelled,
+                self._acts.tell_again,
+                self._acts.heal,
             ),
             **self._keeper.handlers(),
+            "reconcile": self._reconcile.ask,
         }
 
     def run(self, stop: Stop) -> None:

@@ -18,12 +18,13 @@ from frontgate.core.routing import HUB
 from frontgate.errors import FrontgateError, RoutingError
 from frontgate.gateway.receipt_files import ReceiptFiles
 from frontgate.gateway.stations import Posts
-from frontgate.journal import Journal, Tx, bundles, packages, receipts, transfers
+from frontgate.journal import Journal, Tx, bundles, packages, receipts, reconcile, transfers
 from frontgate.model.receipt import Kind, Receipt
 from frontgate.pipeline import answers, dispatch, issue
 from frontgate.pipeline.dispatch import LARGE_BYTES
 from frontgate.pipeline.issue import Draft, FilePlan, Issuer
 from frontgate.pipeline.members import Fault, keep_receipts, open_members, set_aside
+from frontgate.pipeline.reconcile import KIND as TALLY
 from frontgate.pipeline.segments import SegmentStore
 from frontgate.pipeline.take import Opened, Taken
 from frontgate.seal.control import Control
@@ -103,8 +104,10 @@ class Inbound:
                     for control, xml in members.controls
                     if bundles.take_control(tx, control.issuer, control.kind, control.number, xml)
                 ]
-                for control, _ in fresh:
+                for control, xml in fresh:
                     answers.settle(tx, HUB, control)
+                    if control.kind == TALLY:
+                        reconcile.enqueue(tx, HUB, xml)
                 for unit, made in drafts.items():
                     issue.issue(tx, self._issuers[unit], made)
         finally:

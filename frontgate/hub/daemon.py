@@ -19,12 +19,14 @@ from watchdog.observers import Observer
 from frontgate import __version__, clock
 from frontgate.cases.acts import Acts
 from frontgate.errors import said
+from frontgate.hub.acts import HubActs
 from frontgate.hub.admin import lay_out_mailboxes
 from frontgate.hub.build import build_keeper, hub_signer
 from frontgate.hub.intake import HubIntake
 from frontgate.hub.mailboxes import Mailboxes
 from frontgate.hub.placer import Placer
 from frontgate.hub.projector import ProjectorProcess
+from frontgate.hub.reconcile import HubReconcile
 from frontgate.hub.tend import HubTend
 from frontgate.journal import Journal
 from frontgate.model.unit import Directory
@@ -201,6 +203,14 @@ class Hub:
         self.crew.add(Loop("bulk", bulk.turn))
         self._keeper = build_keeper(settings, self.journal, signer, lambda: self._is_stopping)
         self.crew.add(Loop("keep", self._keeper.turn, stall_s=6 * 3600.0))
+        self._reconcile = HubReconcile(
+            self.journal,
+            issuer,
+            lambda: self.trust.directory,
+            settle_s=relay.tally_settle_s,
+            wake_placer=self._placer_loop.wake,
+        )
+        self.crew.add(Loop("reconcile", self._reconcile.turn, stall_s=3600.0))
         if self.sftp is not None:
             self.crew.add(Loop("sftp", self.sftp.turn))
         self._acts = Acts(self.journal, self._state / "cases.db", standards)
@@ -284,9 +294,15 @@ class Hub:
         """What may be asked of it while it runs, by name."""
         return {
             "status": self.status,
-            **operate.handlers(self.journal, self._wake_all, self._tend.limits.cancelled),
             **self._keeper.handlers(),
             "case-act": self._acts.handle,
+            **operate.handlers(
+                self.journal,
+                self._wake_all,
+                self._tend.limits.cancelled,
+                heal=HubActs(lambda: self.trust.directory).heal,
+            ),
+            "reconcile": self._reconcile.ask,
         }
 
     def run(self, stop: Stop) -> None:

@@ -28,7 +28,16 @@ from frontgate.errors import (
 )
 from frontgate.hub.context import ContextChecks, InContext
 from frontgate.hub.mailboxes import ACCOUNT, Mailbox, Mailboxes
-from frontgate.journal import Journal, Tx, bundles, extracts, packages, receipts, transfers
+from frontgate.journal import (
+    Journal,
+    Tx,
+    bundles,
+    extracts,
+    packages,
+    receipts,
+    reconcile,
+    transfers,
+)
 from frontgate.model.envelope import Copy, Envelope
 from frontgate.model.finding import Finding, Severity, finding, finding_of
 from frontgate.model.message import Address, MessageView
@@ -38,6 +47,7 @@ from frontgate.pipeline import answers, issue
 from frontgate.pipeline.dispatch import LARGE_BYTES
 from frontgate.pipeline.issue import Draft, Issuer
 from frontgate.pipeline.members import Fault, keep_receipts, open_members, set_aside
+from frontgate.pipeline.reconcile import KIND as TALLY
 from frontgate.pipeline.segments import CHUNK, SegmentStore
 from frontgate.pipeline.take import Opened, Taken, take
 from frontgate.seal import Package
@@ -204,6 +214,8 @@ class HubIntake:
                     ):
                         continue
                     answers.settle(tx, peer, control)
+                    if control.kind == TALLY:
+                        reconcile.enqueue(tx, peer, xml)
                     if control.kind == "ping":
                         answers.echo(tx, peer, self._issuer, control)
                 issue.issue(tx, self._issuer, drafts)

@@ -285,3 +285,42 @@ CREATE TABLE quarantine (
   detail     TEXT NOT NULL
 ) STRICT;
 CREATE INDEX quarantine_segment ON quarantine (segment_id);
+
+-- Reconciliation. A message belongs to the day at which the hub relayed it, by its signed receipt.
+CREATE INDEX receipt_relayed ON receipt (event_time) WHERE kind = 'relay-accepted';
+CREATE INDEX package_day ON package (direction, made_at);
+-- Control messages `tally` that wait to be worked on.
+CREATE TABLE tally_in (
+  id   INTEGER PRIMARY KEY,
+  peer TEXT NOT NULL,
+  xml  BLOB NOT NULL
+) STRICT;
+-- How each day came out with each peer, at the newest run. hours: a bit for each that is not compared.
+CREATE TABLE tally_day (
+  peer      TEXT NOT NULL,
+  day       TEXT NOT NULL,
+  direction TEXT NOT NULL CHECK (direction IN ('up', 'down')),
+  state     TEXT NOT NULL CHECK (state IN ('agreed', 'comparing', 'gaps')),
+  hours     INTEGER NOT NULL,
+  count     INTEGER NOT NULL,
+  digest    TEXT NOT NULL,
+  as_of     TEXT NOT NULL,
+  run       TEXT NOT NULL,
+  told_at   TEXT NOT NULL,
+  PRIMARY KEY (peer, day, direction)
+) STRICT, WITHOUT ROWID;
+-- Open gaps, by message and receiver; closed ones stand in the audit chain.
+CREATE TABLE gap (
+  peer       TEXT NOT NULL,
+  message_id TEXT NOT NULL,
+  sender     TEXT NOT NULL,
+  receiver   TEXT NOT NULL,
+  direction  TEXT NOT NULL,
+  bucket     TEXT NOT NULL,
+  kind       TEXT NOT NULL,
+  hub_says   TEXT NOT NULL,
+  unit_says  TEXT NOT NULL,
+  since      TEXT NOT NULL,
+  PRIMARY KEY (peer, message_id, sender, receiver, direction)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX gap_bucket ON gap (peer, direction, bucket, message_id);

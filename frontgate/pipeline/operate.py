@@ -13,13 +13,17 @@ from typing import Any
 
 from frontgate.core.lifecycle import Transfer, TransferEvent
 from frontgate.errors import FrontgateError, JournalError, RoutingError
-from frontgate.journal import Journal, Reader, Tx, bulk, transfers
+from frontgate.journal import Journal, Reader, Tx, bulk, reconcile, transfers
 from frontgate.journal.bulk import Choice, Group, Work
+from frontgate.journal.reconcile import FoundGap
 
 Cancelled = Callable[[Tx, Sequence[transfers.Row], FrontgateError], None]
 """Issues the signed `relay-failed` of cancelled transfers, in the transaction that cancels them."""
 Again = Callable[[Tx, transfers.Row], None]
 """Lets the first outcome of an acknowledged transfer be told once more, to whom this node tells it."""
+
+Heal = Callable[[Tx, FoundGap, str, str], int | None]
+"""Closes a named gap by sending again what this side still has; None where it can do nothing."""
 
 
 def find_transfers(source: Tx | Reader, ident: str) -> list[int]:
@@ -57,8 +61,12 @@ def replay_ids(
     actor: str,
     reason: str,
     again: Again = lambda _tx, _row: None,
+    heal: Heal = lambda *_: None,
+    only_gaps: bool = False,
 ) -> list[dict[str, Any]]:
-    """Replay by id: a new attempt for what failed.
+    """Replay by id: a new attempt for what failed, or what closes a gap that reconciliation named.
+
+    only_gaps: nothing but the latter; what this side can do nothing about is passed over.
 
     What was acknowledged yields its old receipt and one audit entry, nothing else; what is still
     under way stays so. Returns: per transfer `new` (id or None), `state` and `receipt` (kind, time,
@@ -67,7 +75,9 @@ def replay_ids(
     done: list[dict[str, Any]] = []
     with journal.write() as tx:
         for ident in idents:
-            for row in newest_transfers(tx, ident):
+            healed = _healed(tx, ident, actor, reason, heal)
+            done += healed
+            for row in () if healed or only_gaps else newest_transfers(tx, ident):
                 new = transfers.replay(tx, row.transfer_id, actor=actor, reason=reason)
                 receipt = None
                 if new is None and row.state is Transfer.ACKNOWLEDGED:
@@ -89,6 +99,26 @@ def replay_ids(
                         "receipt": receipt,
                     }
                 )
+    return done
+
+
+def _healed(tx: Tx, ident: str, actor: str, reason: str, heal: Heal) -> list[dict[str, Any]]:
+    """What was sent again because of open gaps of this message."""
+    done: list[dict[str, Any]] = []
+    for _, gap in reconcile.gaps(tx, message_id=ident) if not ident.isdigit() else ():
+        new = heal(tx, gap, actor, reason)
+        if new is None:
+            continue
+        tx.event("gap-answered", message=ident, gap=gap.kind.value, actor=actor, reason=reason)
+        done.append(
+            {
+                "transfer": new or None,
+                "new": new,
+                "message": ident,
+                "state": gap.kind.value,
+                "receipt": None,
+            }
+        )
     return done
 
 
@@ -180,10 +210,11 @@ def handlers(
     wake: Callable[[], None],
     cancelled: Cancelled,
     again: Again = lambda _tx, _row: None,
+    heal: Heal = lambda *_: None,
 ) -> dict[str, Callable[[dict[str, Any]], dict[str, Any]]]:
     """The acts of this module for a daemon's control socket. wake: called after each.
 
-    `replay` {ids}, `change` {id, event}, `bulk` {what, scope, to, kind, since, until, per_s},
+    `replay` {ids, only_gaps}, `change` {id, event}, `bulk` {what, scope, to, kind, since, until, per_s},
     `bulk-status` {}, `bulk-stop` {job}; all but the status take actor and reason.
     """
 
@@ -193,7 +224,15 @@ def handlers(
 
     def replay(r: dict[str, Any]) -> dict[str, Any]:
         return woken(
-            replay_ids(journal, r["ids"], actor=r["actor"], reason=r["reason"], again=again)
+            replay_ids(
+                journal,
+                r["ids"],
+                actor=r["actor"],
+                reason=r["reason"],
+                again=again,
+                heal=heal,
+                only_gaps=bool(r.get("only_gaps")),
+            )
         )
 
     def change_one(r: dict[str, Any]) -> dict[str, Any]:

@@ -1,14 +1,11 @@
 """Replay, hold, release and cancel over real processes: what failed, what was lost, what was done."""
 
-import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+from commands import frontgate
 from province import POLICE, PROCURATORATE, Province, message, wait_for
 
 
@@ -18,19 +15,6 @@ def province(tmp_path: Path) -> Iterator[Province]:
     made.start()
     yield made
     made.stop()
-
-
-def frontgate(
-    province: Province, name: str, *arguments: str, code: int = 0, as_json: bool = True
-) -> Any:
-    config = province.home / name / ("hub.toml" if name == "hub" else "gateway.toml")
-    done = subprocess.run(
-        [sys.executable, "-m", "frontgate", "-c", str(config), "--lang", "en",
-         *(["--json"] if as_json else []), *arguments],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == code, done.stdout + done.stderr
-    return json.loads(done.stdout) if as_json else done.stdout
 
 
 def delivered(province: Province, count: int) -> bool:

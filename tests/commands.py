@@ -1,0 +1,24 @@
+"""The command line in tests: a node's command, its exit code and its JSON."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+from province import Province
+
+
+def frontgate(
+    province: Province, name: str, *arguments: str, code: int = 0, as_json: bool = True
+) -> Any:
+    """Run `frontgate` for a node of the province. Returns: its JSON, or its text."""
+    config = province.home / name / ("hub.toml" if name == "hub" else "gateway.toml")
+    done = subprocess.run(
+        [sys.executable, "-m", "frontgate", "-c", str(config), "--lang", "en",
+         *(["--json"] if as_json else []), *arguments],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == code, f"{arguments}: {done.returncode}\n{done.stdout}{done.stderr}"
+    return json.loads(done.stdout) if as_json else done.stdout
