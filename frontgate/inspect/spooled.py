@@ -1,0 +1,196 @@
+"""Spools as they stand: entries in `inbound/`, receipt files, reports, and what is left of claims."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from frontgate.errors import FrontgateError
+from frontgate.inspect.home import Home, Spool, entries_of
+from frontgate.inspect.verdict import Tally
+from frontgate.seal import Package, open_package
+from frontgate.seal.receipts import receipt_file
+from frontgate.zipread import open_zip
+
+_SUFFIXES = ("", ".zip", ".asice")
+_ENTRY = re.compile(
+    r"(?:TEST-)?\d{8}T\d{6}Z-.+-([0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12})(?:\.zip|\.asice)?"
+)
+_BESIDE = ("dialect/", "message.html")
+"""What may stand beside the signed parts: a conversion and a view, both made here."""
+_DONE = ".done"
+
+
+def check_spool(home: Home, spool: Spool, tally: Tally) -> None:
+    """Everything in one spool against the journal."""
+    _check_entries(home, spool, tally)
+    _check_receipt_files(home, spool, tally)
+    _check_reports(spool, tally)
+    _check_left_over(home, spool, tally)
+
+
+# -- inbound/ -------------------------------------------------------------------------------
+
+
+def _check_entries(home: Home, spool: Spool, tally: Tally) -> None:
+    for entry in entries_of(spool.paths.inbound):
+        found = _ENTRY.fullmatch(entry.name)
+        if found is None or entry.name.endswith(_DONE):
+            continue  # not ours: the folder is shared
+        row = _delivery(home, spool, entry.name, found.group(1))
+        if row is None:
+            tally.ok(4)
+            tally.broken(
+                4, entry.name, "投放区中有日志未记的条目", "an entry that no delivery put there"
+            )
+            continue
+        tally.ok(4)
+        _check_content(home, tally, Path(entry.path), row)
+
+
+def _delivery(home: Home, spool: Spool, name: str, message_id: str) -> tuple[Any, ...] | None:
+    """The transfer that this entry belongs to, with where its package lies."""
+    base = next((name.removesuffix(s) for s in _SUFFIXES[1:] if name.endswith(s)), name)
+    return home.reader.one(
+        "SELECT t.id, s.path, p.offset_bytes, p.size_bytes, p.digest FROM package p"
+        " JOIN transfer t ON t.package_id = p.id JOIN segment s ON s.id = p.segment_id"
+        " WHERE p.message_id = ? AND p.direction = 'in' AND t.destination = ? AND t.entry = ?"
+        " AND t.state IN ('SENDING', 'SENT', 'QUEUED', 'ACKNOWLEDGED', 'HELD')",
+        message_id,
+        f"spool:{spool.key}",
+        base,
+    )
+
+
+def _check_content(home: Home, tally: Tally, path: Path, row: tuple[Any, ...]) -> None:
+    """The entry's bytes are the signed ones, and no other."""
+    try:
+        if path.suffix == ".asice":
+            with path.open("rb") as file:
+                digest, _ = _hash(iter(lambda: file.read(1 << 20), b""))
+            tally.expect(
+                5, digest == row[4], path.name, "送达的字节不符", "differs from what was taken"
+            )
+            return
+        found = dict(_zip_parts(path) if path.suffix == ".zip" else _folder_parts(path))
+        with (home.state / str(row[1])).open("rb") as file:
+            package = open_package(file, offset=int(row[2]), length=int(row[3]))
+            _compare(tally, path.name, package, found)
+    except (OSError, FrontgateError) as error:
+        if os.path.lexists(path):  # else it was taken meanwhile
+            tally.ok(5)
+            tally.broken(5, path.name, f"无法核对：{error}", f"cannot be compared: {error}")
+
+
+def _compare(tally: Tally, name: str, package: Package, found: dict[str, tuple[str, int]]) -> None:
+    wanted = {
+        p.path: (p.digest, p.size_bytes)
+        for p in package.envelope.parts
+        if p.path == "message.xml" or p.path.startswith("files/")
+    }
+    for path, fact in wanted.items():
+        tally.expect(
+            5,
+            found.get(path) == fact,
+            f"{name}/{path}",
+            "送达的字节不符",
+            "differs from the signed part",
+        )
+    extra = [p for p in found if p not in wanted and not p.startswith(_BESIDE)]
+    tally.expect(
+        6, not extra, name, f"未签名的文件 {extra[:3]}", f"files outside the seal: {extra[:3]}"
+    )
+
+
+def _folder_parts(folder: Path) -> Iterator[tuple[str, tuple[str, int]]]:
+    for base, _, names in os.walk(folder):
+        for name in names:
+            path = Path(base) / name
+            with path.open("rb") as file:
+                fact = _hash(iter(lambda: file.read(1 << 20), b""))
+            yield path.relative_to(folder).as_posix(), fact
+
+
+def _zip_parts(path: Path) -> Iterator[tuple[str, tuple[str, int]]]:
+    with path.open("rb") as file:
+        for entry in open_zip(file, dialect="drop").entries:
+            yield entry.name, _hash(entry.chunks())
+
+
+def _hash(chunks: Iterator[bytes]) -> tuple[str, int]:
+    sha, size = hashlib.sha256(), 0
+    for chunk in chunks:
+        sha.update(chunk)
+        size += len(chunk)
+    return sha.hexdigest(), size
+
+
+# -- receipts/ and rejected/ ----------------------------------------------------------------
+
+
+def _check_receipt_files(home: Home, spool: Spool, tally: Tally) -> None:
+    """A receipt's file is the journal's receipt, byte for byte. Taken ones are the reader's."""
+    for entry in entries_of(spool.paths.receipts):
+        if entry.name.startswith(".") or not entry.name.endswith(".xml"):
+            continue
+        row = home.reader.one(
+            "SELECT r.xml, s.xml FROM receipt_file f JOIN receipt r ON r.id = f.receipt"
+            " JOIN signature s ON s.id = r.signature_id WHERE f.spool = ? AND f.name = ?",
+            spool.key,
+            entry.name,
+        )
+        try:
+            data = Path(entry.path).read_bytes()
+        except FileNotFoundError:
+            continue
+        same = row is not None and data == receipt_file(bytes(row[0]), bytes(row[1]))
+        tally.expect(
+            8, same, entry.name, "回执文件与日志不符", "a receipt file that is not the journal's"
+        )
+
+
+def _check_reports(spool: Spool, tally: Tally) -> None:
+    """Each refused drop stands with both reports; a drop that was fetched leaves them behind."""
+    names = {e.name for e in entries_of(spool.paths.rejected) if not e.name.startswith(".")}
+    ends = (".report.xml", ".report.txt")
+    for name in names:
+        if name.endswith(ends):
+            continue
+        lacking = [end for end in ends if name + end not in names]
+        tally.expect(12, not lacking, name, f"缺少 {lacking}", f"refused without {lacking}")
+
+
+# -- .frontgate/ ----------------------------------------------------------------------------
+
+
+def _check_left_over(home: Home, spool: Spool, tally: Tally) -> None:
+    for entry in entries_of(spool.paths.staging):
+        tally.expect(
+            11,
+            home.may_stand(entry),
+            entry.name,
+            "残留的投放暂存",
+            "left over in the spool's staging",
+        )
+    for entry in entries_of(spool.paths.claims):
+        tally.expect(
+            14, home.may_stand(entry), entry.name, "认领未了结", "a claim that is not finished"
+        )
+    for entry in entries_of(spool.paths.receipts):
+        if entry.name.startswith(".") and entry.name.endswith(".tmp"):
+            tally.expect(
+                11,
+                home.may_stand(entry),
+                entry.name,
+                "残留的回执临时文件",
+                "a left-over receipt file",
+            )
+    for entry in entries_of(spool.paths.outbound):
+        if entry.name.startswith(".frontgate-claim-"):
+            tally.expect(
+                14, home.may_stand(entry), entry.name, "认领未了结", "a claim that is not finished"
+            )

@@ -1,0 +1,290 @@
+"""Every invariant's check finds a node that was broken on purpose, and none finds a sound one."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import apsw
+import pytest
+from faults.driver import SameProcess
+from faults.scenes import SCENES, CaseSoftware
+from faults.world import Ground, fast_folder, make_ground
+from province import POLICE, PROCURATORATE
+
+from frontgate.cli.main import main
+from frontgate.inspect import INVARIANTS, examine
+
+
+@pytest.fixture(scope="module")
+def lived() -> Iterator[Ground]:
+    """A province after some lives; one entry stands untaken in the receiver's inbound."""
+    root = fast_folder()
+    ground = make_ground(root / "base")
+    world = SameProcess(ground)
+    me = CaseSoftware(world)
+    for name in ("plain", "refused", "folder"):
+        for _ in SCENES[name](me):
+            me.settle()
+    me.drop_folder("last", _last())
+    me.settle()
+    world.close()
+    yield ground
+    shutil.rmtree(root)
+
+
+def _last() -> str:
+    from province import message
+
+    return message("arrest-request/submit", ref="last")
+
+
+@pytest.fixture
+def ground(lived: Ground) -> Iterator[Ground]:
+    root = fast_folder()
+    yield lived.copy(root / "copy")
+    shutil.rmtree(root)
+
+
+def broken(ground: Ground, *, settled: bool = True) -> dict[int, list[str]]:
+    homes = ground.inspected(settled=settled)
+    try:
+        found = examine(homes)
+        return {v.number: [b.en for b in v.breaches] for v in found.verdicts if not v.holds}
+    finally:
+        for home in homes:
+            home.close()
+
+
+def sql(ground: Ground, name: str, *statements: str) -> None:
+    db = apsw.Connection(str(ground.home(name) / "state" / "journal.db"))
+    for statement in statements:
+        db.execute(statement)
+    db.close()
+
+
+def segment(ground: Ground, name: str, *, part: str) -> Path:
+    """The segment of the last package of a node that holds `part`."""
+    db = apsw.Connection(str(ground.home(name) / "state" / "journal.db"))
+    (path,) = next(
+        iter(
+            db.execute(
+                "SELECT s.path FROM package p JOIN segment s ON s.id = p.segment_id"
+                " WHERE p.direction = ? AND p.state = 'ADMITTED' ORDER BY p.id DESC LIMIT 1",
+                (part,),
+            )
+        )
+    )
+    db.close()
+    return ground.home(name) / "state" / path
+
+
+def flip(path: Path, offset: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[offset] ^= 1
+    path.write_bytes(data)
+
+
+def entry(ground: Ground) -> Path:
+    (path,) = (ground.spool(PROCURATORATE) / "inbound").iterdir()
+    return path
+
+
+LAST = "(SELECT max(id) FROM package WHERE state = 'ADMITTED')"
+
+
+def forged_package(ground: Ground) -> None:
+    """The stored bytes and their digest are changed together: only the seal can tell."""
+    import hashlib
+
+    path = segment(ground, POLICE, part="out")
+    db = apsw.Connection(str(ground.home(POLICE) / "state" / "journal.db"))
+    ident, offset, size = next(
+        iter(db.execute(f"SELECT id, offset_bytes, size_bytes FROM package WHERE id = {LAST}"))
+    )
+    data = bytearray(path.read_bytes())
+    at = data.find(b"arrest-request", offset)
+    assert offset < at < offset + size
+    data[at] ^= 1
+    path.write_bytes(data)
+    digest = hashlib.sha256(data[offset : offset + size]).hexdigest()
+    db.execute("UPDATE package SET digest = ? WHERE id = ?", (digest, ident))
+    db.close()
+
+
+def waiting_with_no_bytes(ground: Ground) -> None:
+    sql(ground, POLICE, f"UPDATE transfer SET state = 'QUEUED' WHERE package_id = {LAST}")
+    path = segment(ground, POLICE, part="out")
+    path.write_bytes(path.read_bytes()[:100])
+
+
+def second_entry(ground: Ground) -> None:
+    path = entry(ground)
+    stamp, rest = path.name.split("-", 1)
+    shutil.copytree(path, path.with_name(f"20200101T000000Z-{rest}"))
+    assert stamp.endswith("Z")
+
+
+def overtaken(ground: Ground) -> None:
+    sql(
+        ground,
+        POLICE,
+        "UPDATE transfer SET flow_uid = 'f'",
+        "UPDATE transfer SET state = 'QUEUED', bundle_id = '', failures = 0 WHERE id = 1",
+        "UPDATE transfer SET state = 'SENT' WHERE id = 2",
+    )
+
+
+def edited_event(ground: Ground) -> None:
+    sql(
+        ground,
+        "hub",
+        "DROP TRIGGER event_no_update",
+        "UPDATE event SET data = replace(data, 'bundle', 'Bundle') WHERE seq = 5",
+    )
+
+
+def cut_chain(ground: Ground) -> None:
+    sql(
+        ground, "hub", "DROP TRIGGER event_no_delete",
+        "DELETE FROM event WHERE seq > (SELECT max(audit_seq) - 2 FROM receipt WHERE issuer_node = 'hub')",
+    )  # fmt: skip
+
+
+def further_attempt(ground: Ground) -> None:
+    sql(
+        ground, POLICE,
+        "INSERT INTO transfer (package_id, destination, attempt, state, made_at, made_ms, changed_at)"
+        " SELECT package_id, destination, 3, 'ACKNOWLEDGED', made_at, made_ms, changed_at FROM transfer"
+        " WHERE id = 1",
+    )  # fmt: skip
+
+
+def receipt_in_the_folder(ground: Ground) -> None:
+    path = sorted((ground.spool(POLICE) / "receipts").glob("*.xml"))[0]
+    path.write_bytes(path.read_bytes().replace(b"<Attempt>1", b"<Attempt>2"))
+
+
+def quarantined(ground: Ground) -> None:
+    sql(
+        ground, "hub",
+        "INSERT INTO quarantine (at, origin, name, code, detail) VALUES ('t', 'o', 'n', 'XX-1', '')",
+    )  # fmt: skip
+
+
+def unexplained(ground: Ground) -> None:
+    for path in (ground.spool(POLICE) / "rejected").glob("*.report.txt"):
+        path.unlink()
+
+
+def extra_file(ground: Ground) -> None:
+    (entry(ground) / "files" / "more.pdf").write_bytes(b"?")
+
+
+def changed_file(ground: Ground) -> None:
+    flip(next(iter((entry(ground) / "files").iterdir())), 10)
+
+
+DAMAGE: list[tuple[int, str, Callable[[Ground], None]]] = [
+    (1, "a transfer is gone", lambda g: sql(g, "hub", f"DELETE FROM transfer WHERE package_id = {LAST}")),
+    (1, "failed in silence", lambda g: sql(g, "hub", f"UPDATE transfer SET state = 'FAILED' WHERE package_id = {LAST}")),
+    (1, "the hub never had it", lambda g: sql(g, "hub", "UPDATE package SET message_id = 'x' WHERE id = 1")),
+    (1, "a refusal without receipt", lambda g: sql(g, POLICE, "UPDATE receipt SET kind = 'relay-delayed' WHERE kind = 'submission-rejected'")),
+    (2, "no bytes for what waits", waiting_with_no_bytes),
+    (3, "a bundle is nowhere", lambda g: sql(g, POLICE, "UPDATE transfer SET state = 'SENT', bundle_id = 'x' WHERE id = 1")),
+    (3, "placed and nowhere", lambda g: sql(g, "hub", "UPDATE transfer SET state = 'SENT', bundle_id = 'x' WHERE id = 1")),
+    (3, "a receipt nobody issued", lambda g: sql(g, "hub", "UPDATE receipt SET receipt_id = 'x' WHERE kind = 'relay-accepted' AND id = (SELECT max(id) FROM receipt WHERE kind = 'relay-accepted')")),
+    (4, "a second entry", second_entry),
+    (4, "a repeat of nothing", lambda g: sql(g, POLICE, f"UPDATE package SET state = 'DUPLICATE' WHERE id = {LAST}")),
+    (5, "a flipped bit at rest", lambda g: flip(segment(g, "hub", part="in"), 5000)),
+    (5, "a flipped bit in inbound", changed_file),
+    (5, "another content there", lambda g: sql(g, PROCURATORATE, "UPDATE package SET content_digest = 'x' WHERE id = 1")),
+    (6, "a forged package", forged_package),
+    (6, "an unsigned file", extra_file),
+    (7, "a readable key", lambda g: (g.home(POLICE) / "keys" / f"{POLICE}.key").chmod(0o644)),
+    (7, "a readable state folder", lambda g: (g.home("hub") / "state").chmod(0o755)),
+    (8, "an edited receipt", lambda g: sql(g, POLICE, "UPDATE receipt SET xml = CAST(replace(CAST(xml AS TEXT), '<Attempt>1', '<Attempt>2') AS BLOB) WHERE id = 1")),
+    (8, "a row that says else", lambda g: sql(g, POLICE, "UPDATE receipt SET receiver = 'x' WHERE id = 1")),
+    (8, "an edited receipt file", receipt_in_the_folder),
+    (9, "an edited event", edited_event),
+    (9, "a chain that was cut", cut_chain),
+    (10, "overtaken in its flow", overtaken),
+    (11, "a temporary file", lambda g: (g.home(POLICE) / "state" / "tmp" / "x.tmp").write_bytes(b"")),
+    (11, "a segment without a row", lambda g: shutil.copy(segment(g, POLICE, part="out"), segment(g, POLICE, part="out").with_name("orphan.bundle"))),
+    (12, "quarantined without a reason", quarantined),
+    (12, "refused without a report", unexplained),
+    (13, "still open", lambda g: sql(g, "hub", "UPDATE transfer SET state = 'QUEUED' WHERE id = 1")),
+    (14, "an unfinished claim", lambda g: (g.spool(POLICE) / ".frontgate" / "claims" / "0").mkdir()),
+    (15, "an attempt out of order", further_attempt),
+]  # fmt: skip
+
+
+def test_a_sound_province_has_nothing_broken(ground: Ground) -> None:
+    assert broken(ground) == {}
+
+
+@pytest.mark.parametrize(
+    ("number", "what", "damage"), DAMAGE, ids=[f"{n}-{w}" for n, w, _ in DAMAGE]
+)
+def test_damage_is_found(
+    ground: Ground, number: int, what: str, damage: Callable[[Ground], object]
+) -> None:
+    damage(ground)
+    assert number in broken(ground), what
+
+
+def test_every_invariant_has_its_damage() -> None:
+    assert {number for number, _, _ in DAMAGE} == set(INVARIANTS)
+
+
+def test_what_a_start_will_finish_is_no_breach_of_a_node_that_is_down(ground: Ground) -> None:
+    (ground.home(POLICE) / "state" / "tmp" / "x.tmp").write_bytes(b"")
+    (ground.spool(POLICE) / ".frontgate" / "claims" / "0").mkdir()
+    assert broken(ground, settled=False) == {}
+
+
+def test_nothing_is_written(ground: Ground) -> None:
+    def shot() -> dict[str, tuple[int, int]]:
+        return {
+            str(p): (p.stat().st_size, p.stat().st_mtime_ns)
+            for p in ground.root.rglob("*")
+            if not p.name.endswith(("-shm", "-wal")) and p.name != "state"
+        }
+
+    before = shot()
+    assert broken(ground) == {}
+    assert shot() == before
+
+
+@pytest.mark.parametrize("lang", ["zh", "en"])
+def test_the_command_says_it_in_both_languages(
+    ground: Ground, lang: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    homes = [str(ground.home(name)) for name in ("hub", POLICE, PROCURATORATE)]
+    code = run(["--lang", lang, "audit", "verify", "--settled", *homes])
+    told = capsys.readouterr().out
+    assert code == 0
+    assert told.count("INV-") == 15
+    assert INVARIANTS[1][0 if lang == "zh" else 1] in told
+
+
+def test_the_command_names_what_is_broken(
+    ground: Ground, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changed_file(ground)
+    assert run(["--json", "audit", "verify", str(ground.home(PROCURATORATE))]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert told["holds"] is False
+    bad = {row["id"]: row["breaches"] for row in told["invariants"] if row["broken"]}
+    assert list(bad) == ["INV-5"]
+    assert "differs from the signed part" in bad["INV-5"][0]["en"]
+
+
+def run(arguments: list[str]) -> int:
+    try:
+        main(arguments)
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0
