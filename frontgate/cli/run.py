@@ -20,6 +20,8 @@ def run(out: Output) -> None:
     settings = load_gateway(find_config(out.config, "gateway"))
     set_up_logs(settings.log.format, settings.log.level)
     Gateway(settings).run(stop)
+    if stop.code:
+        raise click.exceptions.Exit(stop.code)
 
 
 @click.command()
@@ -35,3 +37,5 @@ def hub_run(out: Output) -> None:
     settings = load_hub(find_config(out.config, "hub"))
     set_up_logs(settings.log.format, settings.log.level)
     Hub(settings).run(stop)
+    if stop.code:
+        raise click.exceptions.Exit(stop.code)

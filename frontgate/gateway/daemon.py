@@ -508,6 +508,7 @@ class Gateway:
     def run(self, stop: Stop) -> None:
         """Start, serve, stop. On SIGTERM: no new intake, what is under way ends, within 10 s."""
         stop.on_reload = self._reload
+        self.journal.on_failure = stop.fail
         self.prepare()
         control = ControlSocket(self._state / "control.sock", self.acts())
         control.start()
@@ -523,7 +524,7 @@ class Gateway:
         late = self.crew.stop(8.0)
         for link in self.links.values():
             link.close()
-        if not late:
+        if not late and self.journal.failure is None:
             with self.journal.write() as tx:
                 tx.event("stopped")
             self.journal.close()

@@ -76,7 +76,7 @@ class Inbound:
         )
         judged = [(o, o.error or self._authenticate(o, relayed)) for o in members.packages]
         try:
-            with self._journal.write() as tx:
+            with self._store.named_by(self._journal, taken.path), self._journal.write() as tx:
                 if bundles.is_taken(tx, HUB, taken.bundle_id):
                     return
                 segment_id = packages.add_segment(tx, taken.path, taken.size_bytes, "taken")

@@ -139,7 +139,7 @@ class Intake:
         else:
             segment.abandon()
             size = 0
-        with self._journal.write() as tx:
+        with self._store.named_by(self._journal, path), self._journal.write() as tx:
             segment_id = packages.add_segment(tx, path, size, "sealed") if used else None
             drafts: list[Draft] = []
             outcomes = [self._record(tx, post, r, segment_id, drafts) for r in results]

@@ -63,8 +63,15 @@ class ReceiptFiles:
         return 0.0
 
     def _flush(self) -> None:
-        for post in self._posts.posts:
-            durable.sync_file_system(post.paths.receipts)
+        try:
+            for post in self._posts.posts:
+                durable.sync_file_system(post.paths.receipts)
+        except OSError:
+            # The system tells of lost pages once: what was written since the last good sync is
+            # written again before a later sync may count.
+            self._written.clear()
+            self._begin_again = True
+            raise
         with self._journal.write() as tx:
             receipts.mark_flushed(tx, sorted(self._written))
         self._written.clear()

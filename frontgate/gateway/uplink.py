@@ -312,7 +312,11 @@ class Fetcher:
                 taking.abandon()
                 raise
             self._taking = None
-            taken = taking.finish()
+            try:
+                taken = taking.finish()
+            except BaseException:
+                taking.abandon()
+                raise
             if taken is not None:
                 return taken
             log.warning("download-again", name=name)

@@ -307,6 +307,7 @@ class Hub:
 
     def run(self, stop: Stop) -> None:
         """Start, serve, stop. On SIGTERM what is under way ends, within 10 s."""
+        self.journal.on_failure = stop.fail
         self.prepare()
         if self.sftp is not None:
             self.sftp.start()
@@ -337,7 +338,7 @@ class Hub:
         control.stop()
         late = self.crew.stop(8.0)
         self.mailboxes.close()
-        if not late:
+        if not late and self.journal.failure is None:
             with self.journal.write() as tx:
                 tx.event("stopped")
             self.journal.close()

@@ -142,12 +142,13 @@ class HubIntake:
                 raise TransportError(
                     "FG-TRN-030", detail=f"{mailbox.account}/{name}: {error}"
                 ) from error
-            try:
-                self._settle_bundle(mailbox, taken)
-            except (ArithmeticError, TypeError, ValueError) as error:
-                # Something in it that no form forbids and nothing here can use: it must not come
-                # again and again, and hold up every other unit.
-                self._set_bundle_aside(peer, taken, error)
+            with self._store.named_by(self._journal, taken.path):
+                try:
+                    self._settle_bundle(mailbox, taken)
+                except (ArithmeticError, TypeError, ValueError) as error:
+                    # Something in it that no form forbids and nothing here can use: it must not
+                    # come again and again, and hold up every other unit.
+                    self._set_bundle_aside(peer, taken, error)
         else:
             with self._journal.write() as tx:
                 tx.event("bundle-repeat", bundle=bundle_id, peer=peer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import socket
@@ -97,17 +98,32 @@ class Mailboxes:
         return Mailbox(account, code, self.root)
 
     def place(self, mailbox: Mailbox, name: str, source: Readable) -> None:
-        """Put a bundle into `from-hub/`, whole and durable, then ring. Safe to repeat."""
+        """Put a bundle into `from-hub/`, whole and durable, then ring. Safe to repeat.
+
+        One that stands there already was whole before it had its name, but perhaps a crash came
+        before its name was durable. Raises: OSError; then it is put there anew by the next call.
+        """
         final = mailbox.from_hub / name
-        if not final.exists():
-            temporary = self._staging / f"{mailbox.account}-{name}.tmp"
-            durable.unlink(temporary)
+        if final.exists():
+            durable.fsync_dir(final.parent)
+        else:
+            self._put(self._staging / f"{mailbox.account}-{name}.tmp", final, source)
+        self.ring(mailbox)
+
+    @staticmethod
+    def _put(temporary: Path, final: Path, source: Readable) -> None:
+        durable.unlink(temporary)
+        try:
             # Readable for all who get here: the folder lets in its account and the hub alone.
             with durable.open_new(temporary, 0o644) as file:
                 while chunk := source.read(_CHUNK):
                     file.write(chunk)
                 durable.publish(temporary, final, file)
-        self.ring(mailbox)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                durable.unlink(final)
+                durable.unlink(temporary)
+            raise
 
     def ring(self, mailbox: Mailbox) -> None:
         """Tell the account that there is something new: a content-free bell, never the truth."""

@@ -4,7 +4,8 @@ Offers: `Journal.open`, `write()` (one durable transaction), `reader()` (a read-
 Guarantees: when `write()` ends without an error, all of it is on stable storage; when it raises,
 nothing of it is. The file is opened by apsw only (its SQLite has the WAL-reset fix of 3.51.3),
 and by one writing process: an exclusive lock on `<journal>.lock` is held while it is open.
-Fails: `JournalError` FG-JRN-001 (damaged), 002 (another process), 003 (newer), 004 (disk).
+Fails: `JournalError` FG-JRN-001 (damaged), 002 (another process), 003 (newer), 004 (disk full or
+read-only), 010 (disk error: start again).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import fcntl
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib import resources
@@ -124,8 +125,18 @@ class Tx:
         return number
 
 
+_DISK_REFUSES = (apsw.FullError, apsw.ReadOnlyError, apsw.CantOpenError, apsw.NoMemError)
+
+
+def _refused(error: apsw.Error) -> JournalError:
+    return JournalError("FG-JRN-004", reason=type(error).__name__, detail=str(error))
+
+
 class Reader:
-    """A read-only view; every call sees the newest committed state."""
+    """A read-only view; every call sees the newest committed state.
+
+    Fails: JournalError FG-JRN-004 (transient) where the file cannot be read now.
+    """
 
     __slots__ = ("_lock", "db")
 
@@ -134,8 +145,11 @@ class Reader:
         self._lock = threading.Lock()
 
     def all(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
-        with self._lock:
-            return list(self.db.execute(sql, values))
+        try:
+            with self._lock:
+                return list(self.db.execute(sql, values))
+        except (apsw.IOError, *_DISK_REFUSES) as error:
+            raise _refused(error) from error
 
     def one(self, sql: str, *values: Any) -> tuple[Any, ...] | None:
         rows = self.all(sql, *values)
@@ -164,6 +178,8 @@ class Journal:
         self._write_lock = threading.Lock()
         self._seq, self._head = 0, ""
         self._epoch = 1
+        self.failure: JournalError | None = None
+        self.on_failure: Callable[[], None] = lambda: None
         self._load_head()
 
     @classmethod
@@ -214,9 +230,13 @@ class Journal:
     def write(self, now: datetime | None = None) -> Iterator[Tx]:
         """One transaction, committed and fsynced when the block ends, undone when it raises.
 
-        Raises: JournalError FG-JRN-004 where the disk refuses.
+        Raises: JournalError FG-JRN-004 where the disk refuses, FG-JRN-010 after an error of the disk
+        itself: whether the last commit happened is then known only by reading the file anew, so this
+        journal is over, `on_failure` is called, and the process has to start again.
         """
         with self._write_lock:
+            if self.failure is not None:
+                raise self.failure
             tx = Tx(self._db, self.node, now or clock.now(), self._seq, self._head, self._epoch)
             try:
                 self._db.execute("BEGIN IMMEDIATE")
@@ -228,10 +248,12 @@ class Journal:
                     if self._db.in_transaction:
                         self._db.execute("ROLLBACK")
                     raise
-            except (apsw.FullError, apsw.IOError, apsw.ReadOnlyError, apsw.CantOpenError) as error:
-                raise JournalError(
-                    "FG-JRN-004", reason=type(error).__name__, detail=str(error)
-                ) from error
+            except apsw.IOError as error:
+                self.failure = JournalError("FG-JRN-010", detail=str(error))
+                self.on_failure()
+                raise self.failure from error
+            except _DISK_REFUSES as error:
+                raise _refused(error) from error
             self._seq, self._head = tx.head
             self._epoch = tx.epoch
 
@@ -253,7 +275,7 @@ class Journal:
 def open_reader(path: Path) -> Reader:
     """A read-only connection to a journal that may be in use.
 
-    Raises: JournalError FG-JRN-001 where it is missing or unreadable.
+    Raises: JournalError FG-JRN-001 where it is missing or damaged, 004 where it cannot be read now.
     """
     try:
         db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
@@ -261,6 +283,8 @@ def open_reader(path: Path) -> Reader:
         db.execute("PRAGMA query_only = ON")
         next(iter(db.execute("SELECT count(*) FROM meta")))
     except apsw.Error as error:
+        if isinstance(error, (apsw.IOError, *_DISK_REFUSES)) and path.is_file():
+            raise _refused(error) from error  # as too many open files: it passes
         raise JournalError("FG-JRN-001", path=path.name, detail=str(error)) from error
     return Reader(db)
 

@@ -8,18 +8,19 @@ before the commit: nobody was told of it, and `sweep_orphans` removes it.
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 import secrets
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
 from frontgate import durable
 from frontgate.errors import JournalError
-from frontgate.journal import Reader
+from frontgate.journal import Journal, Reader
 
 CHUNK = 1 << 20
 PARTIAL = ".partial"
@@ -32,11 +33,17 @@ class OpenSegment:
     """A segment being written. `publish` or `abandon` ends it."""
 
     def __init__(
-        self, temporary: Path, final: Path, root: Path, file: BinaryIO | None = None
+        self,
+        temporary: Path,
+        final: Path,
+        root: Path,
+        remove: Callable[[Path], None],
+        file: BinaryIO | None = None,
     ) -> None:
         self._temporary = temporary
         self._final = final
         self._root = root
+        self._remove = remove
         self.file: BinaryIO = file or durable.open_new(temporary)
 
     @property
@@ -44,17 +51,27 @@ class OpenSegment:
         return self._final.relative_to(self._root).as_posix()
 
     def publish(self) -> int:
-        """Make it durable under its final name. Returns: its size in bytes."""
-        self.file.flush()
-        size = os.fstat(self.file.fileno()).st_size
-        durable.publish(self._temporary, self._final, self.file)
+        """Make it durable under its final name. Returns: its size in bytes.
+
+        Raises: OSError; then it is gone, and has to be written anew from its source: what an fsync
+        failed for is never synced again.
+        """
+        try:
+            self.file.flush()
+            size = os.fstat(self.file.fileno()).st_size
+            durable.publish(self._temporary, self._final, self.file)
+        except BaseException:
+            self.abandon()
+            raise
         self.file.close()
         return size
 
     def abandon(self) -> None:
-        """Remove it: nothing in it counts."""
-        self.file.close()
-        durable.unlink(self._temporary)
+        """Remove it: nothing in it counts, and no row names it."""
+        with contextlib.suppress(OSError):
+            self.file.close()  # what it still had to write is lost with it
+        self._remove(self._temporary)
+        self._remove(self._final)
 
 
 class SegmentStore:
@@ -64,14 +81,42 @@ class SegmentStore:
         self.root = state
         self._tmp = state / "tmp"
         self._segments = state / "segments"
+        self._left: list[Path] = []
         for folder in (self._tmp, self._segments):
             durable.make_dir(folder)
         durable.fsync_dir(state)
 
     def new(self, now: datetime) -> OpenSegment:
         """Begin a segment. Its name carries the time and 64 random bits, nothing of the content."""
+        self._clear()
         final = self.new_path(now)
-        return OpenSegment(self._tmp / (final.name + ".tmp"), final, self.root)
+        return OpenSegment(self._tmp / (final.name + ".tmp"), final, self.root, self._remove)
+
+    def _clear(self) -> None:
+        left, self._left = self._left, []
+        for path in left:
+            self._remove(path)
+
+    def _remove(self, path: Path) -> None:
+        """Remove a file that nothing names; where the disk refuses, the next segment tries again."""
+        try:
+            durable.unlink(path)
+        except OSError:
+            self._left.append(path)
+
+    @contextlib.contextmanager
+    def named_by(self, journal: Journal, relative_path: str) -> Iterator[None]:
+        """Around the transaction that names a published segment: where it is undone, the file goes.
+
+        Not where the journal itself has failed: its last commit may turn out to have happened, and
+        the start that follows removes what no row names.
+        """
+        try:
+            yield
+        except BaseException:
+            if journal.failure is None:
+                self._remove(self.root / relative_path)
+            raise
 
     def new_path(self, now: datetime) -> Path:
         at = now.astimezone(UTC)
@@ -85,12 +130,15 @@ class SegmentStore:
         """Begin or go on with a segment that comes in pieces: what an earlier try wrote is in its
         file still, also after a restart. name: of the bundle; the segment's own is as of `new`.
         """
+        self._clear()
         temporary = self._tmp / (name + PARTIAL)
+        if temporary in self._left:
+            raise OSError(errno.EIO, "what failed here before is still there", str(temporary))
         if temporary.exists():
             file = temporary.open("r+b", buffering=1 << 16)
             fresh = self.new_path(now)
-            return OpenSegment(temporary, fresh, self.root, file)
-        return OpenSegment(temporary, self.new_path(now), self.root)
+            return OpenSegment(temporary, fresh, self.root, self._remove, file)
+        return OpenSegment(temporary, self.new_path(now), self.root, self._remove)
 
     def drop_partials(self, keep: Collection[str]) -> None:
         """Remove what came of bundles other than `keep` and rests: they are not offered any more."""

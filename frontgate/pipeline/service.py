@@ -69,11 +69,17 @@ class Stop:
 
     def __init__(self) -> None:
         self.event = threading.Event()
+        self.code = 0
         self._reload = threading.Event()
         self.on_reload: Callable[[], None] = lambda: None
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self.event.set())
         signal.signal(signal.SIGHUP, lambda *_: self._reload.set())
+
+    def fail(self) -> None:
+        """End the daemon because it cannot go on as it is: exit code 4, and systemd starts it again."""
+        self.code = 4
+        self.event.set()
 
     def wait(self, is_progressing: Callable[[], bool]) -> None:
         """Block until stopped. The watchdog is fed only while the loops make progress."""

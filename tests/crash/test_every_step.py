@@ -1,0 +1,105 @@
+"""A fault at every durable step of one message's life, at every node and in recovery itself.
+
+The quick form takes a share of the points, spread evenly and moved by FRONTGATE_SEED; the long form
+takes all. A failing point prints the command that replays it.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Iterator
+
+import pytest
+from chaos_table import add_row, is_long
+from faults.disk import MODELS
+from faults.points import ERRORS, Ended, Range
+from faults.scenes import SCENES
+from faults.world import ROLES
+
+SEED = int(os.environ.get("FRONTGATE_SEED", "20261125"))
+QUICK_KILLS, QUICK_FAILURES, QUICK_CUTS = 6, 6, 4
+"""Points of each scene and role in the quick form."""
+PLACES = [(scene, role) for scene in SCENES for role in ROLES.values()]
+
+
+@pytest.fixture(scope="module")
+def range_() -> Iterator[Range]:
+    with Range() as made:
+        yield made
+
+
+def chosen(count: int, share: int, seed: str) -> list[int]:
+    """Numbers from 1 to `count`: all in the long form, else `share` of them, evenly spread."""
+    if is_long() or count <= share:
+        return list(range(1, count + 1))
+    start = random.Random(f"{SEED}{seed}").random()
+    return sorted({1 + int((n + start) * count / share) % count for n in range(share)})
+
+
+def try_points(range_: Range, section: str, fault: str, points: list[str]) -> None:
+    """Run the points, add their row, and tell every one that failed."""
+    began = time.monotonic()
+    bad: list[Ended] = []
+    for point in points:
+        ended = range_.run(point)
+        if not ended.is_good:
+            bad.append(ended)
+    add_row(
+        section, fault, tried=len(points),
+        lost=sum(len(e.judgement.lost) for e in bad), twice=sum(len(e.judgement.twice) for e in bad),
+        silent=sum(len(e.judgement.silent) for e in bad), broken=sum(bool(e.judgement.broken) for e in bad),
+        seconds=time.monotonic() - began, replay=[f"./dev chaos-point {e.point}" for e in bad],
+    )  # fmt: skip
+    assert not bad, f"{len(bad)} of {len(points)} failed\n" + "\n".join(map(str, bad[:5]))
+
+
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize(("scene", "role"), PLACES)
+def test_killed_at_every_step(range_: Range, scene: str, role: str) -> None:
+    count = range_.steps(scene, role)
+    numbers = chosen(count, QUICK_KILLS, f"kill{scene}{role}")
+    points = [f"kill:{scene}:{role}:{n}" for n in numbers]
+    try_points(range_, "kill", f"kill -9 at a step of the {role}", points)
+
+
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize(("scene", "role"), PLACES)
+def test_killed_again_while_it_recovers(range_: Range, scene: str, role: str) -> None:
+    """From points all over a life: killed, and killed again at the steps of the start that follows."""
+    count = range_.steps(scene, role)
+    luck = random.Random(f"{SEED}again{scene}{role}")
+    firsts = sorted(luck.sample(range(1, count + 1), 12 if is_long() else 1))
+    points = []
+    for first in firsts:
+        seconds = range(1, 25) if is_long() else luck.sample(range(1, 25), 2)
+        points += [f"kill:{scene}:{role}:{first}+{second}" for second in seconds]
+    try_points(range_, "kill", "kill -9 in recovery as well", points)
+
+
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize(("scene", "role"), PLACES)
+def test_every_call_fails_once_or_for_good(range_: Range, scene: str, role: str) -> None:
+    count = range_.steps(scene, role, error="EIO")
+    numbers = chosen(count, QUICK_FAILURES, f"fail{scene}{role}")
+    luck = random.Random(f"{SEED}fail{scene}{role}")
+    points = []
+    for n in numbers:
+        ways = ("once", luck.choice(("sticky", "restart")))
+        for way in ways if is_long() else (luck.choice(ways),):
+            points.append(f"fail:{scene}:{role}:{n}:{luck.choice(ERRORS)}:{way}")
+    try_points(range_, "failing call", "EIO, ENOSPC, EMFILE, EROFS, once or for good", points)
+
+
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize(("scene", "role"), PLACES)
+def test_the_power_goes_at_every_step(range_: Range, scene: str, role: str) -> None:
+    count = range_.steps(scene, role)
+    numbers = chosen(count, QUICK_CUTS, f"cut{scene}{role}")
+    luck = random.Random(f"{SEED}cut{scene}{role}")
+    points = [
+        f"cut:{scene}:{role}:{n}:{luck.choice(MODELS[:3])}:{luck.randrange(1 << 30)}"
+        for n in numbers
+    ]
+    try_points(range_, "power cut", "unsynced names and bytes lost or reordered", points)
