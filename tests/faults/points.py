@@ -88,9 +88,11 @@ class Range:
         plans = {_NODES[role]: Plan(error=getattr(errno, error))} if error else {}
         return self.count(scene, plans)[role][0]
 
-    def trace(self, scene: str, role: str) -> list[str]:
+    def trace(
+        self, scene: str, role: str, *, stand_in: Callable[[], None] | None = None
+    ) -> list[str]:
         """The steps of a node in words."""
-        world = World(self.fresh(), {}, keep_trace=True)
+        world = World(self.fresh(), {}, keep_trace=True, stand_in=stand_in)
         try:
             _play(scene, world)
             return world.counts[_NODES[role]][0].trace

@@ -1,0 +1,153 @@
+"""The judges are judged: each finds a build that breaks a promise on purpose.
+
+A stand-in is put into the nodes' processes alone. Without it the very same points end well.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from faults.points import Ended, Range
+
+
+@pytest.fixture(scope="module")
+def range_() -> Iterator[Range]:
+    with Range() as made:
+        yield made
+
+
+def acknowledge_before_fsync() -> None:
+    """Files are renamed and told of without ever being synced."""
+    from frontgate import durable
+
+    durable.fsync_file = lambda file: None  # type: ignore[assignment]
+
+
+def forget_the_folder() -> None:
+    """Files are synced, the folders that name them are not."""
+    from frontgate import durable
+
+    durable.fsync_dir = lambda path, *, dir_fd=None: None  # type: ignore[assignment]
+
+
+def deliver_twice() -> None:
+    """Every try of a delivery has an entry name of its own, and no mark of the try before."""
+    from frontgate.gateway import delivery
+
+    real = delivery.transfers.due
+
+    def due(*args: Any, **kwargs: Any) -> Any:
+        return [replace(row, entry="") for row in real(*args, **kwargs)]
+
+    delivery.transfers.due = due  # type: ignore[assignment]
+
+
+def discard_before_the_journal() -> None:
+    """A drop is removed when it was sealed, before the transaction that admits it."""
+    from frontgate.gateway import intake
+
+    real = intake.Intake._judge
+
+    def judge(self: Any, post: Any, item: Any, target: Any, now: Any) -> Any:
+        result = real(self, post, item, target, now)
+        intake.Intake._finish(self, post, result.claim, intake.State.ADMITTED, (), now)
+        return result
+
+    intake.Intake._judge = judge  # type: ignore[method-assign]
+
+
+def refuse_in_silence() -> None:
+    """A refused drop is thrown away without a report."""
+    from frontgate.gateway import intake
+
+    real = intake.Intake._finish
+
+    def finish(self: Any, post: Any, claim: Any, state: Any, findings: Any, now: Any) -> None:
+        state = intake.State.ADMITTED if state is intake.State.REJECTED else state
+        real(self, post, claim, state, findings, now)
+
+    intake.Intake._finish = finish  # type: ignore[method-assign]
+
+
+def sync_again() -> None:
+    """An fsync that failed is called once more, and its success believed."""
+    from frontgate import durable
+
+    real = durable.fsync_file
+
+    def again(file: Any) -> None:
+        with contextlib.suppress(OSError):
+            real(file)
+            return
+        real(file)
+
+    durable.fsync_file = again
+
+
+def places(
+    range_: Range, scene: str, role: str, what: str, stand_in: Callable[[], None] | None
+) -> list[int]:
+    """The moments of a node's life that `what` stands in."""
+    trace = range_.trace(scene, role, stand_in=stand_in)
+    return [number for number, step in enumerate(trace, 1) if what in step]
+
+
+def ends(range_: Range, point: str, stand_in: Callable[[], None] | None) -> Ended:
+    return range_.run(point, stand_in=stand_in)
+
+
+CASES: list[tuple[str, Callable[[], None], str, str, str, str]] = [
+    # what must be said, stand-in, scene, role, the step, the point
+    ("INV-5", acknowledge_before_fsync, "plain", "hub", "after commit", "cut:plain:hub:{n}:none:1"),
+    ("INV-5", forget_the_folder, "plain", "hub", "after commit", "cut:plain:hub:{n}:none:1"),
+    ("twice", deliver_twice, "plain", "receiver", "spool/inbound/", "kill:plain:receiver:{n}"),
+    ("lost", discard_before_the_journal, "plain", "sender", "before commit", "kill:plain:sender:{n}"),
+    ("silent", refuse_in_silence, "refused", "sender", "", "kill:refused:sender:100000"),
+    ("fsync again", sync_again, "plain", "receiver", "before fsync state/tmp", "fail:plain:receiver:{n}:EIO:once"),
+]  # fmt: skip
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    ("said", "stand_in", "scene", "role", "step", "point"),
+    CASES,
+    ids=[c[1].__name__ for c in CASES],
+)
+def test_a_wrong_build_is_found(
+    range_: Range,
+    said: str,
+    stand_in: Callable[[], None],
+    scene: str,
+    role: str,
+    step: str,
+    point: str,
+) -> None:
+    """At one of the places where the promise is broken the judge says so."""
+    numbers = places(range_, scene, role, step, stand_in) if step else [0]
+    if point.startswith("fail:"):
+        numbers = [(n + 1) // 2 for n in numbers]
+    told = ""
+    for n in numbers:
+        ended = ends(range_, point.format(n=n), stand_in)
+        told = words(ended)
+        if said in told:
+            return
+    pytest.fail(f"nobody noticed: {point} at {numbers}: {told}")
+
+
+def words(ended: Ended) -> str:
+    judgement = ended.judgement
+    said = [name for name in ("lost", "twice", "silent") if getattr(judgement, name)]
+    return " ".join([*said, *judgement.broken])
+
+
+def test_the_processes_of_a_range_leave_nothing_behind(range_: Range) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    for n in (20, 40, 60):
+        assert ends(range_, f"kill:plain:hub:{n}", None).is_good
+    assert len(os.listdir("/proc/self/fd")) == before
