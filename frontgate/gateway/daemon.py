@@ -18,12 +18,14 @@ from frontgate.core import identifiers, minting
 from frontgate.core.lifecycle import TransferEvent
 from frontgate.core.routing import HUB
 from frontgate.errors import TransportError, said
+from frontgate.gateway import new_directory
 from frontgate.gateway.acts import Acts
 from frontgate.gateway.build import build_keeper, build_posts, reference_files
 from frontgate.gateway.delivery import Delivery, PickUp
 from frontgate.gateway.inbound import Inbound
 from frontgate.gateway.intake import Intake
 from frontgate.gateway.link import Connect, Destination, Link
+from frontgate.gateway.new_directory import NewDirectory
 from frontgate.gateway.pace import Pace
 from frontgate.gateway.receipt_files import ReceiptFiles
 from frontgate.gateway.reconcile import GatewayReconcile
@@ -246,6 +248,10 @@ class Gateway:
         )
         self.crew.add(Loop("pick-up", pick_up.turn))
         self.crew.add(Loop("tend", tend.turn))
+        self._new_directory = NewDirectory(
+            self._reader, lambda: self.trust, self.use_trust, lambda: self._trust_loop.wake()
+        )
+        self._trust_loop = self.crew.add(Loop("trust", self._new_directory.turn))
         self._acts = Acts(self._issuers, tend.limits.cancelled, self._files_loop.wake)
         bulk = BulkWorker(self.journal, self._acts.cancelled, self._wake_all)
         self.crew.add(Loop("bulk", bulk.turn))
@@ -365,20 +371,18 @@ class Gateway:
         """Control messages of the hub; the signature was verified, the number is new."""
         if control.kind == "ping":
             self._echoes[control.body.get("number", "")] = clock.monotonic()
-        if control.kind != "directory" or control.body.text is None:
-            return
-        self.use_trust(self.trust.with_directory(control.body.text.encode()))
+        if control.kind == new_directory.KIND:
+            self._new_directory.came()
 
     def use_trust(self, trust: TrustStore) -> None:
-        """Work with a newer directory from now on."""
-        if trust.directory.version == self.trust.directory.version:
-            return
-        trust.save(self._trust_folder)
-        self.trust = trust
-        self._intake.kit = self._kit()
-        self._large_intake.kit = self._kit()
+        """Work with a newer directory from now on. Safe to repeat where it was cut off."""
+        if trust.directory.version != self.trust.directory.version:
+            trust.save(self._trust_folder)
+            self.trust = trust
+            self._intake.kit = self._kit()
+            self._large_intake.kit = self._kit()
+            log.info("directory", version=trust.directory.version)
         self.publish_reference()
-        log.info("directory", version=trust.directory.version)
 
     def publish_reference(self) -> None:
         """Fill `reference/` of every spool."""

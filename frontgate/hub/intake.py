@@ -155,6 +155,7 @@ class HubIntake:
                 bundles.owe_answer(tx, peer, bundle_id)
                 self._answer_again(tx, peer, bundle_id)
         durable.unlink(path)
+        durable.unlink(mailbox.part_of(name))  # a server that died while it renamed leaves it
         durable.fsync_dir(mailbox.to_hub)
         self._wake_placer()
 

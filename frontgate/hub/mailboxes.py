@@ -17,6 +17,7 @@ from frontgate.model.unit import Directory
 ACCOUNT = "account:"
 """Destinations of the hub are `account:<SFTP account>`."""
 BUNDLE_NAME = re.compile(r"\d{16}-[0-9a-f]{64}\.bundle")
+PART = ".part"
 _CHUNK = 1 << 20
 
 
@@ -35,6 +36,25 @@ class Mailbox:
     @property
     def from_hub(self) -> Path:
         return self.root / self.account / "from-hub"
+
+    def part_of(self, name: str) -> Path:
+        """Where an upload is while it is not whole."""
+        return self.to_hub / f".{name}{PART}"
+
+    def old_parts(self, before_s: float) -> list[Path]:
+        """Parts of uploads that nothing was added to since then: their senders have given them up."""
+        try:
+            with os.scandir(self.to_hub) as entries:
+                return [
+                    Path(entry.path)
+                    for entry in entries
+                    if entry.name.startswith(".")
+                    and entry.name.endswith(".bundle" + PART)
+                    and entry.is_file(follow_symlinks=False)
+                    and entry.stat(follow_symlinks=False).st_mtime < before_s
+                ]
+        except FileNotFoundError:
+            return []
 
     def next_upload(self, avoiding: Collection[str] = ()) -> str | None:
         """The oldest complete upload by sequence; None if there is none. Folders and links are none."""

@@ -10,7 +10,7 @@ from datetime import datetime
 import structlog
 from lxml import etree
 
-from frontgate import clock
+from frontgate import clock, durable
 from frontgate.core.lifecycle import Transfer, TransferEvent
 from frontgate.hub.mailboxes import ACCOUNT, Mailboxes
 from frontgate.journal import Journal, Reader, Tx, bundles, receipts, transfers
@@ -23,6 +23,8 @@ from frontgate.trust.store import TrustStore
 
 log = structlog.get_logger()
 
+PART_RESTS_S = 35 * 86400.0
+"""A part of an upload that rests longer than any relay limit is nobody's any more."""
 SETTLED_S = 3 * 86400.0
 """So long after its bundle was fetched, a receipt's row for that gateway is kept to send it again."""
 
@@ -89,6 +91,9 @@ class HubTend:
         if now.timestamp() < self._forget_at:
             return
         self._forget_at = now.timestamp() + 3600
+        for mailbox in self._mailboxes.all():
+            for part in mailbox.old_parts(now.timestamp() - PART_RESTS_S):
+                durable.unlink(part)
         before = int((now.timestamp() - SETTLED_S) * 1000)
         settled = [
             pair

@@ -41,6 +41,7 @@ def examine(homes: Sequence[Home], *, archives: Path | None = None) -> Examinati
         evidence.check_receipts(home, tally)
         stored.check_stored(home, tally)
         stored.check_folders(home, tally)
+        stored.check_mailboxes(home, tally)
         stored.check_rights(home, tally)
         for spool in home.spools:
             spooled.check_spool(home, spool, tally)

@@ -160,6 +160,27 @@ def check_folders(home: Home, tally: Tally) -> None:
             )
 
 
+def check_mailboxes(home: Home, tally: Tally) -> None:
+    """No part of an upload that was taken whole."""
+    for account in entries_of(home.mailboxes) if home.mailboxes is not None else ():
+        for entry in entries_of(Path(account.path) / "to-hub"):
+            if not entry.name.endswith(".bundle.part"):
+                continue
+            bundle_id = entry.name[1:].removesuffix(".bundle.part")
+            taken = home.reader.one(
+                "SELECT 1 FROM bundle_in WHERE peer = ? AND bundle_id = ?",
+                f"account:{account.name}",
+                bundle_id,
+            )
+            tally.expect(
+                11,
+                taken is None or home.may_stand(entry),
+                entry.name,
+                "残留的上传部分",
+                "a left-over part of an upload",
+            )
+
+
 def check_rights(home: Home, tally: Tally) -> None:
     """What is private can be read by its owner alone."""
     folders = [home.state, *(s.paths.private for s in home.spools)]

@@ -201,6 +201,12 @@ def controls_sent(tx: Tx, bundle_id: str) -> None:
     tx.run("DELETE FROM control_out WHERE bundle_id = ?", bundle_id)
 
 
+def last_control(source: Tx | Reader, issuer: str, kind: str) -> bytes | None:
+    """The newest control message of a kind that an issuer sent."""
+    row = source.one("SELECT xml FROM control_in WHERE issuer = ? AND kind = ?", issuer, kind)
+    return None if row is None else bytes(row[0])
+
+
 def take_control(tx: Tx, issuer: str, kind: str, number: int, xml: bytes) -> bool:
     """Keep a control message if its number is higher than any seen; False for an old one."""
     row = tx.one("SELECT number FROM control_in WHERE issuer = ? AND kind = ?", issuer, kind)

@@ -127,11 +127,28 @@ class Sweeper:
     def sweep(self, hints: list[tuple[bytes, bool]], limit: int = 64) -> list[Claim | Refused]:
         """Claim what is ready: hinted entries first, then those a running scan finds.
 
-        hints: (name, is ready). Returns: at most `limit` and the hinted ones.
+        hints: (name, is ready). Returns: at most `limit` and the hinted ones. Raises: SpoolError
+        FG-SPL-030 where the disk refuses before anything was claimed; what was claimed until then is
+        returned, and the rest is met again.
         """
         found: list[Claim | Refused] = []
-        for name, is_ready in hints:
-            self._consider(name, found, is_ready=is_ready)
+        left = deque(hints)
+        try:
+            self._sweep(left, limit, found)
+        except SpoolError:
+            # The one that failed comes last: where it alone is at fault it holds up no other.
+            left.rotate(-1)
+            self._window.extend(name for name, _ in left)
+            if not found:
+                raise
+        return found
+
+    def _sweep(
+        self, hints: deque[tuple[bytes, bool]], limit: int, found: list[Claim | Refused]
+    ) -> None:
+        while hints:
+            self._consider(hints[0][0], found, is_ready=hints[0][1])
+            hints.popleft()
         for name in list(self._unsettled):
             if len(found) >= limit:
                 break
@@ -140,8 +157,12 @@ class Sweeper:
             if not self._window:
                 self._fill_window()
                 continue
-            self._consider(self._window.popleft(), found, is_ready=False)
-        return found
+            name = self._window.popleft()
+            try:
+                self._consider(name, found, is_ready=False)
+            except SpoolError:
+                self._window.append(name)
+                raise
 
     def _fill_window(self) -> None:
         assert self._scan is not None
@@ -334,6 +355,7 @@ class Sweeper:
     def _give_up(self, name: bytes, info: os.stat_result, folder: Path, error: OSError) -> None:
         """It cannot be claimed at all: remembered by its identity, shown in `status`, not retried."""
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.EIO, errno.EROFS):
+            _try(durable.remove_dir, os.fsencode(folder))  # not if something of it is in there
             raise SpoolError("FG-SPL-030", reason=errno.errorcode[error.errno], detail=str(error))
         _remove_tree(folder)
         if len(self._stuck) < 10_000:

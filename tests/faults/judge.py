@@ -47,6 +47,9 @@ def judge(ground: Ground, history: History, *, rules: list[str] | None = None) -
         found.broken.append(f"INV-13: not settled ({history.unsettled} times)")
     _outcomes(ground, history, found)
     homes = ground.inspected(settled=True)
+    directories = {home.name: home.trust.directory.version for home in homes}
+    if len(set(directories.values())) != 1:
+        found.broken.append(f"the signed directory did not reach everybody: {directories}")
     try:
         for verdict in examine(homes).verdicts:
             found.broken += [

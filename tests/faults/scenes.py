@@ -9,9 +9,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from province import POLICE, PROCURATORATE, message
+from province import POLICE, PROCURATORATE, ROLES, message
 
 from faults.world import Ground
+from frontgate.hub.admin import Administration
+from frontgate.settings import load_hub
 
 _REF = re.compile(rb"<m:SenderRef>([^<]*)</m:SenderRef>")
 
@@ -71,6 +73,12 @@ class CaseSoftware:
         elif not again and ref is not None:
             self.history.accepted.append(ref.group(1).decode())
         self._hint(POLICE, name)
+
+    def rename_a_unit(self) -> None:
+        """What the hub's administrator does: a new version of the directory."""
+        hub = Administration(load_hub(self.ground.home("hub") / "hub.toml"))
+        rows = [f"{code},新名,New name,{role}" for code, role in ROLES.items()]
+        hub.import_units("\n".join(["code,name_zh,name_en,roles", *rows]).encode(), "units.csv")
 
     def settle(self) -> None:
         if not self._settle():
@@ -143,7 +151,19 @@ def batch(me: CaseSoftware) -> Iterator[None]:
     yield
 
 
-SCENES: dict[str, Scene] = {s.__name__: s for s in (plain, folder, refused, repeat, batch)}
+def directory(me: CaseSoftware) -> Iterator[None]:
+    """A new signed directory reaches every gateway, and then a message goes its way."""
+    me.rename_a_unit()
+    yield
+    me.drop("plain.xml", message(ref="d1"))
+    yield
+    me.pick_up()
+    yield
+
+
+SCENES: dict[str, Scene] = {
+    s.__name__: s for s in (plain, folder, refused, repeat, batch, directory)
+}
 
 
 def play(scene: Scene, world: Playground) -> History:

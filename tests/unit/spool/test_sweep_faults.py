@@ -1,0 +1,65 @@
+"""A disk that refuses in the middle of a sweep: what was claimed is not forgotten."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from frontgate import durable
+from frontgate.errors import SpoolError
+from frontgate.spool.layout import SpoolPaths, prepare
+from frontgate.spool.sweep import Claim, Sweeper
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> Iterator[SpoolPaths]:
+    made = SpoolPaths(tmp_path / "spool")
+    prepare(made)
+    for n in range(4):
+        (made.outbound / f"d{n}.xml").write_text("<a></a>")
+    yield made
+    durable.probe = None
+
+
+def refuse(paths: SpoolPaths, name: str, *, times: int) -> None:
+    """The rename of one drop fails so often."""
+    left = [times]
+
+    def probe(moment: str, step: str, places: tuple[object, ...]) -> None:
+        is_it = step == "rename" and os.fsdecode(places[0]).endswith(name)  # type: ignore[arg-type]
+        if moment == "before" and is_it and left[0]:
+            left[0] -= 1
+            raise OSError(errno.EIO, "injected")
+
+    durable.probe = probe
+
+
+def names(found: list[object]) -> list[str]:
+    return [item.name.decode() for item in found if isinstance(item, Claim)]
+
+
+def test_what_was_claimed_before_the_fault_is_returned(paths: SpoolPaths) -> None:
+    sweeper = Sweeper(paths, settle_s=0)
+    refuse(paths, "d2.xml", times=1)
+    hints = [(f"d{n}.xml".encode(), True) for n in range(4)]
+    first = sweeper.sweep(hints)
+    assert names(first) == ["d0.xml", "d1.xml"]
+    assert names(sweeper.sweep([])) == ["d3.xml", "d2.xml"]
+    assert len(list(paths.claims.iterdir())) == 4
+    assert not list(paths.outbound.iterdir())
+
+
+def test_one_that_always_fails_holds_up_no_other(paths: SpoolPaths) -> None:
+    sweeper = Sweeper(paths, settle_s=0)
+    refuse(paths, "d0.xml", times=1000)
+    sweeper.start_scan()
+    with pytest.raises(SpoolError):
+        sweeper.sweep([])
+    assert names(sweeper.sweep([])) == ["d1.xml", "d2.xml", "d3.xml"]
+    with pytest.raises(SpoolError):
+        sweeper.sweep([])
+    assert len(list(paths.claims.iterdir())) == 3, "no empty claim is left"
