@@ -82,7 +82,7 @@ class Province:
         set_up(home / "hub", HUB, "省级交换平台")
         (home / "hub" / "hub.toml").write_text(
             f'unit = "{HUB}"\n[sftp]\nserver = "{server}"\nhost = "127.0.0.1"\nport = {self.port}\n'
-            f"[relay]\n{relay}"
+            f"[cases]\nproject = false\n[relay]\n{relay}"
         )
         table = ["code,name_zh,name_en,roles"]
         table += [f"{code},{role},{role},{role}" for code, role in ROLES.items()]

@@ -258,8 +258,8 @@ class Fold:
         )  # fmt: skip
         if number and not known[1]:
             for (other,) in self._file.all(
-                "SELECT DISTINCT case_uid FROM person WHERE id_no = ? AND case_uid <> ?"
-                " ORDER BY case_uid LIMIT 20",
+                "SELECT DISTINCT case_uid FROM (SELECT case_uid FROM person WHERE id_no = ?"
+                " AND case_uid <> ? ORDER BY person_uid LIMIT 20) ORDER BY case_uid",
                 number, m.case_uid,
             ):  # fmt: skip
                 self._link(m, str(other), "same-person", uid)

@@ -1,0 +1,182 @@
+"""The run: bundles into mailboxes, the hub's intake, then projections; with what each of it took.
+
+Real are seals, verification, XSD, context, dedupe, routing, signed receipts, fsync, ledger and
+projections. Virtual is the clock alone. The SFTP wire and the placing of bundles are not played.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from datetime import time as of_day
+from fractions import Fraction
+from pathlib import Path
+from queue import Empty
+from typing import Any
+
+from frontgate import clock
+from frontgate.cases.project import Projector, rebuild
+from frontgate.core.deadlines import LEGAL_TIME
+from frontgate.errors import InternalError
+from frontgate.hub.history.plan import Volumes, days, scaled
+from frontgate.hub.history.province import Province, found
+from frontgate.hub.history.units import Units, Upload
+from frontgate.hub.intake import HubIntake
+from frontgate.hub.mailboxes import Mailboxes
+from frontgate.journal import Journal
+from frontgate.pipeline.issue import Issuer
+from frontgate.pipeline.segments import SegmentStore
+from frontgate.standard import Checker, Standards
+from frontgate.suites import load_signer
+from frontgate.trust.store import load_trust
+
+AHEAD = 40
+"""Bundles that wait between the makers and the hub."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """messages, receipts: of units and hub together. Seconds are real ones; making: waiting for units
+    to make their bundles, which is no work of a hub."""
+
+    share: str
+    units: int
+    exchanges: int
+    messages: int
+    receipts: int
+    ledger_s: float
+    making_s: float
+    project_s: float
+    rebuild_s: float
+    refused: int
+
+
+def play(
+    home: Path,
+    volumes: Volumes,
+    standards: Standards,
+    *,
+    share: Fraction = Fraction(1),
+    begin: date | None = None,
+    answers: float = 0.0,
+    seed: int = 1,
+    with_rebuild: bool = False,
+    said: Callable[[int, int], None] = lambda *_: None,
+) -> Figures:
+    """Play the volumes' share into a new hub at `home`. said: (exchanges so far, all)."""
+    counts = scaled(volumes.counts, share)
+    first = begin or volumes.begin
+    moment = [datetime.combine(first, of_day(8), LEGAL_TIME)]
+    clock.use(lambda: moment[0], None)
+    try:
+        catalogue = standards.version(standards.newest)
+        province = found(home, catalogue, moment[0])
+        units = Units(province, standards, answers=answers, seed=seed)
+        # A share is a stretch of the two years at their full density, so that its cost scales.
+        length = max(7, round(volumes.days * share))
+        plan = days(counts, first, length, seed)
+        stream = _made_apart(units, plan)
+        ledger_s, making_s, messages, receipts = _take(
+            province, standards, stream, moment, sum(counts.values()), said
+        )
+        end = datetime.combine(first + timedelta(days=length), of_day(8), LEGAL_TIME)
+        moment[0] = end
+        state = province.settings.path(province.settings.node.state)
+        journal, cases = state / "journal.db", state / "cases.db"
+        began = time.perf_counter()
+        projector = Projector(journal, cases, standards)
+        with closing(projector):
+            projector.catch_up()
+        project_s = time.perf_counter() - began
+        began = time.perf_counter()
+        if with_rebuild:
+            rebuild(journal, cases, standards)
+        rebuild_s = time.perf_counter() - began if with_rebuild else 0.0
+        refused = _refused(journal)
+    finally:
+        clock.use(None, None)
+    return Figures(
+        str(share), len(province.directory.units), sum(counts.values()), messages,
+        receipts + messages, round(ledger_s, 1), round(making_s, 1), round(project_s, 1),
+        round(rebuild_s, 1), refused,
+    )  # fmt: skip
+
+
+def _take(
+    province: Province,
+    standards: Standards,
+    stream: Iterator[Upload],
+    moment: list[datetime],
+    total: int,
+    said: Callable[[int, int], None],
+) -> tuple[float, float, int, int]:
+    """Let the hub's intake take every bundle at its own time."""
+    settings = province.settings
+    keys = settings.path(settings.node.keys)
+    state = settings.path(settings.node.state)
+    trust = load_trust(keys / "trust")
+    signer = load_signer(keys / "hub.key", keys / "hub.pem", settings.unit)
+    journal = Journal.open(state / "journal.db", node=f"hub:{settings.unit}")
+    root = settings.path(settings.sftp.root)
+    mailboxes = Mailboxes(root, root / ".staging", lambda: trust.directory, None)
+    intake = HubIntake(
+        journal, SegmentStore(state), mailboxes, Issuer(signer, "hub", lambda *_: ""), lambda: trust,
+        lambda: (trust.directory,), standards, Checker(standards), wake_placer=lambda: None,
+    )  # fmt: skip
+    spent = making = 0.0
+    messages = receipts = 0
+    began = time.perf_counter()
+    for upload in stream:
+        making += time.perf_counter() - began
+        moment[0] = upload.at
+        (root / upload.account / "to-hub" / f"{upload.name}.bundle").write_bytes(upload.data)
+        began = time.perf_counter()
+        intake.turn()
+        spent += time.perf_counter() - began
+        messages += upload.messages
+        receipts += upload.receipts
+        said(min(messages, total), total)
+        began = time.perf_counter()
+    mailboxes.close()
+    journal.close()
+    return spent, making, messages, receipts
+
+
+def _made_apart(units: Units, plan: Iterator[Any]) -> Iterator[Upload]:
+    """Bundles from a process of their own. The keys are inherited, so it is a fork."""
+    context = multiprocessing.get_context("fork")
+    queue: Any = context.Queue(AHEAD)
+    work = list(plan)
+
+    def make() -> None:
+        for day in work:
+            for upload in units.day(day):
+                queue.put(upload)
+        queue.put(None)
+
+    maker = context.Process(target=make, daemon=True)
+    maker.start()
+    while True:
+        try:
+            upload = queue.get(timeout=2)
+        except Empty:
+            if not maker.is_alive():
+                raise InternalError("FG-INT-001", what="replay-history") from None
+            continue
+        if upload is None:
+            break
+        yield upload
+    maker.join()
+
+
+def _refused(journal: Path) -> int:
+    from frontgate.journal import open_reader
+
+    reader = open_reader(journal)
+    row = reader.one("SELECT count(*) FROM package WHERE state <> 'ADMITTED'")
+    reader.close()
+    return int(row[0]) if row is not None else 0
