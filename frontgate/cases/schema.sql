@@ -199,11 +199,11 @@ CREATE TABLE property (
 
 -- Marks: what messages said about a term (rule and part). kind: start, stop, extend, pause, resume,
 -- restart. scope: case, or instance where there is no case. subject: person, item or message; empty
--- for the case. at is empty while a delivery is waited for.
+-- for the case. said_at: the message's own time. at is empty while a delivery is waited for.
 CREATE TABLE mark (
   term TEXT NOT NULL, scope TEXT NOT NULL, subject TEXT NOT NULL, message INTEGER NOT NULL,
   kind TEXT NOT NULL, at TEXT NOT NULL, known_at TEXT NOT NULL, unit TEXT NOT NULL, flow_uid TEXT NOT NULL,
-  due TEXT NOT NULL DEFAULT '',
+  due TEXT NOT NULL DEFAULT '', said_at TEXT NOT NULL,
   PRIMARY KEY (term, scope, subject, message, kind)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX mark_waiting ON mark (message, unit) WHERE at = '';

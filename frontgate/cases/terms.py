@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -49,7 +49,7 @@ START, STOP = "start", "stop"
 class Mark:
     """What one message said of one term and subject. at: empty while its delivery is waited for.
 
-    unit: who must act (start). due: as an extension states it.
+    unit: who must act (start). due: as an extension states it. said_at: the message's own time.
     """
 
     message: int
@@ -59,6 +59,7 @@ class Mark:
     unit: str
     flow_uid: str
     due: str
+    said_at: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,7 @@ def _timer(
     stop = next((m for m in own if m.kind == STOP), None)
     if following is not None and (stop is None or _belongs_later(start, following, stop)):
         # The same term was opened once more: from there the later one counts.
-        stop = Mark(following.message, "cancel", following.at, following.known_at, "", "", "")
+        stop = replace(following, kind="cancel")
     changes = tuple(
         m for m in own if m.kind != STOP and (stop is None or m.at <= stop.at) and m.at >= start.at
     )
@@ -157,17 +158,16 @@ def _belongs_later(start: Mark, following: Mark, stop: Mark) -> bool:
 def _concerns(rule: TermRule, start: Mark, m: Mark) -> bool:
     """Whether a mark speaks of the timer that `start` opened.
 
-    A message of the same flow must be of the same instance. What stops a term that counts back from a
-    day lies before that day, so it is compared with when the start became known.
+    A message of the same flow must be of the same instance. What counts is not when the term began to
+    run but when it was said: an answer may be older than the late delivery of what it answers, and
+    what ends a term that counts back from a day lies before that day.
     """
     same_flow = rule.term.start.message.partition(".")[0]
     if m.message == start.message:
         return m.kind != STOP or rule.term.stops_itself or bool(rule.term.start.event)
     if m.flow_uid.startswith(same_flow + " ") and start.flow_uid != m.flow_uid:
         return False
-    if rule.term.limit.value <= 0 and m.kind == STOP:
-        return m.message > start.message or m.at >= start.at
-    return m.at >= start.at
+    return m.at >= min(start.at, start.said_at)
 
 
 def _events(
@@ -464,8 +464,8 @@ class Terms:
         at: str, known_at: str, unit: str = "", due: str = "",
     ) -> None:  # fmt: skip
         self._file.run(
-            "INSERT OR IGNORE INTO mark VALUES (?,?,?,?,?,?,?,?,?,?)",
-            rule.id, scope, subject, m.id, kind, at, known_at, unit, f"{m.flow} {m.flow_uid}", due,
+            "INSERT OR IGNORE INTO mark VALUES (?,?,?,?,?,?,?,?,?,?,?)",
+            rule.id, scope, subject, m.id, kind, at, known_at, unit, f"{m.flow} {m.flow_uid}", due, m.effective_at,
         )  # fmt: skip
         if at:
             self._touched[rule.id, scope, subject] = rules
@@ -555,7 +555,7 @@ def status_of(
 
 def marks_of(source: File | Reader, triple: Triple) -> list[Mark]:
     rows = source.all(
-        "SELECT message, kind, at, known_at, unit, flow_uid, due FROM mark"
+        "SELECT message, kind, at, known_at, unit, flow_uid, due, said_at FROM mark"
         " WHERE term = ? AND scope = ? AND subject = ? ORDER BY message, kind",
         *triple,
     )

@@ -61,6 +61,7 @@ HUB: Mapping[str, str] = {
     "admit-unit": "frontgate.cli.cases:admit",
     "due": "frontgate.cli.due:due",
     "ask": "frontgate.cli.ask:ask",
+    "stats": "frontgate.cli.stats:stats",
     "replay-history": "frontgate.cli.history:replay_history",
 }
 

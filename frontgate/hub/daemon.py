@@ -18,6 +18,7 @@ from watchdog.observers import Observer
 
 from frontgate import __version__, clock
 from frontgate.cases.acts import Acts
+from frontgate.cases.publish import Publisher
 from frontgate.errors import said
 from frontgate.hub.acts import HubActs
 from frontgate.hub.admin import lay_out_mailboxes
@@ -214,6 +215,9 @@ class Hub:
         if self.sftp is not None:
             self.crew.add(Loop("sftp", self.sftp.turn))
         self._acts = Acts(self.journal, self._state / "cases.db", standards)
+        self._publisher = Publisher(
+            self.journal, self._state / "cases.db", self._state / "published", signer, standards
+        )
         self.projector = ProjectorProcess(settings) if settings.cases.project else None
         if self.projector is not None:
             self.crew.add(Loop("project", self.projector.turn))
@@ -303,6 +307,7 @@ class Hub:
                 heal=HubActs(lambda: self.trust.directory).heal,
             ),
             "reconcile": self._reconcile.ask,
+            "stats-publish": self._publisher.handle,
         }
 
     def run(self, stop: Stop) -> None:
