@@ -6,16 +6,21 @@ from datetime import UTC, datetime
 
 import click
 
-from frontgate.cli.node import find_node
+from frontgate.cli.node import Node, find_node
 from frontgate.cli.output import Output
+from frontgate.model.unit import Directory
+
+_MARKS = {"critical": "✗✗", "major": "✗", "minor": "!"}
 
 
 @click.command()
+@click.option("--unit", default="", metavar="U", help="At the hub: only what is about this unit.")
 @click.pass_obj
-def alarms(out: Output) -> None:
+def alarms(out: Output, unit: str) -> None:
     """List what needs somebody now. Exit 0: nothing. 1: something.
 
-    JSON: id (stable), code, since, zh, en, advice_zh, advice_en.
+    JSON: id (stable), code, severity (critical, major, minor), unit, since, zh, en, advice_zh,
+    advice_en. `frontgate explain ID` says more of one.
     """
     from frontgate.pipeline.alarms import alarms as collect
 
@@ -23,28 +28,27 @@ def alarms(out: Output) -> None:
     live = node.ask({"act": "status"})
     reader = node.reader()
     try:
-        found = collect(node.role, reader, live, datetime.now(UTC))
+        found = collect(node.role, reader, live, datetime.now(UTC), _directory(node))
     finally:
         reader.close()
+    found = [a for a in found if not unit or a.unit == unit]
     if out.as_json:
-        out.json(
-            [
-                {
-                    "id": a.id,
-                    "code": a.code,
-                    "since": a.since,
-                    "zh": a.text("zh"),
-                    "en": a.text("en"),
-                    "advice_zh": a.advice("zh"),
-                    "advice_en": a.advice("en"),
-                }
-                for a in found
-            ]
-        )
+        out.json([a.as_dict() for a in found])
     for a in found if not out.as_json else ():
-        click.echo(f"✗ {a.id}  {a.text(out.language)}" + (f"  ({a.since})" if a.since else ""))
+        since = f"  ({out.pick('自', 'since')} {a.since})" if a.since else ""
+        click.echo(f"{_MARKS[a.severity]} {a.id}  {a.text(out.language)}{since}")
         click.echo(f"    → {a.advice(out.language)}")
     if not found and not out.as_json:
         out.line("没有告警", "No alarms")
     if found:
         raise click.exceptions.Exit(1)
+
+
+def _directory(node: Node) -> Directory | None:
+    """The hub's directory: units that are suspended give no alarm."""
+    from frontgate.settings import HubSettings
+    from frontgate.trust.store import load_trust
+
+    if not isinstance(node.settings, HubSettings):
+        return None
+    return load_trust(node.settings.path(node.settings.node.keys) / "trust").directory

@@ -208,9 +208,9 @@ def _show(out: Output, value: dict[str, Any]) -> None:
 @click.argument("code")
 @click.pass_obj
 def explain(out: Output, code: str) -> None:
-    """Explain a code of a report, receipt or alarm, in both languages."""
+    """Explain a code of a report, receipt or alarm (its id will do), in both languages."""
     codes = all_codes()
-    row = codes.get(code.upper())
+    row = codes.get(code.partition(":")[0].upper())
     if row is None:
         near = difflib.get_close_matches(code.upper(), list(codes), n=3, cutoff=0.5)
         text = f"unknown code {code}" + (f"; near: {', '.join(near)}" if near else "")

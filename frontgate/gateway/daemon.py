@@ -42,6 +42,7 @@ from frontgate.pipeline.loop import Crew, Loop
 from frontgate.pipeline.prepare import Kit
 from frontgate.pipeline.segments import SegmentStore
 from frontgate.pipeline.service import ControlSocket, Handler, Stop, notify
+from frontgate.pipeline.watch import AlarmWatch
 from frontgate.seal.control import Control
 from frontgate.settings import GatewaySettings
 from frontgate.spool.drop import DropLimits
@@ -271,6 +272,8 @@ class Gateway:
             wake=lambda: self._reconcile_loop.wake(),
         )
         self._reconcile_loop = self.crew.add(Loop("reconcile", self._reconcile.turn))
+        watch = AlarmWatch("gateway", self.journal, lambda: self.status({}), lambda: None)
+        self.crew.add(Loop("alarms", watch.turn))
         self._is_stopping = False
 
     def _link(self, *, with_bell: bool) -> Link:
@@ -405,6 +408,7 @@ class Gateway:
             "free_bytes": str(free),
             "oldest_open": str(oldest[0] or "") if oldest else "",
             "certificate_days": str(days),
+            "intake_open": str(int(self._gate.is_open())),
             "directory": str(self.trust.directory.version),
             "troubles": " ".join(sorted(e.code for e in self.troubles().values())),
         }

@@ -23,6 +23,7 @@ from frontgate.errors import said
 from frontgate.hub.acts import HubActs
 from frontgate.hub.admin import lay_out_mailboxes
 from frontgate.hub.build import build_keeper, hub_signer
+from frontgate.hub.habits import Habits
 from frontgate.hub.intake import HubIntake
 from frontgate.hub.mailboxes import Mailboxes
 from frontgate.hub.placer import Placer
@@ -37,8 +38,10 @@ from frontgate.pipeline.issue import Issuer
 from frontgate.pipeline.loop import Crew, Loop
 from frontgate.pipeline.segments import SegmentStore
 from frontgate.pipeline.service import ControlSocket, Handler, Stop, notify
+from frontgate.pipeline.watch import AlarmWatch
 from frontgate.settings import HubDirectory, HubSettings
 from frontgate.standard import Checker, Standards
+from frontgate.standard.calendars import days_off
 from frontgate.transports.ferry import Ferry
 from frontgate.transports.ferry_way import Way
 from frontgate.trust.store import TrustStore, earlier_directories, load_trust
@@ -212,6 +215,13 @@ class Hub:
             wake_placer=self._placer_loop.wake,
         )
         self.crew.add(Loop("reconcile", self._reconcile.turn, stall_s=3600.0))
+        calendars = standards.version(standards.newest).folder / "calendars"
+        habits = Habits(self.journal, lambda: self.trust.directory, days_off(calendars))
+        self.crew.add(Loop("habits", habits.turn))
+        watch = AlarmWatch(
+            "hub", self.journal, lambda: self.status({}), lambda: self.trust.directory
+        )
+        self.crew.add(Loop("alarms", watch.turn))
         if self.sftp is not None:
             self.crew.add(Loop("sftp", self.sftp.turn))
         self._acts = Acts(self.journal, self._state / "cases.db", standards)

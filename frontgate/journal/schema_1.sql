@@ -324,3 +324,20 @@ CREATE TABLE gap (
   PRIMARY KEY (peer, message_id, sender, receiver, direction)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX gap_bucket ON gap (peer, direction, bucket, message_id);
+
+-- What each unit sent by hour (UTC+08:00), and who is silent against that habit; hub only.
+CREATE TABLE sent_hour (
+  unit    TEXT NOT NULL,
+  hour    TEXT NOT NULL,
+  count   INTEGER NOT NULL,
+  last_at TEXT NOT NULL,
+  PRIMARY KEY (unit, hour)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE silence (
+  unit     TEXT PRIMARY KEY,
+  since    TEXT NOT NULL,
+  expected REAL NOT NULL,
+  usual    REAL NOT NULL
+) STRICT, WITHOUT ROWID;
+-- Since when each alarm stands.
+CREATE TABLE alarm (id TEXT PRIMARY KEY, code TEXT NOT NULL, since TEXT NOT NULL) STRICT, WITHOUT ROWID;

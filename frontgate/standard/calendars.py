@@ -6,6 +6,7 @@ Source: yearly arrangement of the State Council; make-up working days count as w
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -31,6 +32,14 @@ def read_calendar(path: Path) -> dict[date, bool]:
         days[day] = day not in work and (day in off or day.weekday() >= 5)
         day += timedelta(days=1)
     return days
+
+
+def days_off(folder: Path) -> Callable[[date], bool]:
+    """Whether a day is off, by the calendars of a folder; in a year that none covers, by weekday."""
+    known: dict[date, bool] = {}
+    for path in sorted(folder.glob("*.toml")):
+        known.update(read_calendar(path))
+    return lambda day: known.get(day, day.weekday() >= 5)
 
 
 def _days(span: str) -> list[date]:
