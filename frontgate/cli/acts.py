@@ -166,8 +166,6 @@ def _replay_ids(
             f"将重发 {len(would)} 件",
             f"{len(would)} would be sent again",
         )
-        if not would:
-            raise click.exceptions.Exit(1)
         return
     reason = reason or click.prompt(out.pick("原因", "Reason"))
     request = {"act": "replay", "ids": list(idents), "only_gaps": only_gaps}
@@ -225,7 +223,7 @@ def _in_bulk(
     if dry_run or not plan["count"]:
         if out.as_json:
             out.json(plan)
-        raise click.exceptions.Exit(0 if plan["count"] else 1)
+        raise click.exceptions.Exit(0 if dry_run else 1)
     reason = reason or click.prompt(out.pick("原因", "Reason"))
     request = {"act": "bulk", "per_s": per_s, "actor": actor(), "reason": reason}
     fields = {n: getattr(choice, n) for n in ("scope", "to", "kind", "since", "until")}
