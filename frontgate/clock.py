@@ -26,3 +26,27 @@ def use(wall: Callable[[], datetime] | None, steady: Callable[[], float] | None)
     global now, monotonic
     now = wall or _wall
     monotonic = steady or time.monotonic
+
+
+class Steady:
+    """Watches the wall clock against the monotonic one.
+
+    jump_s: clocks that part by more than this between two looks have jumped; slewing is far slower.
+    since: when the wall clock began to run steadily, in monotonic seconds.
+    """
+
+    def __init__(self, jump_s: float) -> None:
+        self._jump_s = jump_s
+        self.since = monotonic()
+        self._offset_s = now().timestamp() - self.since
+
+    def look(self) -> float:
+        """Returns: seconds by which the wall clock has jumped since the last look, 0.0 for none."""
+        at = monotonic()
+        offset_s = now().timestamp() - at
+        jump = offset_s - self._offset_s
+        self._offset_s = offset_s
+        if abs(jump) <= self._jump_s:
+            return 0.0
+        self.since = at
+        return jump

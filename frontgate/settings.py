@@ -160,6 +160,11 @@ class DiskSettings(_Section):
         ge=0,
         description="低于此余量暂停受理（字节） | pause intake below this free space",
     )
+    emergency_bytes: int = Field(
+        100 << 20,
+        ge=0,
+        description="应急预留文件，磁盘写满时释放（字节） | reserve file, given up when the disk is full",
+    )
 
 
 class RateLimit(_Section):
@@ -328,6 +333,7 @@ class HubSettings(_Section):
         description="经网闸相连的单位 | units that are reached through a gap device",
     )
     limits: LimitSettings = LimitSettings()  # type: ignore[call-arg]
+    disk: DiskSettings = DiskSettings()  # type: ignore[call-arg]
     relay: RelaySettings = RelaySettings()  # type: ignore[call-arg]
     retention: RetentionSettings = RetentionSettings()  # type: ignore[call-arg]
     log: LogSettings = LogSettings()  # type: ignore[call-arg]

@@ -75,8 +75,10 @@ class FolderTransport:
 class ByHand:
     """Hub and gateways of a `Province` as objects. `turn` takes one turn of a named loop."""
 
-    def __init__(self, home: Path, units: tuple[str, ...] = (POLICE, PROCURATORATE)) -> None:
-        self.province = Province(home, units)
+    def __init__(
+        self, home: Path, units: tuple[str, ...] = (POLICE, PROCURATORATE), **options: object
+    ) -> None:
+        self.province = Province(home, units, **options)  # type: ignore[arg-type]
         self.units = units
         settings = load_hub(home / "hub" / "hub.toml")
         lay_out_mailboxes(settings, Administrated(self).directory)
@@ -181,7 +183,7 @@ def failing(
             return
         seen[0] += 1
         if skip < seen[0] <= skip + times:
-            raise error or apsw.IOError("disk I/O error")
+            raise error or apsw.FullError("database or disk is full")
 
     durable.probe = probe
     try:

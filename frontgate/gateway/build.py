@@ -11,8 +11,9 @@ from frontgate.pipeline.backup import Home
 from frontgate.pipeline.keeper import Keeper, Rules
 from frontgate.pipeline.prepare import Station
 from frontgate.settings import App, GatewaySettings
-from frontgate.spool.layout import SpoolPaths, filesystem_kind, prepare
-from frontgate.spool.sweep import Sweeper
+from frontgate.spool.guard import SpoolGuard
+from frontgate.spool.layout import SpoolPaths
+from frontgate.spool.sweep import Sweeper, Timing
 from frontgate.standard import Standards
 from frontgate.standard.calendars import calendar_csv
 from frontgate.standard.dialects import read_dialect
@@ -20,7 +21,7 @@ from frontgate.suites import Signer, load_signer
 
 
 def build_posts(settings: GatewaySettings) -> Posts:
-    """Every spool of the settings, its folders made. Raises: SpoolError, SignatureError."""
+    """Every spool of the settings; its guard lays it out. Raises: SignatureError."""
     posts: list[Post] = []
     for unit in settings.unit:
         signer = load_signer(settings.path(unit.key), settings.path(unit.certificate), unit.code)
@@ -28,15 +29,12 @@ def build_posts(settings: GatewaySettings) -> Posts:
         for app in apps:
             root = settings.path(unit.spool) / app.name if app else settings.path(unit.spool)
             paths = SpoolPaths(root)
-            prepare(paths, group=unit.group)
-            is_local = filesystem_kind(root) == "local"
             intake = settings.intake
             sweeper = Sweeper(
                 paths,
-                settle_s=intake.settle_s if is_local else intake.network_settle_s,
-                incomplete_after_s=intake.incomplete_after_s
-                if is_local
-                else intake.network_incomplete_after_s,
+                settle_s=intake.settle_s,
+                incomplete_after_s=intake.incomplete_after_s,
+                network=Timing(intake.network_settle_s, intake.network_incomplete_after_s),
             )
             name = app.name if app else ""
             folder = app.dialect if app else unit.dialect
@@ -48,6 +46,7 @@ def build_posts(settings: GatewaySettings) -> Posts:
                     flows=tuple(app.flows) if app else (),
                     paths=paths,
                     sweeper=sweeper,
+                    guard=SpoolGuard(paths, group=unit.group),
                     form=unit.delivered_form,
                 )
             )

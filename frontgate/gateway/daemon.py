@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from frontgate import __version__, clock
 from frontgate.core import identifiers, minting
 from frontgate.core.lifecycle import TransferEvent
 from frontgate.core.routing import HUB
-from frontgate.errors import TransportError, said
+from frontgate.errors import SpoolError, TransportError, said
 from frontgate.gateway import new_directory
 from frontgate.gateway.acts import Acts
 from frontgate.gateway.build import build_keeper, build_posts, reference_files
@@ -29,14 +31,16 @@ from frontgate.gateway.new_directory import NewDirectory
 from frontgate.gateway.pace import Pace
 from frontgate.gateway.receipt_files import ReceiptFiles
 from frontgate.gateway.reconcile import GatewayReconcile
+from frontgate.gateway.rounds import Rounds
 from frontgate.gateway.stations import Post
-from frontgate.gateway.tend import DiskGate, Tend
+from frontgate.gateway.tend import Tend
 from frontgate.gateway.uplink import Fetcher, Sender
-from frontgate.journal import Journal, audit, packages, transfers
+from frontgate.journal import audit, packages, transfers
 from frontgate.model.message import CONTROL_MAP, CONTROL_NS
 from frontgate.pipeline import answers, epochs, operate
 from frontgate.pipeline.bulk import BulkWorker
-from frontgate.pipeline.dispatch import LARGE_BYTES, Lane
+from frontgate.pipeline.disk import DiskGate, Limits, Reserve, open_journal
+from frontgate.pipeline.dispatch import Lane
 from frontgate.pipeline.issue import Issuer
 from frontgate.pipeline.loop import Crew, Loop
 from frontgate.pipeline.prepare import Kit
@@ -45,10 +49,10 @@ from frontgate.pipeline.service import ControlSocket, Handler, Stop, notify
 from frontgate.pipeline.watch import AlarmWatch
 from frontgate.seal.control import Control
 from frontgate.settings import GatewaySettings
+from frontgate.spool import trash
 from frontgate.spool.drop import DropLimits
 from frontgate.spool.receipts import receipt_name
 from frontgate.spool.reference import publish_reference
-from frontgate.spool.sweep import Claim, Refused
 from frontgate.spool.watch import Watcher
 from frontgate.standard import Checker, Standards
 from frontgate.transports import Transport
@@ -60,10 +64,9 @@ from frontgate.trust.store import TrustStore, certificate_days, load_trust
 
 log = structlog.get_logger()
 
+SPOOL_RESERVE_BYTES = 16 << 20
 LONG_S = 30 * 86400.0
 """A turn that moves one large file has deadlines on every step of its own; the whole has none."""
-BATCH = 64
-"""Most drops of one spool in one turn: one segment, one transaction, one signature over receipts."""
 
 
 class Gateway:
@@ -91,13 +94,16 @@ class Gateway:
         self.trust: TrustStore = load_trust(self._trust_folder)
         self.posts = build_posts(settings)
         unit = settings.unit[0].code
-        self.journal = Journal.open(self._state / "journal.db", node=f"gateway:{unit}")
+        self.reserve = Reserve(self._state / "reserve", settings.disk.emergency_bytes)
+        self.journal = open_journal(self._state / "journal.db", f"gateway:{unit}", self.reserve)
         self._reader = self.journal.reader()
         epochs.open_if_restored(self.journal, self.posts.posts[0].station.signer)
         audit.remember_units(self.journal, self.posts.units)
+        for post in self.posts.posts:
+            self._guard(post)
         self.store = SegmentStore(self._state)
         self.store.recover()
-        self.store.sweep_orphans(self._reader, now=clock.now())
+        self.store.sweep_orphans(self._reader)
         self._new_checker = new_checker
         self._standards = standards or Standards.load(
             settings.path(settings.node.standards) if settings.node.standards else None
@@ -117,12 +123,13 @@ class Gateway:
         )
         self._device = _device(settings, self._state)
         self._connect = connect or (self._device.connect if self._device else None)
-        spools = {post.paths.root for post in self.posts.posts}
-        self._gate = DiskGate(
-            (self._state, *sorted(spools)),
-            settings.disk.high_water_percent / 100,
-            settings.disk.reserve_bytes,
-        )
+        limits = Limits(settings.disk.high_water_percent / 100, settings.disk.reserve_bytes)
+        self._gate = DiskGate((self._state,), limits)
+        # Intake empties a spool: what counts there is only that receipts and reports can be written.
+        spool_limits = Limits(1.0, min(settings.disk.reserve_bytes, SPOOL_RESERVE_BYTES))
+        self._gates = {
+            post.key: DiskGate((post.paths.root,), spool_limits) for post in self.posts.posts
+        }
         self.watcher = Watcher(
             [post.paths.outbound for post in self.posts.posts], lambda: self._intake_loop.wake()
         )
@@ -130,6 +137,19 @@ class Gateway:
         self._echoes: dict[str, float] = {}
         self._scan_at = 0.0
         self._compose()
+
+    def _guard(self, post: Post) -> None:
+        """Know the spool by its id, and lay it out where that may be done."""
+        key = f"spool:{post.key}"
+
+        def keep(spool_id: str) -> None:
+            with self.journal.write() as tx:
+                tx.set_meta(key, spool_id)
+                tx.event("spool", spool=post.key, id=spool_id)
+
+        post.guard.bind(self._reader.meta(key), keep)
+        with contextlib.suppress(SpoolError):  # else it is laid out when it can be reached
+            post.guard.check()
 
     def _compose(self) -> None:
         settings = self._settings
@@ -152,9 +172,25 @@ class Gateway:
             self._issuers,
             self._files,
         )
-        self._large: list[tuple[Post, Claim]] = []
-        self._intake_loop = self.crew.add(Loop("intake", self._intake_turn))
-        self._large_loop = self.crew.add(Loop("intake-large", self._large_turn, stall_s=6 * 3600.0))
+        self._rounds = rounds = Rounds(
+            self.posts,
+            self.watcher,
+            self._gate,
+            self._gates,
+            self._intake,
+            self._large_intake,
+            rescan_s=settings.intake.rescan_s,
+            wake_large=lambda: self._large_loop.wake(),
+            wake_senders=self._wake_senders,
+            publish_reference=self.publish_reference,
+            is_stopping=lambda: self._is_stopping,
+        )
+        self._intake_loop = self.crew.add(Loop("intake", rounds.turn))
+        self._large_loop = self.crew.add(
+            Loop("intake-large", rounds.large_turn, stall_s=6 * 3600.0)
+        )
+        for post in self.posts.posts:
+            post.sweeper.on_swapped = partial(rounds.swapped, post)
         self._destination = Destination(first_s=relay.retry_first_s, most_s=relay.retry_max_s)
         names = ("send", "send-large", "fetch", "fetch-large")
         self.links = {name: self._link(with_bell=name == "fetch") for name in names}
@@ -204,7 +240,7 @@ class Gateway:
             self.crew.add(Loop(name, delivery.turn, stall_s=6 * 3600.0))
             for name, delivery in zip(("deliver", "deliver-large"), self._deliveries, strict=True)
         ]
-        inbound = Inbound(
+        self._inbound = inbound = Inbound(
             self.journal,
             self.store,
             self.posts,
@@ -321,51 +357,6 @@ class Gateway:
 
     # -- turns ------------------------------------------------------------------------------
 
-    def _intake_turn(self) -> float | None:
-        """Take what was hinted at; now and then look at everything."""
-        if not self._gate.is_open():
-            log.warning("intake-paused", why="disk")
-            return 5.0
-        now = clock.monotonic()
-        if self.watcher.take_overflow() or now >= self._scan_at:
-            self._scan_at = now + self._settings.intake.rescan_s
-            for post in self.posts.posts:
-                if not post.sweeper.is_scanning:
-                    post.sweeper.start_scan()
-        looks: list[float] = []
-        again = self._intake.retry()
-        if again is not None:
-            looks.append(again)
-        for post in self.posts.posts:
-            hints = self.watcher.take_hints(post.paths.outbound, BATCH)
-            found = post.sweeper.sweep(hints, BATCH)
-            small = [item for item in found if not self._is_large(post, item)]
-            if small:
-                self._intake.take_safely(post, small)
-                for loop in self._senders:
-                    loop.wake()
-            look = post.sweeper.next_look()
-            if post.sweeper.is_scanning or self.watcher.has_hints(post.paths.outbound):
-                look = 0.0
-            if look is not None:
-                looks.append(look)
-        return min([max(0.0, self._scan_at - clock.monotonic()), *looks])
-
-    def _is_large(self, post: Post, item: Claim | Refused) -> bool:
-        """Large drops go to a lane of their own, so that small ones never wait for them."""
-        if isinstance(item, Refused) or _size(item.path) <= LARGE_BYTES:
-            return False
-        self._large.append((post, item))
-        self._large_loop.wake()
-        return True
-
-    def _large_turn(self) -> float | None:
-        while self._large and not self._is_stopping:
-            post, claim = self._large.pop(0)
-            self._large_intake.take_safely(post, [claim])
-            self._wake_senders()
-        return self._large_intake.retry()
-
     def _wake_senders(self) -> None:
         for loop in self._senders:
             loop.wake()
@@ -387,13 +378,13 @@ class Gateway:
             log.info("directory", version=trust.directory.version)
         self.publish_reference()
 
-    def publish_reference(self) -> None:
-        """Fill `reference/` of every spool."""
+    def publish_reference(self, only: Post | None = None) -> None:
+        """Fill `reference/` of every spool, or of one."""
         directory = self.trust.directory
         files = {"units.csv": units_csv(directory), **reference_files(self._standards)}
         version = f"{directory.version} {' '.join(self._standards.versions)} {__version__}"
-        for post in self.posts.posts:
-            publish_reference(post.paths, files, version)
+        for post in [only] if only else self.posts.posts:
+            post.attempt("reference", partial(publish_reference, post.paths, files, version))
 
     # -- being asked ------------------------------------------------------------------------
 
@@ -415,7 +406,7 @@ class Gateway:
 
     def troubles(self) -> dict[str, Any]:
         """Everything that is wrong now, by where."""
-        found: dict[str, Any] = dict(self.crew.troubles)
+        found: dict[str, Any] = {**self.crew.troubles, **self.posts.troubles()}
         found.update({name: link.broke for name, link in self.links.items() if link.broke})
         if self._destination.trouble is not None:
             found["hub"] = self._destination.trouble
@@ -429,7 +420,9 @@ class Gateway:
             "pid": os.getpid(),
             "version": __version__,
             "directory": self.trust.directory.version,
-            "intake_open": self._gate.is_open(),
+            "intake_open": self._gate.is_open() and not self._rounds.paused,
+            "paused": sorted(self._rounds.paused),
+            "reserve_held": self.reserve.is_held,
             "certificate_days": min(
                 certificate_days(i.signer.certificate) for i in self._issuers.values()
             ),
@@ -444,7 +437,8 @@ class Gateway:
             "said": {name: said(error) for name, error in self.troubles().items()},
             "carry": self._device.ferry.status() if self._device else {},
             "waiting": {post.key: post.sweeper.waiting() for post in self.posts.posts},
-            "polled": {str(k): v for k, v in self.watcher.polled.items()},
+            "polled": {str(k): v for k, v in list(self.watcher.polled.items())},
+            "trash": {post.key: n for post in self.posts.posts if (n := trash.count(post.paths))},
         }
 
     def ping(self, _: dict[str, Any]) -> dict[str, Any]:
@@ -481,16 +475,7 @@ class Gateway:
                 transfers.apply(tx, int(transfer_id), TransferEvent.LEASE_LOST)
             tx.event("started", version=__version__, resumed=len(rows))
         self._deliveries[0].tidy()
-        for post in self.posts.posts:
-            claims: list[Claim] = []
-            for claim in post.sweeper.recover():
-                if not self._is_large(post, claim):
-                    claims.append(claim)
-                if len(claims) >= 64:
-                    self._intake.take_safely(post, claims)
-                    claims = []
-            if claims:
-                self._intake.take_safely(post, claims)
+        self._rounds.recover()
 
     def prepare(self) -> None:
         """What comes before the first turn: finish what was cut off, fill `reference/`."""
@@ -521,6 +506,7 @@ class Gateway:
         control = ControlSocket(self._state / "control.sock", self.acts())
         control.start()
         self.watcher.start()
+        self.crew.add(Loop("reserve", self._hold_reserve))
         self.crew.start()
         notify("READY=1\nSTATUS=running")
         log.info("started", role="gateway", units=list(self.posts.units), version=__version__)
@@ -537,6 +523,10 @@ class Gateway:
                 tx.event("stopped")
             self.journal.close()
         log.info("stopped", late=late)
+
+    def _hold_reserve(self) -> float:
+        self.reserve.hold()
+        return 10.0
 
     def _reload(self) -> None:
         self.use_trust(load_trust(self._trust_folder))
@@ -567,19 +557,3 @@ def _device(settings: GatewaySettings, state: Path) -> DirectoryPeer | None:
 def _wake_all(loops: list[Loop]) -> None:
     for loop in loops:
         loop.wake()
-
-
-def _size(path: Path) -> int:
-    """Bytes of a drop, looking no further than needed to call it large."""
-    try:
-        if not path.is_dir():
-            return os.lstat(path).st_size
-        total = 0
-        for folder, _, names in os.walk(os.fsencode(path)):
-            for name in names:
-                total += os.lstat(os.path.join(folder, name)).st_size
-                if total > LARGE_BYTES:
-                    return total
-    except OSError:
-        return 0
-    return total

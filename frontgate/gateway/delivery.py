@@ -7,9 +7,10 @@ was taken (receipt `handed-over`).
 
 from __future__ import annotations
 
-import errno
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import structlog
 
@@ -17,7 +18,7 @@ from frontgate import clock, durable
 from frontgate.core.lifecycle import TransferEvent
 from frontgate.core.routing import HUB
 from frontgate.errors import CatalogueError, FrontgateError, SpoolError, XmlError
-from frontgate.gateway.stations import SPOOL, Post, Posts
+from frontgate.gateway.stations import SPOOL, TROUBLE_LOOK_S, Post, Posts
 from frontgate.journal import Journal, Reader, Tx, packages, transfers
 from frontgate.model.receipt import Kind, Reason
 from frontgate.pipeline import issue
@@ -25,6 +26,7 @@ from frontgate.pipeline.issue import Draft, Issuer
 from frontgate.pipeline.loop import attempt
 from frontgate.pipeline.segments import SegmentStore, read_slice
 from frontgate.seal import StoredPackage, open_stored
+from frontgate.spool.claiming import spool_error
 from frontgate.spool.inbound import (
     DeliveryPart,
     entry_name,
@@ -62,20 +64,26 @@ class Delivery:
         self._posts = posts
         self._issuers = issuers
         self._large = large
+        self._work = "deliver-large" if large else "deliver"
         self._wake_sender = wake_sender
 
     def turn(self) -> float | None:
         """Deliver all that waits. Returns: when a failed one wants to be tried again."""
         next_due: float | None = None
         for post in self._posts.posts:
-            self._take_up(post)
-            while self._deliver_some(post):
-                pass
+            if not post.attempt(self._work, partial(self._deliver_all, post)):
+                next_due = min(next_due or TROUBLE_LOOK_S, TROUBLE_LOOK_S)
+                continue
             due_ms = transfers.next_due(self._reader, post.destination)
             if due_ms is not None:
-                left = max(0.05, due_ms / 1000 - clock.now().timestamp())
+                left = max(0.05, (due_ms - self._journal.now_ms()) / 1000)
                 next_due = left if next_due is None else min(next_due, left)
         return next_due
+
+    def _deliver_all(self, post: Post) -> None:
+        self._take_up(post)
+        while self._deliver_some(post):
+            pass
 
     def _take_up(self, post: Post) -> None:
         """What an earlier turn began and could not note the end of waits again, entry name kept."""
@@ -90,7 +98,7 @@ class Delivery:
         rows = transfers.due(
             self._reader,
             post.destination,
-            now_ms=int(now.timestamp() * 1000),
+            now_ms=self._journal.now_ms(),
             large=self._large,
             limit=1 if self._large else BATCH,
             sent_is_enough=True,
@@ -123,7 +131,7 @@ class Delivery:
             }
         except OSError as error:
             wrong = {row.transfer_id: error for row in staged}
-        failures.update({i: _spool_error(e) for i, e in wrong.items() if e is not None})
+        failures.update({i: spool_error(e) for i, e in wrong.items() if e is not None})
         ended = [row for row in rows if row.transfer_id in failures or row.transfer_id in wrong]
         self._settle(post, rows, ended, failures, notes)
         known = [names[row.transfer_id] for row in ended if row.transfer_id not in failures]
@@ -157,7 +165,7 @@ class Delivery:
             except FrontgateError as error:
                 failures[row.transfer_id] = error
             except OSError as error:
-                failures[row.transfer_id] = _spool_error(error)
+                failures[row.transfer_id] = spool_error(error)
             if failures[row.transfer_id].is_transient:
                 stopped.add(row.flow_uid)
         return staged
@@ -256,11 +264,6 @@ class Delivery:
         self._wake_sender()
 
 
-def _spool_error(error: OSError) -> SpoolError:
-    reason = errno.errorcode.get(error.errno or 0, "?")
-    return SpoolError("FG-SPL-030", reason=reason, detail=str(error))
-
-
 def _parts(package: StoredPackage) -> list[DeliveryPart]:
     """What the case software gets: the standard message and the files."""
     wanted = [
@@ -325,14 +328,31 @@ class PickUp:
             if not rows:
                 return self.LOOK_S
             after = rows[-1]
-            taken = [row for row in rows if self._is_taken(row)]
+            taken = self._taken(rows)
             late = [row for row in rows if row not in taken and self._is_late(row)]
             if taken or late:
                 self._settle(taken, late)
 
-    def _is_taken(self, row: transfers.Row) -> bool:
-        post = self._posts.of_destination(row.destination)
-        return post is not None and is_collected(post.paths, row.entry)
+    def _taken(self, rows: Sequence[transfers.Row]) -> list[transfers.Row]:
+        """Those whose entries were taken. A spool that cannot be looked at says nothing."""
+        taken: list[transfers.Row] = []
+        for destination, group in itertools.groupby(rows, key=lambda row: row.destination):
+            post = self._posts.of_destination(destination)
+            if post is not None:
+                post.attempt("pick-up", partial(self._look, post, list(group), taken))
+        return taken
+
+    @staticmethod
+    def _look(post: Post, rows: Sequence[transfers.Row], taken: list[transfers.Row]) -> None:
+        fault: OSError | None = None
+        for row in rows:
+            try:
+                if is_collected(post.paths, row.entry):
+                    taken.append(row)
+            except OSError as error:
+                fault = error  # of this one entry: the others are looked at all the same
+        if fault is not None:
+            raise fault
 
     def _is_late(self, row: transfers.Row) -> bool:
         known = self._reader.one(
@@ -341,8 +361,8 @@ class PickUp:
             row.transfer_id,
         )
         assert known is not None
-        now_ms = int(clock.now().timestamp() * 1000)
-        return not known[1] and now_ms - int(known[0]) > self._limit_ms
+        age_ms = self._journal.now_ms() - int(known[0])
+        return not known[1] and age_ms > self._limit_ms
 
     def _settle(self, taken: list[transfers.Row], late: list[transfers.Row]) -> None:
         with self._journal.write() as tx:

@@ -69,6 +69,13 @@ class Inbound:
 
     def take(self, taken: Taken) -> None:
         """Judge a durable bundle and write its outcome; safe to be called again after a crash."""
+        with self._store.named_by(self._journal, taken.path):
+            self._take(taken)
+        self._files.wake()
+        self._wake_delivery()
+        self._wake_sender()
+
+    def _take(self, taken: Taken) -> None:
         members = open_members(self._store, taken, self._authorise)
         refused = [group.error or self._issuer_error(group) for group in members.groups]
         relayed = self._relayed(
@@ -76,8 +83,10 @@ class Inbound:
         )
         judged = [(o, o.error or self._authenticate(o, relayed)) for o in members.packages]
         try:
-            with self._store.named_by(self._journal, taken.path), self._journal.write() as tx:
+            with self._journal.write() as tx:
                 if bundles.is_taken(tx, HUB, taken.bundle_id):
+                    if not packages.is_segment(tx, taken.path):
+                        self._store.drop(taken.path)
                     return
                 segment_id = packages.add_segment(tx, taken.path, taken.size_bytes, "taken")
                 bundles.add_taken(tx, HUB, taken.bundle_id, segment_id)
@@ -114,9 +123,6 @@ class Inbound:
             members.close()
         for control, xml in fresh:
             self._on_control(control, xml)
-        self._files.wake()
-        self._wake_delivery()
-        self._wake_sender()
 
     def _authorise(self, control: Control) -> None:
         self._trust().judge_hub(control.certificate, clock.now())
@@ -240,14 +246,18 @@ class Inbound:
         drafts: dict[str, list[Draft]],
     ) -> None:
         member = opened.member
-        if error is not None or opened.package is None:
+        if opened.package is None:
             assert error is not None
             self._refuse(tx, taken, segment_id, opened, error, drafts)
             return
         package = opened.package
         envelope = package.envelope
         header = envelope.header
+        # What was taken before gets its first answer, whatever has become of its certificate since.
         known = packages.find_admitted(tx, "in", header.sender, header.message_id)
+        if known is None and error is not None:
+            self._refuse(tx, taken, segment_id, opened, error, drafts)
+            return
         if known is not None:
             if known.content_digest != package.content_digest:
                 clash = RoutingError("FG-RTE-011", value=header.message_id)

@@ -32,9 +32,9 @@ from frontgate.pipeline.issue import Draft, FilePlan, Issuer
 from frontgate.pipeline.loop import attempt
 from frontgate.pipeline.prepare import Kit, Prepared, Refusal, prepare
 from frontgate.pipeline.segments import SegmentStore
+from frontgate.spool.claiming import Claim, Refused
 from frontgate.spool.drop import discard
 from frontgate.spool.rejected import reject
-from frontgate.spool.sweep import Claim, Refused
 from frontgate.standard import Checker
 
 log = structlog.get_logger()
@@ -193,7 +193,7 @@ class Intake:
         if state is State.REJECTED:
             reject(post.paths, claim, Report(findings), now=now)
         else:
-            discard(claim)
+            discard(post.paths, claim)
 
     def _record(
         self,

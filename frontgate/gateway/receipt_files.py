@@ -8,9 +8,10 @@ case software may see one twice after a power cut, and never misses one.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from frontgate import clock, durable
-from frontgate.gateway.stations import Posts
+from frontgate.gateway.stations import TROUBLE_LOOK_S, Post, Posts
 from frontgate.journal import Journal, Reader, receipts
 from frontgate.seal.receipts import receipt_file
 from frontgate.spool.receipts import write_receipt
@@ -20,16 +21,23 @@ PAGE = 200
 MOST_UNFLUSHED = 5000
 
 
+class _Progress:
+    """How far one spool is. after: the newest receipt written. written: names not yet flushed."""
+
+    def __init__(self) -> None:
+        self.after = 0
+        self.written: set[str] = set()
+
+
 class ReceiptFiles:
-    """Writes what the journal plans. `turn` is the body of a loop."""
+    """Writes what the journal plans, each spool by itself. `turn` is the body of a loop."""
 
     def __init__(self, journal: Journal, posts: Posts, wake: Callable[[], None]) -> None:
         self._journal = journal
         self._reader: Reader = journal.reader()
         self._posts = posts
-        self._after = 0
         self._begin_again = False
-        self._written: set[tuple[str, str]] = set()
+        self._progress = {post.key: _Progress() for post in posts.posts}
         self._flush_at = clock.monotonic() + FLUSH_S
         self.wake = wake
 
@@ -42,37 +50,47 @@ class ReceiptFiles:
         """Write new files; now and then make all of them durable. Returns: when to come again."""
         if self._begin_again:
             self._begin_again = False
-            self._after = 0
-        while len(self._written) < MOST_UNFLUSHED:
-            files = receipts.unflushed_files(self._reader, self._after, PAGE)
-            for file in files:
-                post = self._posts.by_key.get(file.spool)
-                if post is not None:
-                    write_receipt(post.paths, file.name, receipt_file(file.xml, file.signature))
-                self._written.add((file.spool, file.name))
-                self._after = file.receipt
-            if len(files) < PAGE:
-                break
-        if not self._written:
+            for progress in self._progress.values():
+                progress.after = 0
+        looks: list[float] = []
+        for post in self._posts.posts:
+            if not post.attempt("receipts", partial(self._write, post)):
+                looks.append(TROUBLE_LOOK_S)
+        if not any(progress.written for progress in self._progress.values()):
             self._flush_at = clock.monotonic() + FLUSH_S
-            return None
+            return min(looks, default=None)
         left = self._flush_at - clock.monotonic()
-        if left > 0 and len(self._written) < MOST_UNFLUSHED:
-            return left
-        self._flush()
-        return 0.0
+        is_much = any(len(p.written) >= MOST_UNFLUSHED for p in self._progress.values())
+        if left > 0 and not is_much:
+            return min([left, *looks])
+        for post in self._posts.posts:
+            post.attempt("receipts-flush", partial(self._flush, post))
+        self._flush_at = clock.monotonic() + FLUSH_S
+        return min(looks, default=0.0)
 
-    def _flush(self) -> None:
+    def _write(self, post: Post) -> None:
+        progress = self._progress[post.key]
+        while len(progress.written) < MOST_UNFLUSHED:
+            files = receipts.unflushed_files(self._reader, post.key, progress.after, PAGE)
+            for file in files:
+                write_receipt(post.paths, file.name, receipt_file(file.xml, file.signature))
+                progress.written.add(file.name)
+                progress.after = file.receipt
+            if len(files) < PAGE:
+                return
+
+    def _flush(self, post: Post) -> None:
+        written = self._progress[post.key].written
+        if not written:
+            return
         try:
-            for post in self._posts.posts:
-                durable.sync_file_system(post.paths.receipts)
+            durable.sync_file_system(post.paths.receipts)
         except OSError:
             # The system tells of lost pages once: what was written since the last good sync is
             # written again before a later sync may count.
-            self._written.clear()
-            self._begin_again = True
+            written.clear()
+            self._progress[post.key].after = 0
             raise
         with self._journal.write() as tx:
-            receipts.mark_flushed(tx, sorted(self._written))
-        self._written.clear()
-        self._flush_at = clock.monotonic() + FLUSH_S
+            receipts.mark_flushed(tx, [(post.key, name) for name in sorted(written)])
+        written.clear()

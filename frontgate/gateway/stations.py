@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+import structlog
+
 from frontgate.core.routing import choose_app
+from frontgate.errors import FrontgateError, InternalError, JournalError
 from frontgate.pipeline.prepare import Station
+from frontgate.spool.claiming import spool_error
+from frontgate.spool.guard import SpoolGuard
 from frontgate.spool.layout import SpoolPaths
 from frontgate.spool.sweep import Sweeper
+
+log = structlog.get_logger()
+
+TROUBLE_LOOK_S = 5.0
+"""A spool in trouble is looked at again after this long."""
 
 SPOOL = "spool:"
 """Destinations of the last hop are `spool:<key>`."""
@@ -23,11 +33,50 @@ class Post:
     flows: tuple[str, ...]
     paths: SpoolPaths
     sweeper: Sweeper
+    guard: SpoolGuard
     form: str = "folder"
+    troubles: dict[str, FrontgateError] = field(default_factory=dict)
 
     @property
     def destination(self) -> str:
         return SPOOL + self.key
+
+    def attempt(self, what: str, act: Callable[[], object]) -> bool:
+        """Do one kind of work with this spool; its faults are its own and stop no other spool.
+
+        Returns: whether it went well; if not, `troubles` says why until it does. Raises: JournalError,
+        which is nobody's own.
+        """
+        try:
+            self.guard.check()
+            act()
+        except JournalError:
+            raise
+        except FrontgateError as error:
+            return self._note(what, error)
+        except OSError as error:
+            return self._note(what, spool_error(error))
+        except Exception as error:
+            log.exception("spool-failed", spool=self.key, what=what, code="FG-INT-001")
+            where = f"{what} {self.key}"
+            return self._note(what, InternalError("FG-INT-001", what=where, detail=repr(error)))
+        if self.troubles.pop(what, None) is not None:
+            log.info("spool-recovered", spool=self.key, what=what)
+        return True
+
+    def _note(self, what: str, error: FrontgateError) -> bool:
+        known = self.troubles.get(what)
+        if known is None or known.code != error.code:
+            log.warning(
+                "spool-trouble",
+                spool=self.key,
+                what=what,
+                code=error.code,
+                text=error.message("en"),
+                detail=error.detail,
+            )
+        self.troubles[what] = error
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +104,14 @@ class Posts:
         apps = [(post.station.app, post.flows) for post in own if post.station.app]
         wanted = choose_app(flow, in_reply_to_app, apps)
         return next((post for post in own if post.station.app == wanted), own[0])
+
+    def troubles(self) -> dict[str, FrontgateError]:
+        """What is wrong with single spools now, by `<work> <key>`."""
+        return {
+            f"{what} {post.key}": error
+            for post in self.posts
+            for what, error in list(post.troubles.items())
+        }
 
     def of_destination(self, destination: str) -> Post | None:
         return self.by_key.get(destination.removeprefix(SPOOL))

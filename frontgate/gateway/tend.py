@@ -1,18 +1,15 @@
-"""Housekeeping of a gateway: limits, overdue receipts, heartbeat, disk."""
+"""Housekeeping of a gateway: limits, overdue receipts, heartbeat."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
 import structlog
 from lxml import etree
 
 from frontgate import __version__, clock
-from frontgate.core.lifecycle import Transfer, TransferEvent
+from frontgate.core.lifecycle import TransferEvent
 from frontgate.core.routing import HUB
 from frontgate.gateway.stations import Posts
 from frontgate.journal import Journal, Reader, Tx, bundles, receipts, transfers
@@ -23,27 +20,6 @@ from frontgate.pipeline.issue import Draft, FilePlan, Issuer
 from frontgate.pipeline.limits import Limits
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class DiskGate:
-    """Pauses intake before a disk is full. high_water: used share of 0..1; reserve in bytes."""
-
-    paths: tuple[Path, ...]
-    high_water: float
-    reserve_bytes: int
-
-    def is_open(self) -> bool:
-        """Whether there is room for more."""
-        for path in self.paths:
-            state = os.statvfs(path)
-            free = state.f_bavail * state.f_frsize
-            total = state.f_blocks * state.f_frsize
-            if free < self.reserve_bytes or (total and 1 - free / total > self.high_water):
-                return False
-            if state.f_files and state.f_favail < 1000:
-                return False
-        return True
 
 
 class Tend:
@@ -89,40 +65,53 @@ class Tend:
 
     def turn(self) -> float | None:
         now = clock.now()
-        self._overdue(now)
+        self._overdue()
         is_more = self.limits.turn(now)
-        if now.timestamp() >= self._beat_at:
-            self._beat_at = now.timestamp() + self._heartbeat_s
+        if clock.monotonic() >= self._beat_at:
+            self._beat_at = clock.monotonic() + self._heartbeat_s
             self._heartbeat(now)
         return 0.0 if is_more else min(self.LOOK_S, self._heartbeat_s)
 
-    def _overdue(self, now: datetime) -> None:
+    def _overdue(self) -> None:
         """Sent and not answered: send again; the hub recognises what it has. What still lies there
         untaken is waited for, and so is a hub that cannot be asked.
         """
         pending = self._pending()
         if pending is None:
             return
-        before = int(now.timestamp() * 1000) - self._overdue_ms
-        rows = transfers.in_state(
-            self._reader, Transfer.SENT, destination_prefix=HUB, changed_before_ms=before
-        )
-        rows = [row for row in rows if f"{row.bundle_id}.bundle" not in pending]
-        lost = [
-            (destination, bundle_id)
-            for destination, bundle_id in bundles.unanswered(self._reader, sent_before_ms=before)
-            if f"{bundle_id}.bundle" not in pending
-        ]
-        if not rows and not lost:
-            return
-        with self._journal.write(now) as tx:
-            for row in rows:
-                transfers.apply(tx, row.transfer_id, TransferEvent.RECEIPT_OVERDUE)
-            for destination, bundle_id in lost:
-                receipts.travel_again(tx, destination, bundle_id)
-                tx.event("bundle-overdue", bundle=bundle_id)
-        log.warning("receipt-overdue", packages=len(rows), bundles=len(lost))
-        self._wake_sender()
+        lying = frozenset(name.removesuffix(".bundle") for name in pending)
+        before = self._journal.now_ms() - self._overdue_ms
+        count = self._again_rows(before, lying) + self._again_bundles(before, lying)
+        if count:
+            log.warning("receipt-overdue", count=count, lying=len(lying))
+            self._wake_sender()
+
+    def _again_rows(self, before_ms: int, lying: frozenset[str]) -> int:
+        count = 0
+        after: transfers.Row | None = None
+        while page := transfers.sent_page(self._reader, HUB, before_ms=before_ms, after=after):
+            after = page[-1]
+            lost = [row for row in page if row.bundle_id not in lying]
+            if lost:
+                with self._journal.write() as tx:
+                    for row in lost:
+                        transfers.apply(tx, row.transfer_id, TransferEvent.RECEIPT_OVERDUE)
+            count += len(lost)
+        return count
+
+    def _again_bundles(self, before_ms: int, lying: frozenset[str]) -> int:
+        count = 0
+        after = ""
+        while page := bundles.unanswered(self._reader, sent_before_ms=before_ms, after=after):
+            after = page[-1][1]
+            lost = [pair for pair in page if pair[1] not in lying]
+            if lost:
+                with self._journal.write() as tx:
+                    for destination, bundle_id in lost:
+                        receipts.travel_again(tx, destination, bundle_id)
+                        tx.event("bundle-overdue", bundle=bundle_id)
+            count += len(lost)
+        return count
 
     def _tell(self, tx: Tx, rows: Sequence[transfers.Row], kind: Kind, reason: Reason) -> None:
         """Receipts of the sender's own gateway, for its case software."""

@@ -103,7 +103,7 @@ class Sender:
         return self._next_due()
 
     def _has_work(self) -> bool:
-        now_ms = int(clock.now().timestamp() * 1000)
+        now_ms = self._journal.now_ms()
         if transfers.due(self._reader, HUB, now_ms=now_ms, large=self._lane.large, limit=1):
             return True
         if self._unfinished() is not None:
@@ -147,7 +147,7 @@ class Sender:
         due_ms = transfers.next_due(self._reader, HUB)
         if due_ms is None:
             return None
-        return max(0.05, due_ms / 1000 - clock.now().timestamp())
+        return max(0.05, (due_ms - self._journal.now_ms()) / 1000)
 
     def _unfinished(self) -> bundles.Outgoing | None:
         return next(iter(self._all_unfinished()), None)

@@ -30,10 +30,10 @@ from frontgate.hub.placer import Placer
 from frontgate.hub.projector import ProjectorProcess
 from frontgate.hub.reconcile import HubReconcile
 from frontgate.hub.tend import HubTend
-from frontgate.journal import Journal
 from frontgate.model.unit import Directory
 from frontgate.pipeline import epochs, operate
 from frontgate.pipeline.bulk import BulkWorker
+from frontgate.pipeline.disk import DiskGate, Limits, Reserve, open_journal
 from frontgate.pipeline.issue import Issuer
 from frontgate.pipeline.loop import Crew, Loop
 from frontgate.pipeline.segments import SegmentStore
@@ -144,12 +144,17 @@ class Hub:
         self._earlier_s = settings.relay.delivery_limit_days * 86400
         self._earlier = self._earlier_directories()
         signer = hub_signer(settings)
-        self.journal = Journal.open(self._state / "journal.db", node=f"hub:{settings.unit}")
+        self.reserve = Reserve(self._state / "reserve", settings.disk.emergency_bytes)
+        self.journal = open_journal(
+            self._state / "journal.db", f"hub:{settings.unit}", self.reserve
+        )
         epochs.open_if_restored(self.journal, signer)
         self._reader = self.journal.reader()
+        limits = Limits(settings.disk.high_water_percent / 100, settings.disk.reserve_bytes)
+        self._gate = DiskGate((self._state, settings.path(settings.sftp.root)), limits)
         self.store = SegmentStore(self._state)
         self.store.recover()
-        self.store.sweep_orphans(self._reader, now=clock.now())
+        self.store.sweep_orphans(self._reader)
         standards = standards or Standards.load(
             settings.path(settings.node.standards) if settings.node.standards else None
         )
@@ -198,6 +203,7 @@ class Hub:
             standards,
             new_checker(standards),
             wake_placer=self._placer_loop.wake,
+            may_take=self._gate.is_open,
             max_message_bytes=settings.limits.message_bytes,
         )
         self._intake_loop = self.crew.add(Loop("intake", intake.turn, stall_s=3600.0))
@@ -279,6 +285,10 @@ class Hub:
             self._trust_stamp = stamp
         return 0.5
 
+    def _hold_reserve(self) -> float:
+        self.reserve.hold()
+        return 10.0
+
     def status(self, _: dict[str, Any]) -> dict[str, Any]:
         """The live half of `frontgate status` on a hub."""
         troubles = dict(self.crew.troubles)
@@ -289,6 +299,8 @@ class Hub:
             "pid": os.getpid(),
             "version": __version__,
             "directory": self.trust.directory.version,
+            "intake_open": self._gate.is_open(),
+            "reserve_held": self.reserve.is_held,
             "sftp_port": self.sftp.port if self.sftp else 0,
             "troubles": {name: error.code for name, error in troubles.items()},
             "said": {name: said(error) for name, error in troubles.items()},
@@ -339,6 +351,7 @@ class Hub:
         observer.start()
         control = ControlSocket(self._state / "control.sock", self.acts())
         control.start()
+        self.crew.add(Loop("reserve", self._hold_reserve))
         self.crew.start()
         notify("READY=1\nSTATUS=running")
         log.info("started", role="hub", unit=self._settings.unit, version=__version__)

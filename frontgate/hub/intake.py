@@ -70,6 +70,7 @@ _TO_RECEIVER = {
 _ACCEPTED = TransferEvent.RECEIPT_ACCEPTED
 _AWAITING = (Transfer.SENDING, Transfer.SENT)
 
+PAUSED_LOOK_S = 5.0
 AVOID_S = 30.0
 """An upload that cannot be read is looked at again after this long."""
 
@@ -89,6 +90,7 @@ class HubIntake:
         checker: Checker,
         *,
         wake_placer: Callable[[], None],
+        may_take: Callable[[], bool] = lambda: True,
         max_message_bytes: int = 32 << 20,
     ) -> None:
         self._journal = journal
@@ -101,6 +103,7 @@ class HubIntake:
         self._standards = standards
         self._checker = checker
         self._wake_placer = wake_placer
+        self._may_take = may_take
         self._max_message_bytes = max_message_bytes
         self._context = ContextChecks(self._division_of)
         self._avoiding: set[tuple[str, str]] = set()
@@ -110,6 +113,8 @@ class HubIntake:
         busy = True
         while busy:
             busy = False
+            if not self._may_take():
+                return PAUSED_LOOK_S
             for mailbox in self._mailboxes.all():
                 avoiding = {name for account, name in self._avoiding if account == mailbox.account}
                 name = mailbox.next_upload(avoiding)

@@ -55,7 +55,7 @@ class Placer:
         return 5.0 if broken else None
 
     def _waiting(self) -> list[str]:
-        now_ms = int(clock.now().timestamp() * 1000)
+        now_ms = self._journal.now_ms()
         found = set(receipts.waiting_destinations(self._reader))
         found.update(bundles.control_destinations(self._reader))
         for lane in self._lanes:

@@ -5,13 +5,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from datetime import datetime
 
 import structlog
 from lxml import etree
 
 from frontgate import clock, durable
-from frontgate.core.lifecycle import Transfer, TransferEvent
+from frontgate.core.lifecycle import TransferEvent
 from frontgate.hub.mailboxes import ACCOUNT, Mailboxes
 from frontgate.journal import Journal, Reader, Tx, bundles, receipts, transfers
 from frontgate.model.message import CONTROL_MAP, CONTROL_NS
@@ -68,8 +67,8 @@ class HubTend:
         now = clock.now()
         self._announce_directory()
         self._answer_bundles()
-        self._overdue(now)
-        self._forget_answered(now)
+        self._overdue()
+        self._forget_answered()
         is_more = self.limits.turn(now)
         return 0.0 if is_more else self.LOOK_S
 
@@ -86,24 +85,23 @@ class HubTend:
                     bundles.mark_answered(tx, peer, name)
         self._wake_placer()
 
-    def _forget_answered(self, now: datetime) -> None:
+    def _forget_answered(self) -> None:
         """A bundle that its gateway removed and did not complain of for days is settled."""
-        if now.timestamp() < self._forget_at:
+        if clock.monotonic() < self._forget_at:
             return
-        self._forget_at = now.timestamp() + 3600
+        self._forget_at = clock.monotonic() + 3600
         for mailbox in self._mailboxes.all():
-            for part in mailbox.old_parts(now.timestamp() - PART_RESTS_S):
+            for part in mailbox.old_parts(clock.now().timestamp() - PART_RESTS_S):
                 durable.unlink(part)
-        before = int((now.timestamp() - SETTLED_S) * 1000)
-        settled = [
-            pair
-            for pair in bundles.unanswered(self._reader, sent_before_ms=before)
-            if not self._lies_in_mailbox(*pair)
-        ]
-        if settled:
-            with self._journal.write(now) as tx:
-                for destination, bundle_id in settled:
-                    receipts.answered(tx, destination, bundle_id)
+        before = self._journal.now_ms() - int(SETTLED_S * 1000)
+        after = ""
+        while page := bundles.unanswered(self._reader, sent_before_ms=before, after=after):
+            after = page[-1][1]
+            settled = [pair for pair in page if not self._lies_in_mailbox(*pair)]
+            if settled:
+                with self._journal.write() as tx:
+                    for destination, bundle_id in settled:
+                        receipts.answered(tx, destination, bundle_id)
 
     def _announce_directory(self) -> None:
         """A new directory goes to every gateway once, as a signed control message."""
@@ -123,22 +121,26 @@ class HubTend:
         log.info("directory", version=version)
         self._wake_placer()
 
-    def _overdue(self, now: datetime) -> None:
-        """Placed, gone from the mailbox, and still not answered: the gateway lost it. Send again."""
-        before = int(now.timestamp() * 1000) - self._overdue_ms
-        rows = [
-            row
-            for row in transfers.in_state(
-                self._reader, Transfer.SENT, destination_prefix=ACCOUNT, changed_before_ms=before
-            )
-            if not self._lies_in_mailbox(row.destination, row.bundle_id)
-        ]
-        if not rows:
-            return
-        with self._journal.write(now) as tx:
-            for row in rows:
-                transfers.apply(tx, row.transfer_id, TransferEvent.RECEIPT_OVERDUE)
-        self._wake_placer()
+    def _overdue(self) -> None:
+        """Placed, gone from the mailbox, and still not answered: the gateway lost it. Send again.
+
+        Those that still lie there are passed over, however many they are.
+        """
+        before = self._journal.now_ms() - self._overdue_ms
+        after: transfers.Row | None = None
+        while page := transfers.sent_page(self._reader, ACCOUNT, before_ms=before, after=after):
+            after = page[-1]
+            lying: dict[tuple[str, str], bool] = {}
+            for row in page:
+                key = row.destination, row.bundle_id
+                if key not in lying:
+                    lying[key] = self._lies_in_mailbox(*key)
+            lost = [row for row in page if not lying[row.destination, row.bundle_id]]
+            if lost:
+                with self._journal.write() as tx:
+                    for row in lost:
+                        transfers.apply(tx, row.transfer_id, TransferEvent.RECEIPT_OVERDUE)
+                self._wake_placer()
 
     def _lies_in_mailbox(self, destination: str, bundle_id: str) -> bool:
         mailbox = self._mailboxes.of_account(destination.removeprefix(ACCOUNT))

@@ -108,13 +108,21 @@ def was_sent_to(source: Tx | Reader, destination: str, bundle_id: str) -> bool:
     )
 
 
-def unanswered(source: Tx | Reader, *, sent_before_ms: int) -> list[tuple[str, str]]:
-    """(destination, BundleId) of bundles with receipts that were sent before then and not answered."""
+def unanswered(
+    source: Tx | Reader, *, sent_before_ms: int, after: str = "", limit: int = 500
+) -> list[tuple[str, str]]:
+    """(destination, BundleId) of bundles with receipts that were sent before then and not answered.
+
+    By BundleId; page with the last one of the page before.
+    """
     rows = source.all(
-        "SELECT DISTINCT o.destination, o.bundle_id FROM receipt_out o"
-        " JOIN bundle_out b ON b.bundle_id = o.bundle_id"
-        " WHERE o.bundle_id <> '' AND b.state = 'sent' AND b.sent_ms < ? LIMIT 1000",
+        "SELECT DISTINCT o.destination, o.bundle_id FROM receipt_out o INDEXED BY receipt_out_bundle"
+        " CROSS JOIN bundle_out b ON b.bundle_id = o.bundle_id"
+        " WHERE o.bundle_id <> '' AND o.bundle_id > ? AND b.state = 'sent' AND b.sent_ms < ?"
+        " ORDER BY o.bundle_id LIMIT ?",
+        after,
         sent_before_ms,
+        limit,
     )
     return [(str(r[0]), str(r[1])) for r in rows]
 

@@ -54,6 +54,11 @@ def add_segment(tx: Tx, path: str, size_bytes: int, origin: str) -> int:
     )
 
 
+def is_segment(source: Tx | Reader, path: str) -> bool:
+    """Whether a segment of that path is registered."""
+    return source.one("SELECT 1 FROM segment WHERE path = ?", path) is not None
+
+
 def find_admitted(
     source: Tx | Reader, direction: str, sender: str, message_id: str
 ) -> Known | None:

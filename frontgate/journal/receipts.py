@@ -199,8 +199,8 @@ class FileToWrite:
     signature: bytes
 
 
-def unflushed_files(source: Tx | Reader, after: int, limit: int) -> list[FileToWrite]:
-    """Receipt files whose durability is not proven, of receipts with a row id above `after`.
+def unflushed_files(source: Tx | Reader, spool: str, after: int, limit: int) -> list[FileToWrite]:
+    """Receipt files of a spool whose durability is not proven, of receipts with a row id above `after`.
 
     A receipt has one file at most, so paging by the receipt's id misses none.
     """
@@ -208,7 +208,8 @@ def unflushed_files(source: Tx | Reader, after: int, limit: int) -> list[FileToW
         "SELECT f.receipt, f.spool, f.name, r.xml, s.xml"
         " FROM receipt_file f INDEXED BY receipt_file_unflushed"
         " JOIN receipt r ON r.id = f.receipt JOIN signature s ON s.id = r.signature_id"
-        " WHERE f.flushed = 0 AND f.receipt > ? ORDER BY f.receipt LIMIT ?",
+        " WHERE f.flushed = 0 AND f.spool = ? AND f.receipt > ? ORDER BY f.receipt LIMIT ?",
+        spool,
         after,
         limit,
     )

@@ -191,7 +191,7 @@ CREATE TABLE receipt_file (
   flushed INTEGER NOT NULL DEFAULT 0,
   PRIMARY KEY (spool, name)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX receipt_file_unflushed ON receipt_file (receipt) WHERE flushed = 0;
+CREATE INDEX receipt_file_unflushed ON receipt_file (spool, receipt) WHERE flushed = 0;
 CREATE INDEX receipt_file_stem ON receipt_file (spool, stem);
 
 -- Signed control messages waiting for a destination, and the highest number seen per issuer.

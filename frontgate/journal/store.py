@@ -10,6 +10,7 @@ read-only), 010 (disk error: start again).
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import threading
@@ -30,6 +31,14 @@ VERSION = 1
 APPLICATION_ID = 0x46474A31  # "FGJ1"
 
 
+OFFSET = "clock-offset-ms"
+JUMP_S = 2.0
+
+
+def _wall_ms(at: datetime) -> int:
+    return int(at.timestamp() * 1000)
+
+
 def timestamp(at: datetime) -> str:
     """RFC 3339 UTC with milliseconds and `Z`."""
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{at.microsecond // 1000:03d}Z"
@@ -41,13 +50,20 @@ class Tx:
     __slots__ = ("_head", "_seq", "db", "epoch", "node", "now", "now_at", "now_ms")
 
     def __init__(
-        self, db: apsw.Connection, node: str, now: datetime, seq: int, head: str, epoch: int
+        self,
+        db: apsw.Connection,
+        node: str,
+        now: datetime,
+        now_ms: int,
+        seq: int,
+        head: str,
+        epoch: int,
     ) -> None:
         self.db = db
         self.node = node
         self.now = now
         self.now_at = timestamp(now)
-        self.now_ms = int(now.timestamp() * 1000)
+        self.now_ms = now_ms
         self.epoch = epoch
         self._seq = seq
         self._head = head
@@ -176,11 +192,17 @@ class Journal:
         self._db = db
         self._lock_fd = lock_fd
         self._write_lock = threading.Lock()
+        self._clock_lock = threading.Lock()
+        self.on_full: Callable[[], object] = lambda: None
+        """Called when the disk refuses: it may make room for the next try."""
         self._seq, self._head = 0, ""
         self._epoch = 1
         self.failure: JournalError | None = None
         self.on_failure: Callable[[], None] = lambda: None
+        self._is_unsure = False
         self._load_head()
+        self._steady = clock.Steady(JUMP_S)
+        self._offset_ms, self._noted_ms = self._load_offset()
 
     @classmethod
     def open(cls, path: Path, *, node: str) -> Journal:
@@ -208,6 +230,12 @@ class Journal:
         durable.fsync_dir(path.parent)
         return cls(path, db, lock_fd, node)
 
+    def _know_again(self) -> None:
+        """A write failed: whether it was made all the same, only the file tells."""
+        if self._db.in_transaction:
+            self._db.execute("ROLLBACK")
+        self._load_head()
+
     def _load_head(self) -> None:
         row = next(
             iter(
@@ -226,6 +254,30 @@ class Journal:
         else:
             self._seq, self._head = int(row[0]), str(row[1])
 
+    def _load_offset(self) -> tuple[int, int]:
+        """(offset, as noted): what queue time lags behind the wall clock, and so that it never
+        goes back behind what it was when the journal was last written.
+        """
+        row = next(iter(self._db.execute("SELECT value FROM meta WHERE key = ?", (OFFSET,))), None)
+        noted = int(row[0]) if row else 0
+        newest = next(
+            iter(
+                self._db.execute(
+                    "SELECT max(changed_ms) FROM (SELECT changed_ms FROM transfer ORDER BY id DESC LIMIT 1000)"
+                )
+            )
+        )[0]
+        ahead = (int(newest) if newest else 0) - (_wall_ms(clock.now()) - noted)
+        return noted - max(0, ahead), noted
+
+    def now_ms(self) -> int:
+        """Queue time in milliseconds: the wall clock's, but for its jumps. All *_ms of the journal
+        are of it, so that a clock that jumps expires, retries and orders nothing anew.
+        """
+        with self._clock_lock:
+            self._offset_ms += round(self._steady.look() * 1000)
+            return _wall_ms(clock.now()) - self._offset_ms
+
     @contextmanager
     def write(self, now: datetime | None = None) -> Iterator[Tx]:
         """One transaction, committed and fsynced when the block ends, undone when it raises.
@@ -237,10 +289,19 @@ class Journal:
         with self._write_lock:
             if self.failure is not None:
                 raise self.failure
-            tx = Tx(self._db, self.node, now or clock.now(), self._seq, self._head, self._epoch)
+            self.now_ms()  # notices a jump
+            at, offset_ms = now or clock.now(), self._offset_ms
+            now_ms = _wall_ms(at) - offset_ms
             try:
+                if self._is_unsure:
+                    self._know_again()
+                self._is_unsure = True
+                tx = Tx(self._db, self.node, at, now_ms, self._seq, self._head, self._epoch)
                 self._db.execute("BEGIN IMMEDIATE")
                 try:
+                    if offset_ms != self._noted_ms:
+                        tx.set_meta(OFFSET, str(offset_ms))
+                        tx.event("clock-jump", by_ms=offset_ms - self._noted_ms)
                     yield tx
                     with durable.step("commit", self.path):
                         self._db.execute("COMMIT")
@@ -249,13 +310,19 @@ class Journal:
                         self._db.execute("ROLLBACK")
                     raise
             except apsw.IOError as error:
+                with contextlib.suppress(OSError):
+                    self.on_full()
                 self.failure = JournalError("FG-JRN-010", detail=str(error))
                 self.on_failure()
                 raise self.failure from error
             except _DISK_REFUSES as error:
+                with contextlib.suppress(OSError):
+                    self.on_full()
                 raise _refused(error) from error
             self._seq, self._head = tx.head
             self._epoch = tx.epoch
+            self._noted_ms = offset_ms
+            self._is_unsure = False
 
     @property
     def epoch(self) -> int:

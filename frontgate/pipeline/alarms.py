@@ -126,7 +126,9 @@ def _of_daemon(live: dict[str, Any] | None) -> Iterator[Alarm]:
 
 def _of_journal(role: str, reader: Reader, now: datetime) -> list[Alarm]:
     found: list[Alarm] = []
-    late = int((now - WAITING_TOO_LONG).timestamp() * 1000)
+    # Queue times leave out the jumps of the wall clock (`Journal.now_ms`).
+    jumped_ms = int(reader.meta("clock-offset-ms") or "0")
+    late = int((now - WAITING_TOO_LONG).timestamp() * 1000) - jumped_ms
     day = (now - timedelta(days=1)).strftime("%Y-%m-%dT%H:%M:%S")
     for destination, count, oldest in reader.all(
         "SELECT destination, count(*), min(made_at) FROM transfer INDEXED BY transfer_open"

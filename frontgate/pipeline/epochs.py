@@ -57,6 +57,8 @@ def open_if_restored(journal: Journal, signer: Signer) -> bool:
             epoch, **{k: v for k, v in facts.items() if k != "epoch"}, document=document.decode()
         )
         tx.run("DELETE FROM meta WHERE key = ?", RESTORED)
+        # The spools may be others than those the backup knew: they are known anew.
+        tx.run("DELETE FROM meta WHERE substr(key, 1, 6) = 'spool:'")
         at = str(newest[0]) if newest else ""
         tx.set_meta(RESYNC, json.dumps({"epoch": epoch, "seq": seq, "at": at, "previous": old}))
     return True

@@ -50,12 +50,12 @@ class Limits:
         is_more = False
         for times, limit_s in enumerate(self._delayed_s):
             error = RoutingError(self._delayed_code, minutes=int(limit_s // 60))
-            rows = self._older(now, limit_s, tuple(OPEN), warned=(times,))
+            rows = self._older(limit_s, tuple(OPEN), warned=(times,))
             self._end(now, rows, Kind.RELAY_DELAYED, error, warned=times + 1)
             is_more |= len(rows) == MOST_AT_ONCE
         for state, code in ((Transfer.QUEUED, "FG-RTE-015"), (Transfer.SENT, "FG-RTE-016")):
             error = RoutingError(code, days=int(self._limit_s // 86_400))
-            rows = self._older(now, self._limit_s, (state,), warned=(0, 1, 2))
+            rows = self._older(self._limit_s, (state,), warned=(0, 1, 2))
             self._end(now, rows, Kind.RELAY_FAILED, error, event=TransferEvent.EXPIRE)
             is_more |= len(rows) == MOST_AT_ONCE
         return is_more
@@ -73,12 +73,12 @@ class Limits:
             self._wake()
 
     def _older(
-        self, now: datetime, age_s: float, states: Sequence[Transfer], warned: Sequence[int]
+        self, age_s: float, states: Sequence[Transfer], warned: Sequence[int]
     ) -> list[transfers.Row]:
         return transfers.older_than(
             self._reader,
             states,
-            made_before_ms=int((now.timestamp() - age_s) * 1000),
+            made_before_ms=self._journal.now_ms() - int(age_s * 1000),
             destination_prefix=self._prefix,
             warned=warned,
             limit=MOST_AT_ONCE,

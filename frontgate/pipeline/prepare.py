@@ -24,8 +24,8 @@ from frontgate.model.message import Address, DocumentRef, Header
 from frontgate.model.unit import Directory
 from frontgate.pipeline.segments import CHUNK
 from frontgate.seal import PackageWriter, Sealed
+from frontgate.spool.claiming import Claim
 from frontgate.spool.drop import Drop, DropFile, DropLimits, open_drop
-from frontgate.spool.sweep import Claim
 from frontgate.standard import (
     Catalogue,
     Checker,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import io
+import itertools
 import os
 import secrets
 import time
@@ -23,6 +24,7 @@ from frontgate.errors import JournalError
 from frontgate.journal import Journal, Reader
 
 CHUNK = 1 << 20
+PAGE = 500
 PARTIAL = ".partial"
 """Ends the name of a download that is not whole yet, in `tmp/`."""
 PARTIAL_RESTS_S = 3600.0
@@ -158,26 +160,36 @@ class SegmentStore:
             if not entry.name.endswith(PARTIAL):
                 durable.unlink(entry.path)
 
-    def sweep_orphans(self, reader: Reader, *, now: datetime) -> int:
+    def drop(self, relative_path: str) -> None:
+        """Remove a published segment that nothing will name."""
+        self._remove(self.root / relative_path)
+
+    def sweep_orphans(self, reader: Reader) -> int:
         """Remove segments that the journal never named. Call before any new one is begun.
 
-        Returns: how many were removed. Only folders of the last two days are looked at: an
-        orphan is at most as old as the crash before this start.
+        Returns: how many were removed. Every day is looked at: a crash may lie back any time.
         """
         removed = 0
-        newest = sorted((e.name for e in os.scandir(self._segments) if e.is_dir()), reverse=True)[
-            :2
-        ]
-        for day in newest:
+        for day in sorted(entry.name for entry in os.scandir(self._segments) if entry.is_dir()):
             folder = self._segments / day
-            for entry in list(os.scandir(folder)):
-                path = f"segments/{day}/{entry.name}"
-                if reader.one("SELECT 1 FROM segment WHERE path = ?", path) is None:
-                    durable.unlink(entry.path)
-                    removed += 1
-            if removed:
+            gone = 0
+            with os.scandir(folder) as entries:
+                while page := [e.name for e in itertools.islice(entries, PAGE)]:
+                    for path in _unnamed(reader, [f"segments/{day}/{name}" for name in page]):
+                        durable.unlink(self.root / path)
+                        gone += 1
+            if gone:
                 durable.fsync_dir(folder)
+            removed += gone
         return removed
+
+
+def _unnamed(source: Reader, paths: list[str]) -> list[str]:
+    """Those of some paths that the journal does not name."""
+    marks = ", ".join("?" * len(paths))
+    rows = source.all(f"SELECT path FROM segment WHERE path IN ({marks})", *paths)  # noqa: S608
+    named = {str(row[0]) for row in rows}
+    return [path for path in paths if path not in named]
 
 
 def read_slice(file: BinaryIO, offset: int, size_bytes: int) -> Iterator[bytes]:

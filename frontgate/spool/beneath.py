@@ -12,7 +12,7 @@ import itertools
 import os
 import secrets
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
@@ -197,6 +197,24 @@ def _copy(
         durable.symlink(".", new_name, dir_fd=target.fd)
 
 
-def parts_of(relative: str) -> Sequence[bytes]:
-    """The names on a `/`-separated way, for `Folder.open`."""
-    return [os.fsencode(part) for part in relative.split("/")]
+def size(folder: Folder, name: Name, enough: int) -> int:
+    """Bytes of a file or of all files of a folder, counted until they are more than `enough`."""
+    info = folder.lstat(name)
+    if not stat.S_ISDIR(info.st_mode):
+        return info.st_size
+    total = 0
+    pending: list[tuple[Name, ...]] = [(name,)]
+    for _ in range(MOST_ENTRIES):
+        if not pending or total > enough:
+            break
+        way = pending.pop()
+        with folder.inner(*way) as inner:
+            for below in itertools.islice(inner.names(), MOST_ENTRIES):
+                info = inner.lstat(below)
+                if not stat.S_ISDIR(info.st_mode):
+                    total += info.st_size
+                elif len(way) < MOST_DEPTH:
+                    pending.append((*way, below))
+                if total > enough:
+                    break
+    return total

@@ -10,11 +10,12 @@ import os
 import re
 import stat
 import unicodedata
-from pathlib import Path
+from typing import BinaryIO
 
 from frontgate import safexml
 from frontgate.errors import FrontgateError
 from frontgate.model.message import MESSAGE_NS
+from frontgate.spool.beneath import Folder, Name
 from frontgate.zipread import is_complete_zip
 
 _ROOT = re.compile(rb"<([A-Za-z_][A-Za-z0-9_.:\-]*)")
@@ -32,27 +33,27 @@ def kind_of(name: bytes, mode: int) -> str | None:
     return ending.decode() if ending in (b"xml", b"zip") else None
 
 
-def missing(path: Path, kind: str) -> str:
+def missing(outbound: Folder, name: Name, kind: str) -> str:
     """What a drop still lacks, in words for a finding; empty when it is whole.
 
     A fault that will not go away by waiting (bad XML, a wrong encoding) counts as whole: it is for
     the checks to name. Raises: OSError where the entry cannot be read.
     """
     if kind == "xml":
-        return _xml(path)
+        return _xml(outbound, name)
     if kind == "zip":
-        with _open(path) as file:
+        with _open(outbound, name) as file:
             return "" if is_complete_zip(file) else "ZIP end record"
-    return _folder(path)
+    with outbound.inner(name) as folder:
+        return _folder(folder)
 
 
-def _open(path: Path):  # type: ignore[no-untyped-def]
-    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    return os.fdopen(fd, "rb")
+def _open(folder: Folder, name: Name) -> BinaryIO:
+    return os.fdopen(folder.open(name), "rb")
 
 
-def _xml(path: Path) -> str:
-    with _open(path) as file:
+def _xml(folder: Folder, name: Name) -> str:
+    with _open(folder, name) as file:
         head = file.read(_HEAD)
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - 512))
@@ -74,7 +75,7 @@ def _xml(path: Path) -> str:
     closing = re.compile(rb"</" + re.escape(root.group(1)) + rb"\s*>\Z")
     if closing.search(tail) or _is_empty_root(body, root.end(), tail):
         return ""
-    return _by_parsing(path, size, root.group(1))
+    return _by_parsing(folder, name, size, root.group(1))
 
 
 def _is_empty_root(body: bytes, end: int, tail: bytes) -> bool:
@@ -83,11 +84,11 @@ def _is_empty_root(body: bytes, end: int, tail: bytes) -> bool:
     return close > 0 and body[close - 1 : close] == b"/" and tail.endswith(b"/>")
 
 
-def _by_parsing(path: Path, size: int, root: bytes) -> str:
+def _by_parsing(folder: Folder, name: Name, size: int, root: bytes) -> str:
     """A comment may stand after the root: then only parsing tells."""
     if size <= _MOST_MESSAGE:
-        with _open(path) as file:
-            data, _ = safexml.strip_bom(file.read())
+        with _open(folder, name) as file:
+            data, _ = safexml.strip_bom(file.read(_MOST_MESSAGE + 1))
         try:
             safexml.parse(data)
         except FrontgateError:
@@ -96,24 +97,24 @@ def _by_parsing(path: Path, size: int, root: bytes) -> str:
     return f"</{root.decode('ascii', 'replace')}>"
 
 
-def _folder(path: Path) -> str:
-    message = path / "message.xml"
+def _folder(folder: Folder) -> str:
+    message = "message.xml"
     try:
-        info = os.lstat(message)
+        info = folder.lstat(message)
     except FileNotFoundError:
-        return "message.xml"
+        return message
     if not stat.S_ISREG(info.st_mode):
         return ""
-    lacking = _xml(message)
+    lacking = _xml(folder, message)
     if lacking or info.st_size > _MOST_MESSAGE:
         return f"message.xml: {lacking}" if lacking else ""
-    with _open(message) as file:
-        data, _ = safexml.strip_bom(file.read())
+    with _open(folder, message) as file:
+        data, _ = safexml.strip_bom(file.read(_MOST_MESSAGE + 1))
     try:
         root = safexml.parse(data)
     except FrontgateError:
         return ""
-    present = _present(path / "files")
+    present = _present(folder, "files")
     for node in root.iterfind(f"{{{MESSAGE_NS}}}Documents/{{{MESSAGE_NS}}}Document"):
         name = unicodedata.normalize("NFC", node.findtext(f"{{{MESSAGE_NS}}}FileName") or "")
         size = node.findtext(f"{{{MESSAGE_NS}}}Bytes") or ""
@@ -126,14 +127,15 @@ def _folder(path: Path) -> str:
     return ""
 
 
-def _present(folder: Path) -> dict[str, int]:
+def _present(folder: Folder, name: str) -> dict[str, int]:
+    found: dict[str, int] = {}
     try:
-        with os.scandir(os.fsencode(folder)) as entries:
-            return {
-                unicodedata.normalize("NFC", os.fsdecode(e.name)): e.stat(
-                    follow_symlinks=False
-                ).st_size
-                for e in entries
-            }
+        with folder.inner(name) as files:
+            for raw in files.names():
+                try:
+                    found[unicodedata.normalize("NFC", os.fsdecode(raw))] = files.lstat(raw).st_size
+                except FileNotFoundError:
+                    continue
     except (FileNotFoundError, NotADirectoryError):
         return {}
+    return found

@@ -7,26 +7,33 @@ Fails: `SpoolError`, `ContainerError`, `XmlError` that say what a vendor can men
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import itertools
 import os
 import stat
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import BinaryIO
 
 from frontgate import safexml
 from frontgate.errors import ContainerError, SpoolError
 from frontgate.model.finding import Finding, Severity, finding
-from frontgate.spool import claims
-from frontgate.spool.sweep import Claim
+from frontgate.spool import trash
+from frontgate.spool.beneath import Folder
+from frontgate.spool.claiming import Claim
+from frontgate.spool.layout import SpoolPaths
 from frontgate.zipread import ZipLimits, open_zip
 
 _CHUNK = 1 << 18
 _HASH_WHOLE = 64 << 20
 _MESSAGE = "message.xml"
+_LEFT_OUT = (b"thumbs.db", b"desktop.ini", b".ds_store")
+
+Way = tuple[bytes, ...]
+"""Names from the claim's folder down to a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +70,8 @@ class Drop:
     warnings: tuple[Finding, ...]
     digest: str
     is_rewritten: bool = False
-    _watched: list[tuple[Path, tuple[int, ...]]] = field(default_factory=list)
+    _home: Folder | None = None
+    _watched: list[tuple[Way, tuple[int, ...]]] = field(default_factory=list)
 
     @property
     def size_bytes(self) -> int:
@@ -71,8 +79,9 @@ class Drop:
 
     def changed(self) -> bool:
         """Whether any file of the drop is not as it was when it was opened."""
+        assert self._home is not None
         try:
-            return any(_identity(os.lstat(path)) != state for path, state in self._watched)
+            return any(_identity(_lstat(self._home, way)) != was for way, was in self._watched)
         except OSError:
             return True
 
@@ -81,13 +90,20 @@ def _identity(info: os.stat_result) -> tuple[int, ...]:
     return info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns
 
 
-def _regular(path: Path, shown: str) -> BinaryIO:
+def _lstat(home: Folder, way: Way) -> os.stat_result:
+    with home.inner(*way[:-1]) as folder:
+        return folder.lstat(way[-1])
+
+
+def _regular(home: Folder, way: Way, shown: str) -> BinaryIO:
     """Open a regular file with one name. Raises: SpoolError FG-SPL-012, 014, 015."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        fd = home.open(*way)
     except PermissionError as error:
         raise SpoolError("FG-SPL-014", value=shown) from error
     except OSError as error:
+        if error.errno in (errno.EMFILE, errno.ENFILE, errno.EIO, errno.ENOMEM):
+            raise
         raise SpoolError("FG-SPL-012", value=shown, detail=str(error)) from error
     info = os.fstat(fd)
     if not stat.S_ISREG(info.st_mode):
@@ -103,16 +119,18 @@ def _regular(path: Path, shown: str) -> BinaryIO:
 def open_drop(claim: Claim, *, limits: DropLimits) -> Iterator[Drop]:
     """Open a claim for reading. Raises: SpoolError, ContainerError, XmlError."""
     shown = claim.name.decode("utf-8", "backslashreplace")
-    if claim.kind == "xml":
-        with _regular(claim.path, shown) as file:
-            yield _open_xml(claim, file, limits)
-    elif claim.kind == "zip":
-        with _regular(claim.path, shown) as file:
-            yield _open_zip(claim, file, limits)
-    elif claim.kind == "folder":
-        yield _open_folder(claim, limits)
-    else:
-        raise SpoolError("FG-SPL-010", value=shown)
+    way = (os.fsencode(claim.path.name),)
+    with Folder.at(claim.path.parent) as home:
+        if claim.kind == "xml":
+            with _regular(home, way, shown) as file:
+                yield _open_xml(home, way, file, limits)
+        elif claim.kind == "zip":
+            with _regular(home, way, shown) as file:
+                yield _open_zip(home, way, file, limits)
+        elif claim.kind == "folder":
+            yield _open_folder(home, way, limits)
+        else:
+            raise SpoolError("FG-SPL-010", value=shown)
 
 
 def _message(data: bytes, limits: DropLimits) -> tuple[bytes, bool, list[Finding]]:
@@ -121,14 +139,14 @@ def _message(data: bytes, limits: DropLimits) -> tuple[bytes, bool, list[Finding
     return body, had_mark, warnings
 
 
-def _open_xml(claim: Claim, file: BinaryIO, limits: DropLimits) -> Drop:
+def _open_xml(home: Folder, way: Way, file: BinaryIO, limits: DropLimits) -> Drop:
     info = os.fstat(file.fileno())
     _check_size(info.st_size, limits)
     data = file.read(limits.message_bytes + 1)
     _check_size(len(data), limits)
     body, had_mark, warnings = _message(data, limits)
     digest = hashlib.sha256(data).hexdigest()
-    return Drop(body, {}, tuple(warnings), digest, had_mark, [(claim.path, _identity(info))])
+    return Drop(body, {}, tuple(warnings), digest, had_mark, home, [(way, _identity(info))])
 
 
 def _check_size(size: int, limits: DropLimits) -> None:
@@ -136,7 +154,7 @@ def _check_size(size: int, limits: DropLimits) -> None:
         raise SpoolError("FG-SPL-017", size=size, limit=limits.message_bytes)
 
 
-def _open_zip(claim: Claim, file: BinaryIO, limits: DropLimits) -> Drop:
+def _open_zip(home: Folder, way: Way, file: BinaryIO, limits: DropLimits) -> Drop:
     info = os.fstat(file.fileno())
     archive = open_zip(
         file,
@@ -167,76 +185,78 @@ def _open_zip(claim: Claim, file: BinaryIO, limits: DropLimits) -> Drop:
         (*archive.warnings, *warnings),
         digest,
         had_mark,
-        [(claim.path, _identity(info))],
+        home,
+        [(way, _identity(info))],
     )
 
 
-def _open_folder(claim: Claim, limits: DropLimits) -> Drop:
-    watched: list[tuple[Path, tuple[int, ...]]] = []
+def _open_folder(home: Folder, way: Way, limits: DropLimits) -> Drop:
+    watched: list[tuple[Way, tuple[int, ...]]] = []
     files: dict[str, DropFile] = {}
-    message: Path | None = None
+    message: Way | None = None
     total = 0
-    for path, relative in _walk(claim.path, limits):
-        with _regular(path, relative) as file:
+    for inner, relative in _walk(home, way, limits):
+        with _regular(home, inner, relative) as file:
             info = os.fstat(file.fileno())
-        watched.append((path, _identity(info)))
+        watched.append((inner, _identity(info)))
         total += info.st_size
         if total > limits.package_bytes + limits.message_bytes:
             raise ContainerError("FG-CNT-017", size=total, limit=limits.package_bytes)
         if relative.casefold() == _MESSAGE:
-            message = path
+            message = inner
             continue
         name = _file_name(relative, limits)
         if name in files:
             raise ContainerError("FG-CNT-019", file=name)
-        files[name] = DropFile(info.st_size, _reader(path, relative))
+        files[name] = DropFile(info.st_size, _reader(home, inner, relative))
     if message is None:
         raise SpoolError("FG-SPL-018")
-    with _regular(message, _MESSAGE) as file:
+    with _regular(home, message, _MESSAGE) as file:
         _check_size(os.fstat(file.fileno()).st_size, limits)
         data = file.read(limits.message_bytes + 1)
     _check_size(len(data), limits)
     body, had_mark, warnings = _message(data, limits)
-    return Drop(body, files, tuple(warnings), "", had_mark, watched)
+    return Drop(body, files, tuple(warnings), "", had_mark, home, watched)
 
 
-def _reader(path: Path, shown: str) -> Callable[[int], Iterator[bytes]]:
+def _reader(home: Folder, way: Way, shown: str) -> Callable[[int], Iterator[bytes]]:
     def chunks(size: int) -> Iterator[bytes]:
-        with _regular(path, shown) as file:
+        with _regular(home, way, shown) as file:
             while chunk := file.read(size):
                 yield chunk
 
     return chunks
 
 
-def _walk(root: Path, limits: DropLimits) -> Iterator[tuple[Path, str]]:
-    """(path, relative name with `/`) of every entry; folders below `files/` are walked too."""
+def _walk(home: Folder, root: Way, limits: DropLimits) -> Iterator[tuple[Way, str]]:
+    """(way, relative name with `/`) of every entry; folders below `files/` are walked too."""
     count = 0
-    pending = [(root, "")]
+    pending: list[tuple[Way, str]] = [(root, "")]
     while pending:
-        folder, prefix = pending.pop()
+        way, prefix = pending.pop()
         try:
-            entries = sorted(os.scandir(os.fsencode(folder)), key=lambda e: e.name)
+            with home.inner(*way) as folder:
+                names = sorted(itertools.islice(folder.names(), limits.files + 200))
+                folders = {name for name in names if folder.is_folder(name)}
         except OSError as error:
             raise SpoolError("FG-SPL-014", value=prefix or "/") from error
-        for entry in entries:
-            shown = entry.name.decode("utf-8", "backslashreplace")
-            if entry.name.lower() in (b"thumbs.db", b"desktop.ini", b".ds_store"):
+        for raw in names:
+            shown = raw.decode("utf-8", "backslashreplace")
+            if raw.lower() in _LEFT_OUT:
                 continue
             count += 1
             if count > limits.files + 100:
                 raise ContainerError("FG-CNT-010", count=count, limit=limits.files)
             try:
-                name = unicodedata.normalize("NFC", entry.name.decode("utf-8"))
+                name = unicodedata.normalize("NFC", raw.decode("utf-8"))
             except UnicodeDecodeError:
                 raise ContainerError("FG-CNT-014", file=shown) from None
-            path = folder / os.fsdecode(entry.name)
-            if entry.is_dir(follow_symlinks=False):
+            if raw in folders:
                 if prefix.count("/") > 8:
                     raise ContainerError("FG-CNT-014", file=shown)
-                pending.append((path, f"{prefix}{name}/"))
+                pending.append(((*way, raw), f"{prefix}{name}/"))
             else:
-                yield path, prefix + name
+                yield (*way, raw), prefix + name
 
 
 def _file_name(relative: str, limits: DropLimits) -> str:
@@ -249,11 +269,11 @@ def _file_name(relative: str, limits: DropLimits) -> str:
     return name
 
 
-def discard(claim: Claim) -> None:
+def discard(paths: SpoolPaths, claim: Claim) -> None:
     """Remove a claim whose outcome the journal holds.
 
-    Not synced: what a power cut brings back is known by its id and finished again.
+    Not synced: what a power cut brings back is known by its id and finished again. What cannot be
+    removed goes to the trash. Raises: OSError.
     """
-    folder = claim.path.parent
-    if folder.is_dir():
-        claims.remove(folder)
+    with Folder.at(paths.claims) as claims:
+        trash.discard(paths, claims, claim.claim_id)

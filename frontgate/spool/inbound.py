@@ -11,6 +11,7 @@ appeared. The proof lies in the spool itself, so that a spool that was replaced 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import zipfile
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -81,13 +82,18 @@ def stage(
             staging.fsync()
         beneath.remove(staging, entry)
         gid = inbound.gid
-        if form == "folder":
-            _stage_folder(staging, entry, parts, gid, sync=sync)
-        elif form == "zip":
-            _stage_zip(staging, entry, parts, gid, sync=sync)
-        else:
-            (part,) = parts
-            _write(staging, entry, part, gid, sync=sync)
+        try:
+            if form == "folder":
+                _stage_folder(staging, entry, parts, gid, sync=sync)
+            elif form == "zip":
+                _stage_zip(staging, entry, parts, gid, sync=sync)
+            else:
+                (part,) = parts
+                _write(staging, entry, part, gid, sync=sync)
+        except Exception:
+            with contextlib.suppress(OSError):  # half of it is of no use, and the disk may be full
+                beneath.remove(staging, entry)
+            raise
 
 
 def publish(

@@ -24,7 +24,16 @@ _KINDS = {
     "9p": "9p",
     "ceph": "network",
     "glusterfs": "network",
+    "virtiofs": "network",
+    "vboxsf": "network",
+    "afs": "network",
+    "lustre": "network",
+    "gpfs": "network",
+    "beegfs": "network",
+    "ocfs2": "network",
+    "gfs2": "network",
 }
+"""File systems that others change behind this machine's back: no event tells of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +75,11 @@ class SpoolPaths:
         return self.private / "staging"
 
     @property
+    def left(self) -> Path:
+        """Marks of drops that were answered and cannot be taken out of `outbound/`."""
+        return self.private / "left"
+
+    @property
     def trash(self) -> Path:
         """What is done with and could not be removed at once."""
         return self.private / "trash"
@@ -92,7 +106,7 @@ def prepare(paths: SpoolPaths, *, group: str = "") -> None:
             ):
                 os.chmod(folder, SHARED_MODE)
             _default_acl(folder, group)
-        for folder in (paths.private, paths.claims, paths.staging, paths.trash):
+        for folder in (paths.private, paths.claims, paths.staging, paths.trash, paths.left):
             durable.make_dir(folder, 0o700)
         durable.fsync_dir(paths.private)
         durable.fsync_dir(paths.root)
@@ -123,10 +137,17 @@ def _default_acl(folder: Path, group: str) -> None:
         )
 
 
+def kind_of_type(name: str) -> str:
+    """What a file system's type (mountinfo(5)) means for watching; see `filesystem_kind`."""
+    if name.startswith("fuse"):
+        return "fuse"
+    return _KINDS.get(name, "local")
+
+
 def filesystem_kind(path: Path) -> str:
     """`local`, or what it is where change events cannot be relied on: nfs, cifs, fuse, network."""
     wanted = os.path.realpath(path)
-    best, kind = "", "local"
+    best, kind = "", ""
     with contextlib.suppress(OSError), open("/proc/self/mountinfo", encoding="utf-8") as mounts:
         for line in mounts:
             left, _, right = line.partition(" - ")
@@ -134,12 +155,4 @@ def filesystem_kind(path: Path) -> str:
             inside = wanted == mount or wanted.startswith(mount.rstrip("/") + "/")
             if inside and len(mount) >= len(best):
                 best, kind = mount, right.split()[0]
-    if kind.startswith("fuse"):
-        return "fuse"
-    return _KINDS.get(kind, "local")
-
-
-def mount_identity(path: Path) -> tuple[int, int]:
-    """(device, inode) of a folder: another value means it was remounted or swapped."""
-    info = os.stat(path)
-    return info.st_dev, info.st_ino
+    return kind_of_type(kind)

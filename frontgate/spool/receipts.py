@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 import secrets
-from pathlib import Path
 
 from frontgate import durable
+from frontgate.spool.beneath import Folder
 from frontgate.spool.layout import SHARED_FILE_MODE, SpoolPaths
 
 _SAFE = re.compile(r"[^A-Za-z0-9-]")
@@ -25,20 +25,20 @@ def receipt_name(stem: str, number: int, kind: str, receiver: str) -> str:
 
 def write_receipt(paths: SpoolPaths, file_name: str, data: bytes) -> None:
     """Write one receipt's file, replacing an earlier copy of it. Raises: OSError."""
-    target = paths.receipts / file_name
-    temporary = paths.receipts / f".{file_name}.tmp"
-    # The folder is shared: whatever waits under our names (a FIFO would block us) goes first.
-    _make_way(temporary)
-    with durable.open_new(temporary, SHARED_FILE_MODE) as file:
-        file.write(data)
-    if target.is_dir() and not target.is_symlink():
-        _make_way(target)
-    durable.rename(temporary, target)
+    temporary = f".{file_name}.tmp"
+    with Folder.at(paths.receipts) as folder:
+        # The folder is shared: whatever waits under our names (a FIFO would block us) goes first.
+        _make_way(folder, temporary)
+        with durable.open_new(temporary, SHARED_FILE_MODE, dir_fd=folder.fd) as file:
+            file.write(data)
+        if folder.is_folder(file_name):
+            _make_way(folder, file_name)
+        folder.move(temporary, folder, file_name)
 
 
-def _make_way(path: Path) -> None:
+def _make_way(folder: Folder, name: str) -> None:
     """Remove what is no folder; set a folder of somebody's aside under a hidden name."""
     try:
-        durable.unlink(path)
+        durable.unlink(name, dir_fd=folder.fd)
     except (IsADirectoryError, PermissionError):
-        durable.rename(path, path.with_name(f".aside-{secrets.token_hex(8)}"))
+        folder.move(name, folder, f".aside-{secrets.token_hex(8)}")

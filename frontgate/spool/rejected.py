@@ -15,63 +15,67 @@ from xml.sax.saxutils import escape, quoteattr
 
 from frontgate import durable
 from frontgate.model.finding import Finding, Report
-from frontgate.spool import claims
+from frontgate.spool import beneath, trash
+from frontgate.spool.beneath import Folder
+from frontgate.spool.claiming import LEFT, Claim, keep_left
 from frontgate.spool.layout import SHARED_FILE_MODE, SpoolPaths
-from frontgate.spool.sweep import Claim
 
 _NOTE = ".frontgate-reject"
 REPORT_NS = "urn:frontgate:report:1"
 
 
 def reject(paths: SpoolPaths, claim: Claim, report: Report, *, now: datetime) -> Path:
-    """Move a refused drop to `rejected/` with its reports. Idempotent. Returns: where it stands."""
-    folder = claim.path.parent
-    note = folder / _NOTE
-    if note.is_file():
-        raw, _, original = note.read_bytes().partition(b"\n")
-    else:
-        raw = _free_name(paths, claim.name, claim.claim_id)
-        original = claim.name
-        durable.write_file(note, raw + b"\n" + original)
-    target = paths.rejected / os.fsdecode(raw)
-    if claim.kind != "moved" and os.path.lexists(claim.path):
-        _move(claim.path, target)
-    base = os.fsdecode(raw)
-    for suffix, data in (
-        (".report.xml", report_xml(original, report, now)),
-        (".report.txt", report_text(original, report, now)),
-    ):
-        path = paths.rejected / (base + suffix)
-        durable.write_file(path, data, SHARED_FILE_MODE)
-        os.chown(path, -1, paths.rejected.stat().st_gid)
-    durable.fsync_dir(paths.rejected)
-    claims.remove(folder)
-    durable.fsync_dir(folder.parent)
-    return target
+    """Move a refused drop to `rejected/` with its reports. Idempotent. Returns: where it stands.
+
+    One that cannot be moved at all (kind `left`) stays where it is; only its reports are written.
+    """
+    with Folder.at(paths.claims) as claims, Folder.at(paths.rejected) as rejected:
+        durable.make_dir(claim.claim_id, dir_fd=claims.fd)
+        with claims.inner(claim.claim_id) as folder:
+            if folder.has(_NOTE):
+                raw, _, original = folder.read(_NOTE).partition(b"\n")
+            else:
+                raw = _free_name(rejected, claim.name, claim.claim_id)
+                original = claim.name
+                durable.write_file(_NOTE, raw + b"\n" + original, dir_fd=folder.fd)
+            held = os.fsencode(claim.path.name)
+            if claim.kind not in ("moved", LEFT) and folder.has(held):
+                _move(paths, folder, held, rejected, raw)
+        for suffix, data in (
+            (b".report.xml", report_xml(original, report, now)),
+            (b".report.txt", report_text(original, report, now)),
+        ):
+            durable.write_file(
+                raw + suffix, data, SHARED_FILE_MODE, dir_fd=rejected.fd, gid=rejected.gid
+            )
+        rejected.fsync()
+        trash.discard(paths, claims, claim.claim_id)
+        claims.fsync()
+    if claim.kind == LEFT:
+        keep_left(paths, claim)
+    return paths.rejected / os.fsdecode(raw)
 
 
-def _free_name(paths: SpoolPaths, name: bytes, claim_id: str) -> bytes:
+def _free_name(rejected: Folder, name: bytes, claim_id: str) -> bytes:
     """The drop's own name; cut and marked where it is taken or too long for its reports."""
-
-    def is_free(candidate: bytes) -> bool:
-        base = os.path.join(os.fsencode(paths.rejected), candidate)
-        return not any(os.path.lexists(base + end) for end in (b"", b".report.xml", b".report.txt"))
-
-    if len(name) <= 200 and is_free(name):
+    is_free = not any(rejected.has(name + end) for end in (b"", b".report.xml", b".report.txt"))
+    if len(name) <= 200 and is_free:
         return name
     return name[:180] + b"~" + claim_id[-8:].encode("ascii")
 
 
-def _move(source: Path, target: Path) -> None:
+def _move(
+    paths: SpoolPaths, folder: Folder, name: bytes, rejected: Folder, new_name: bytes
+) -> None:
     try:
-        durable.rename(source, target)
+        folder.move(name, rejected, new_name)
     except OSError as error:
         if error.errno not in (errno.EXDEV, errno.EACCES, errno.EPERM):
             raise
-        claims.copy_tree(source, target)
-        claims.remove(source)
-    durable.fsync_dir(target.parent)
-    durable.fsync_dir(source.parent)
+        beneath.copy(folder, name, rejected, new_name)
+        trash.discard(paths, folder, name)
+    rejected.fsync()
+    folder.fsync()
 
 
 def report_xml(name: bytes, report: Report, now: datetime) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import grp
 import os
 import pwd
@@ -11,7 +12,8 @@ from pathlib import Path
 
 from frontgate import durable
 from frontgate.errors import SpoolError
-from frontgate.spool.claims import copy_tree, remove
+from frontgate.spool import beneath
+from frontgate.spool.beneath import Folder
 from frontgate.spool.inbound import DeliveryPart, deliver
 from frontgate.spool.layout import SpoolPaths
 
@@ -41,10 +43,12 @@ def try_rights(paths: SpoolPaths, case_user: str) -> list[tuple[str, str]]:
         (dropped / "files" / "a.bin").write_bytes(b"doctor")
 
     def claim() -> None:
-        durable.rename(dropped, dropped.with_name(_NAME + "-claimed"))
-        copy_tree(dropped.with_name(_NAME + "-claimed"), copied)
-        remove(dropped.with_name(_NAME + "-claimed"))
-        remove(copied)
+        mark = _NAME + "-claimed"
+        with Folder.at(paths.outbound) as outbound, Folder.at(paths.staging) as staging:
+            durable.rename(_NAME, mark, src_dir_fd=outbound.fd, dst_dir_fd=outbound.fd)
+            beneath.copy(outbound, mark, staging, _NAME)
+            beneath.remove(outbound, mark)
+            beneath.remove(staging, _NAME)
 
     def hand_out() -> None:
         parts = [
@@ -83,8 +87,13 @@ def try_rights(paths: SpoolPaths, case_user: str) -> list[tuple[str, str]]:
             copied,
             paths.inbound / entry,
         ):
-            remove(Path(path))
+            _remove(path)
     return found
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError), Folder.at(path.parent) as folder:
+        beneath.remove(folder, path.name)
 
 
 def _as_account(account: pwd.struct_passwd, act: Callable[[], None]) -> str:

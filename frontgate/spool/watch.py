@@ -10,15 +10,19 @@ the folder for 0.5 s while they look for its other half, and every claim is such
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import structlog
 from watchdog.observers.inotify_c import CallbackId, InotifyConstants, InotifyFD
 
 from frontgate.spool.layout import filesystem_kind
+
+log = structlog.get_logger()
 
 _READY = InotifyConstants.IN_MOVED_TO | InotifyConstants.IN_CLOSE_WRITE
 _MASK = _READY | InotifyConstants.IN_CREATE | InotifyConstants.IN_ONLYDIR
@@ -26,23 +30,64 @@ MOST_HINTS = 100_000
 
 
 class Watcher:
-    """Watches folders and calls `wake` when something may be new in one of them."""
+    """Watches folders and calls `wake` when something may be new in one of them.
+
+    polled: folders that are not watched, and why: `nfs`, `cifs`, `fuse`, `network`, or `unwatched`
+    where the system has no watch left. The caller's periodic scan serves them.
+    """
 
     def __init__(self, folders: Sequence[Path], wake: Callable[[], None]) -> None:
         self._wake = wake
         self._lock = threading.Lock()
         self._hints: dict[Path, dict[bytes, bool]] = {folder: {} for folder in folders}
-        self._overflowed = True
-        self.polled = {f: filesystem_kind(f) for f in folders if filesystem_kind(f) != "local"}
+        self._behind = set(folders)
+        self._watches: dict[Path, Any] = {}
+        self._ids = itertools.count()
+        self.polled: dict[Path, str] = {}
         self._inotify: Any = None
 
     def start(self) -> None:
-        self._inotify = InotifyFD()
-        for number, folder in enumerate(self._hints):
-            if folder not in self.polled:
-                callback = _Callback(self, folder)
-                self._inotify.add_callback(bytes(folder), _MASK, callback, CallbackId(number))
-        self._inotify.start()
+        """Begin. A folder that cannot be watched is polled."""
+        try:
+            self._inotify = InotifyFD()
+        except OSError as error:
+            log.warning("no-inotify", detail=str(error))
+        for folder in self._hints:
+            self.watch_again(folder)
+        if self._inotify is not None:
+            self._inotify.start()
+
+    def watch_again(self, folder: Path) -> None:
+        """Watch what now stands under this name: at start, after a remount or a swap."""
+        kind = filesystem_kind(folder)
+        old = self._watches.pop(folder, None)
+        if self._inotify is not None:
+            if old is not None:
+                with contextlib.suppress(OSError):
+                    self._inotify.remove_callbacks([old])
+            if kind == "local":
+                kind = self._watch(folder)
+        elif kind == "local":
+            kind = "unwatched"
+        if kind == "local":
+            self.polled.pop(folder, None)
+        else:
+            self.polled[folder] = kind
+            log.warning("polled", folder=str(folder), kind=kind)
+        self._lose(folder)
+
+    def _watch(self, folder: Path) -> str:
+        number = CallbackId(next(self._ids))
+        callback = _Callback(self, folder)
+        try:
+            wd = self._inotify.add_callback(bytes(folder), _MASK, callback, number)
+        except OSError as error:
+            log.warning("unwatched", folder=str(folder), detail=str(error))
+            return "unwatched"
+        if wd < 0:  # no right to read it
+            return "unwatched"
+        self._watches[folder] = (wd, number)
+        return "local"
 
     def stop(self) -> None:
         if self._inotify is not None:
@@ -54,16 +99,23 @@ class Watcher:
         """An entry appeared. is_ready: it was renamed in or closed, so it may be taken at once."""
         with self._lock:
             hints = self._hints[folder]
-            if len(hints) >= MOST_HINTS:
-                self._overflowed = True
+            hints.pop(name, None)  # its newest event is its place in the order
+            if len(hints) < MOST_HINTS:
+                hints[name] = is_ready
             else:
-                hints[name] = is_ready or hints.pop(name, False)
+                hints.clear()  # a scan finds them all, in the order of their times
+                self._behind.add(folder)
+        self._wake()
+
+    def _lose(self, folder: Path) -> None:
+        with self._lock:
+            self._behind.add(folder)
         self._wake()
 
     def overflowed(self) -> None:
         """Events were lost: everything has to be looked at."""
         with self._lock:
-            self._overflowed = True
+            self._behind.update(self._hints)
         self._wake()
 
     def take_hints(self, folder: Path, limit: int) -> list[tuple[bytes, bool]]:
@@ -78,11 +130,13 @@ class Watcher:
     def has_hints(self, folder: Path) -> bool:
         return bool(self._hints[folder])
 
-    def take_overflow(self) -> bool:
-        """Whether a full sweep is called for; True at first."""
+    def take_behind(self, folder: Path) -> bool:
+        """Whether hints of this folder were lost, so that a scan is called for; True at first."""
         with self._lock:
-            value, self._overflowed = self._overflowed, False
-        return value
+            if folder not in self._behind:
+                return False
+            self._behind.discard(folder)
+            return True
 
 
 class _Callback:
@@ -98,7 +152,7 @@ class _Callback:
 
     def on_watch_deleted(self, wd: int) -> None:
         """The folder was removed, swapped or unmounted: the sweep goes on without hints."""
-        self._watcher.overflowed()
+        self._watcher._lose(self._folder)
 
     def on_queue_overflow(self) -> None:
         self._watcher.overflowed()

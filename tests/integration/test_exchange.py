@@ -189,7 +189,7 @@ def test_every_bad_drop_is_answered_and_delays_no_good_one(province: Province) -
     os.mkfifo(os.path.join(outbound, b"pipe.xml"))
     os.mkdir(os.path.join(outbound, b"empty-folder"))
     province.drop(POLICE, "good.xml", message())
-    assert wait_for(lambda: province.entries(PROCURATORATE), 15), province.log(POLICE)
+    assert wait_for(lambda: province.entries(PROCURATORATE), 60), province.log(POLICE)
     expected = len(BAD) + 4
     assert wait_for(
         lambda: sum(n.endswith(".report.txt") for n in province.rejected(POLICE)) >= expected, 40

@@ -14,13 +14,14 @@ import pytest
 
 from frontgate.errors import SpoolError
 from frontgate.model.finding import Report, finding
-from frontgate.spool.claims import remove
+from frontgate.spool import beneath
+from frontgate.spool.claiming import Claim, Refused
 from frontgate.spool.drop import DropLimits, discard, open_drop
 from frontgate.spool.inbound import DeliveryPart, deliver, is_collected
 from frontgate.spool.layout import SpoolPaths, prepare
 from frontgate.spool.receipts import write_receipt
 from frontgate.spool.rejected import reject
-from frontgate.spool.sweep import Claim, Refused, Sweeper
+from frontgate.spool.sweep import Sweeper
 from frontgate.spool.tryout import try_rights
 
 pytestmark = pytest.mark.needs_root
@@ -112,7 +113,7 @@ def test_a_file_of_the_other_account_is_claimed_and_read(accounts: Accounts) -> 
         assert isinstance(claim, Claim)
         with open_drop(claim, limits=DropLimits()) as opened:
             assert opened.message == b"<a/>"
-        discard(claim)
+        discard(accounts.paths, claim)
 
     accounts.run(accounts.case, drop)
     accounts.run(accounts.daemon, take)
@@ -140,7 +141,7 @@ def test_a_folder_of_the_other_account_is_claimed_by_copy(accounts: Accounts) ->
         with open_drop(claim, limits=DropLimits()) as opened:
             assert opened.message == b"<a/>"
             assert b"".join(opened.files["x.pdf"].read()) == b"pdf"
-        discard(claim)
+        discard(accounts.paths, claim)
         assert claim_all(accounts.paths) == []
 
     accounts.run(accounts.case, drop)
@@ -158,7 +159,8 @@ def test_what_the_gateway_writes_the_case_software_can_take(accounts: Accounts) 
     def take() -> None:
         entry = accounts.paths.inbound / "entry"
         assert (entry / "files" / "x.pdf").read_bytes() == b"pdf"
-        remove(entry)
+        with beneath.Folder.at(accounts.paths.inbound) as inbound:
+            beneath.remove(inbound, "entry")
         (accounts.paths.receipts / "r.01-delivered.xml").unlink()
 
     accounts.run(accounts.daemon, write)

@@ -64,11 +64,11 @@ def test_hints_are_taken_in_measure_and_in_order(tmp_path: Path) -> None:
 
 def test_too_many_hints_call_for_a_full_sweep(tmp_path: Path) -> None:
     watcher = Watcher([tmp_path], lambda: None)
-    assert watcher.take_overflow(), "the first look is at everything"
-    assert not watcher.take_overflow()
+    assert watcher.take_behind(tmp_path), "the first look is at everything"
+    assert not watcher.take_behind(tmp_path)
     for n in range(MOST_HINTS + 1):
         watcher.hint(tmp_path, b"%d" % n, is_ready=True)
-    assert watcher.take_overflow()
+    assert watcher.take_behind(tmp_path)
 
 
 def test_a_swapped_folder_calls_for_a_full_sweep(tmp_path: Path) -> None:
@@ -77,8 +77,8 @@ def test_a_swapped_folder_calls_for_a_full_sweep(tmp_path: Path) -> None:
     watcher = Watcher([folder], lambda: None)
     watcher.start()
     try:
-        watcher.take_overflow()
+        watcher.take_behind(folder)
         folder.rmdir()
-        assert wait_for(watcher.take_overflow, 5)
+        assert wait_for(lambda: watcher.take_behind(folder), 5)
     finally:
         watcher.stop()

@@ -1,0 +1,254 @@
+"""What is looked after: all of it, however much waits, and by a clock that does not jump."""
+
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import apsw
+import pytest
+from by_hand import ByHand, failing
+from province import POLICE, PROCURATORATE
+
+from frontgate import clock
+from frontgate.core.lifecycle import TransferEvent
+from frontgate.errors import JournalError
+from frontgate.journal import Journal, open_reader, transfers
+from frontgate.pipeline.take import take
+
+
+@pytest.fixture
+def by_hand(tmp_path: Path) -> Iterator[ByHand]:
+    made = ByHand(tmp_path)
+    yield made
+    clock.use(None, None)
+    made.close()
+
+
+def segments(by_hand: ByHand, node: str) -> list[str]:
+    root = by_hand.province.home / node / "state" / "segments"
+    return sorted(str(p.relative_to(root.parent)) for p in root.rglob("*") if p.is_file())
+
+
+def named(by_hand: ByHand, node: str) -> list[str]:
+    return sorted(str(r[0]) for r in by_hand.rows(node, "SELECT path FROM segment"))
+
+
+def sent_rows(journal: Journal, destination: str, bundles: list[str]) -> None:
+    """A transfer sent long ago for each of these bundles."""
+    with journal.write() as tx:
+        for n, bundle_id in enumerate(bundles, 1):
+            tx.run(
+                "INSERT INTO package (id, direction, state, sender, message_id, made_at)"
+                " VALUES (?, 'in', 'ADMITTED', 's', ?, '')", 10_000 + n, f"m{n}",
+            )  # fmt: skip
+            tx.run(
+                "INSERT INTO transfer (package_id, destination, state, bundle_id, made_at, made_ms,"
+                " changed_at, changed_ms) VALUES (?, ?, 'SENT', ?, '', ?, '', 0)",
+                10_000 + n, destination, bundle_id, tx.now_ms,
+            )  # fmt: skip
+
+
+def test_the_hub_looks_behind_a_thousand_that_still_lie_in_their_mailbox(by_hand: ByHand) -> None:
+    account = f"u{PROCURATORATE.lower()}"
+    lying = "1".rjust(16, "0") + "-" + "a" * 64
+    sent_rows(by_hand.hub.journal, f"account:{account}", [lying] * 1200 + ["gone"] * 3)
+    (by_hand.mailbox(PROCURATORATE) / "from-hub" / f"{lying}.bundle").touch()
+    by_hand.turn("hub", "tend")
+    states = [str(s) for s in by_hand.states("hub", "account:")]
+    assert states == ["SENT"] * 1200 + ["QUEUED"] * 3
+
+
+def test_the_gateway_looks_behind_a_thousand_that_still_lie_at_the_hub(by_hand: ByHand) -> None:
+    lying = "1".rjust(16, "0") + "-" + "a" * 64
+    sent_rows(by_hand.gateways[POLICE].journal, "hub", [lying] * 1200 + ["gone"] * 3)
+    upload = by_hand.mailbox(POLICE) / "to-hub" / f"{lying}.bundle"
+    upload.touch()
+    by_hand.turn(POLICE, "fetch")
+    by_hand.turn(POLICE, "tend")
+    assert by_hand.states(POLICE, "hub") == ["SENT"] * 1200 + ["QUEUED"] * 3
+
+
+def test_a_page_of_the_queue_costs_what_it_holds(tmp_path: Path) -> None:
+    """Paging by the index: no sorting of everything for each page."""
+    journal = Journal.open(tmp_path / "journal.db", node="hub:52000090005")
+    sent_rows(journal, "account:u1", [f"b{n}" for n in range(50)])
+    reader = journal.reader()
+    steps = reader.all(
+        "EXPLAIN QUERY PLAN SELECT t.id FROM transfer t INDEXED BY transfer_open"
+        " CROSS JOIN package p ON p.id = t.package_id WHERE t.state = 'SENT'"
+        " AND t.state IN ('QUEUED', 'SENDING', 'SENT', 'HELD', 'UNCONFIRMED')"
+        " AND t.destination >= 'a' AND t.destination < 'b' AND t.changed_ms < 5"
+        " AND (t.destination, t.changed_ms, t.id) > ('a', 0, 0)"
+        " ORDER BY t.destination, t.changed_ms, t.id LIMIT 10"
+    )
+    assert not any("B-TREE" in str(step[-1]) for step in steps), steps
+    seen: list[int] = []
+    after: transfers.Row | None = None
+    while page := transfers.sent_page(reader, "account:", after=after, limit=7):
+        after = page[-1]
+        seen += [row.transfer_id for row in page]
+    assert seen == sorted(seen)
+    assert len(seen) == 50
+    journal.close()
+
+
+def test_a_segment_whose_transaction_failed_goes_without_a_restart(by_hand: ByHand) -> None:
+    by_hand.admit()
+    full = apsw.FullError("database or disk is full")
+    with failing("before commit", times=3, error=full):
+        by_hand.admit()  # waits in memory; its segment has no row
+    assert segments(by_hand, POLICE) == named(by_hand, POLICE)
+    by_hand.turn(POLICE, "intake")
+    assert len(by_hand.states(POLICE, "hub")) == 2
+    # The same for what is taken from the other side.
+    by_hand.turn(POLICE, "send")
+    with failing("before commit", error=full), pytest.raises(JournalError):
+        by_hand.turn("hub", "intake")
+    assert segments(by_hand, "hub") == named(by_hand, "hub") == []
+    by_hand.turn("hub", "intake")
+    assert segments(by_hand, "hub") == named(by_hand, "hub") != []
+
+
+def test_a_bundle_that_comes_twice_leaves_one_segment(by_hand: ByHand) -> None:
+    by_hand.admit()
+    by_hand.turn(POLICE, "send")
+    by_hand.turn("hub", "intake")
+    by_hand.turn("hub", "place")
+    (bundle,) = (by_hand.mailbox(PROCURATORATE) / "from-hub").glob("*.bundle")
+    gateway = by_hand.gateways[PROCURATORATE]
+    for times in (2, 1):
+        taken = take(
+            gateway.store, bundle.name, lambda sink: sink(bundle.read_bytes()), now=clock.now()
+        )
+        for _ in range(times):
+            gateway._inbound.take(taken)
+    by_hand.turn(PROCURATORATE, "fetch")
+    assert segments(by_hand, PROCURATORATE) == named(by_hand, PROCURATORATE)
+
+
+def test_orphans_of_any_day_go_at_the_start(by_hand: ByHand) -> None:
+    by_hand.admit()
+    root = by_hand.province.home / POLICE / "state" / "segments"
+    for day in ("20200101", "20260101", "20260102", "20260103"):
+        (root / day).mkdir()
+        for n in range(3):
+            (root / day / f"000000-{n:016x}.bundle").write_bytes(b"x")
+    assert by_hand.gateways[POLICE].store.sweep_orphans(by_hand.gateways[POLICE]._reader) == 12
+    assert segments(by_hand, POLICE) == named(by_hand, POLICE)
+
+
+# -- the wall clock jumps ----------------------------------------------------------------------
+
+
+class Jumping:
+    """A wall clock that can be set, and a monotonic one that runs as it should."""
+
+    def __init__(self) -> None:
+        self.jump = timedelta()
+        self.passed_s = 0.0
+        self._monotonic = clock.monotonic
+        clock.use(self.wall, self.steady)
+
+    def steady(self) -> float:
+        return self._monotonic() + self.passed_s
+
+    def wall(self) -> datetime:
+        return datetime.now(UTC) + self.jump + timedelta(seconds=self.passed_s)
+
+
+YEARS = timedelta(days=3660)
+
+
+@pytest.mark.parametrize("jump", [YEARS, -YEARS, timedelta(hours=1), -timedelta(hours=1)])
+def test_a_jump_expires_nothing_retries_nothing_and_warns_of_nothing(
+    tmp_path: Path, jump: timedelta
+) -> None:
+    jumping = Jumping()
+    by_hand = ByHand(tmp_path)
+    by_hand.admit()
+    by_hand.turn(POLICE, "send")
+    by_hand.admit()
+    gateway = by_hand.gateways[POLICE]
+    with gateway.journal.write() as tx:
+        waits = int(str(by_hand.rows(POLICE, "SELECT max(id) FROM transfer")[0][0]))
+        transfers.apply(tx, waits, TransferEvent.START)
+        transfers.apply(tx, waits, TransferEvent.TRANSIENT, due_ms=tx.now_ms + 600_000)
+    before = by_hand.states(POLICE, "hub")
+    jumping.jump = jump
+    for _ in range(2):
+        by_hand.turn(POLICE, "fetch")
+        by_hand.turn(POLICE, "tend")
+        by_hand.turn(POLICE, "send")
+    assert by_hand.states(POLICE, "hub") == before == ["SENT", "QUEUED"]
+    kinds = {str(r[0]) for r in by_hand.rows(POLICE, "SELECT kind FROM receipt")}
+    assert kinds == {"submission-accepted"}
+    assert by_hand.rows(POLICE, "SELECT count(*) FROM event WHERE kind = 'clock-jump'") == [(1,)]
+    # Time that passes by the monotonic clock still counts, also over a restart.
+    by_hand.restart_gateway(POLICE)
+    jumping.passed_s = 700
+    by_hand.turn(POLICE, "send")
+    by_hand.turn(POLICE, "fetch")
+    by_hand.turn(POLICE, "tend")
+    assert by_hand.states(POLICE, "hub") != before
+    clock.use(None, None)
+    by_hand.close()
+
+
+def test_a_clock_set_back_while_the_node_was_down_makes_nothing_wait_for_years(
+    tmp_path: Path,
+) -> None:
+    jumping = Jumping()
+    jumping.jump = YEARS
+    by_hand = ByHand(tmp_path)
+    by_hand.admit()
+    jumping.jump = timedelta()
+    by_hand.gateways[POLICE].journal.close()
+    by_hand.gateways[POLICE] = gateway = by_hand.open_gateway(POLICE)
+    gateway._recover()
+    row = by_hand.rows(POLICE, "SELECT made_ms FROM transfer")[0]
+    assert 0 <= gateway.journal.now_ms() - int(str(row[0])) < 60_000
+    clock.use(None, None)
+    by_hand.close()
+
+
+@pytest.mark.parametrize("hours", [48, -48])
+def test_a_jump_makes_no_drop_look_quiet_or_late(tmp_path: Path, hours: int) -> None:
+    """A writer at work must not be refused as incomplete because the clock was set."""
+    from frontgate.spool.layout import SpoolPaths, prepare
+    from frontgate.spool.sweep import Sweeper
+
+    paths = SpoolPaths(tmp_path / "spool")
+    prepare(paths)
+    jumping = Jumping()
+    sweeper = Sweeper(paths, settle_s=2.0, incomplete_after_s=60.0)
+    jumping.passed_s = 300.0
+    sweeper.sweep([])
+    (paths.outbound / "half.xml").write_text("<Message>")
+    at = clock.now().timestamp()
+    os.utime(paths.outbound / "half.xml", (at, at))
+    jumping.jump = timedelta(hours=hours)
+    for _ in range(20):
+        sweeper.start_scan()
+        assert sweeper.sweep([]) == []
+        jumping.passed_s += 2.5
+    jumping.passed_s += 60.0
+    sweeper.start_scan()
+    assert len(sweeper.sweep([])) == 1
+    clock.use(None, None)
+
+
+def test_alarms_count_the_time_that_waiting_took_not_the_clocks(tmp_path: Path) -> None:
+    from frontgate.pipeline.alarms import alarms
+
+    jumping = Jumping()
+    by_hand = ByHand(tmp_path)
+    by_hand.admit()
+    jumping.jump = YEARS
+    with by_hand.gateways[POLICE].journal.write() as tx:
+        tx.event("anything")
+    reader = open_reader(tmp_path / POLICE / "state" / "journal.db")
+    assert [a.code for a in alarms("gateway", reader, None, clock.now())] == ["FG-ALM-001"]
+    reader.close()
+    clock.use(None, None)
+    by_hand.close()
