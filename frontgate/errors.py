@@ -119,6 +119,10 @@ class SettingsError(FrontgateError):
     """Settings that cannot be used (FG-CFG)."""
 
 
+class ConsoleError(FrontgateError):
+    """What the console refuses: login, forms, rights, requests (FG-CON)."""
+
+
 class InternalError(FrontgateError):
     """A broken promise inside frontgate itself (FG-INT)."""
 

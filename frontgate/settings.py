@@ -296,6 +296,25 @@ class CaseSettings(_Section):
     )
 
 
+class ConsoleSettings(_Section):
+    enabled: bool = Field(False, description="随平台启动控制台 | start the console with the hub")
+    host: str = Field("127.0.0.1", description="监听地址 | address to listen on")
+    port: int = Field(8443, ge=0, le=65535, description="监听端口 | port to listen on")
+    url: str = Field(
+        "",
+        pattern=r"^(https?://[A-Za-z0-9.:\[\]-]+)?$",
+        description="用户访问的地址，默认由监听地址得出 | address that people use; else from host and port",
+    )
+    hosts: list[str] = Field(
+        default_factory=list,
+        description="另外接受的 Host 主机名 | further host names accepted in the Host header",
+    )
+    certificate: Path | None = Field(
+        None, description="TLS 证书 PEM；反向代理之后不需要 | TLS certificate; not behind a proxy"
+    )
+    key: Path | None = Field(None, description="TLS 私钥 PEM | TLS key")
+
+
 class GatewaySettings(_Section):
     """`gateway.toml`."""
 
@@ -337,7 +356,9 @@ class HubSettings(_Section):
     relay: RelaySettings = RelaySettings()  # type: ignore[call-arg]
     retention: RetentionSettings = RetentionSettings()  # type: ignore[call-arg]
     log: LogSettings = LogSettings()  # type: ignore[call-arg]
+    console: ConsoleSettings = ConsoleSettings()  # type: ignore[call-arg]
     base: Path = Field(Path("."), exclude=True)
+    file: str = Field("", exclude=True)
 
     def path(self, value: Path) -> Path:
         """A path of the settings, absolute."""
@@ -373,7 +394,7 @@ def load_hub(path: Path) -> HubSettings:
     """Read `hub.toml`. Raises: SettingsError FG-CFG-001..003."""
     data, text = _read(path)
     try:
-        return HubSettings(**data, base=path.parent)
+        return HubSettings(**data, base=path.parent, file=str(path))
     except ValidationError as error:
         raise _faults(path, text, error, HubSettings) from None
 
@@ -388,6 +409,7 @@ def _read(path: Path) -> tuple[dict[str, Any], str]:
     except tomllib.TOMLDecodeError as error:
         raise SettingsError("FG-CFG-002", path=str(path), reason=str(error)) from error
     data.pop("base", None)
+    data.pop("file", None)
     return data, text
 
 

@@ -63,6 +63,9 @@ HUB: Mapping[str, str] = {
     "ask": "frontgate.cli.ask:ask",
     "stats": "frontgate.cli.stats:stats",
     "replay-history": "frontgate.cli.history:replay_history",
+    "console": "frontgate.cli.console:console",
+    "user": "frontgate.cli.console:user",
+    "token": "frontgate.cli.console:token",
 }
 
 

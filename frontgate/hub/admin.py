@@ -211,11 +211,16 @@ class Administration:
         )
         return write_unit_bundle(bundle, self._signer)
 
-    def set_status(self, code: str, status: str) -> Unit:
-        """Suspend, revoke or restore a unit. Raises: TrustError FG-TRU-007."""
+    def known(self, code: str) -> Unit:
+        """The unit of that code. Raises: TrustError FG-TRU-007."""
         unit = self.trust.directory.units.get(code)
         if unit is None:
             raise TrustError("FG-TRU-007", unit=code)
+        return unit
+
+    def set_status(self, code: str, status: str) -> Unit:
+        """Suspend, revoke or restore a unit. Raises: TrustError FG-TRU-007."""
+        unit = self.known(code)
         changed = replace(unit, status=status)
         self._save(with_unit(self.trust.directory, changed))
         if status == "revoked":

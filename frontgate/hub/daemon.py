@@ -20,9 +20,11 @@ from frontgate import __version__, clock
 from frontgate.cases.acts import Acts
 from frontgate.cases.publish import Publisher
 from frontgate.errors import said
+from frontgate.hub import desk
 from frontgate.hub.acts import HubActs
 from frontgate.hub.admin import lay_out_mailboxes
 from frontgate.hub.build import build_keeper, hub_signer
+from frontgate.hub.console_process import ConsoleProcess
 from frontgate.hub.habits import Habits
 from frontgate.hub.intake import HubIntake
 from frontgate.hub.mailboxes import Mailboxes
@@ -237,6 +239,9 @@ class Hub:
         self.projector = ProjectorProcess(settings) if settings.cases.project else None
         if self.projector is not None:
             self.crew.add(Loop("project", self.projector.turn))
+        self.console = ConsoleProcess(settings) if settings.console.enabled else None
+        if self.console is not None:
+            self.crew.add(Loop("console", self.console.turn))
         self._root = root
         self.ferries = [self._ferry(folders) for folders in settings.directory]
         for ferry in self.ferries:
@@ -305,6 +310,7 @@ class Hub:
             "troubles": {name: error.code for name, error in troubles.items()},
             "said": {name: said(error) for name, error in troubles.items()},
             "carry": [ferry.status() for ferry in self.ferries],
+            "console": "running" if self.console and self.console.is_running else "off",
         }
 
     def _wake_all(self) -> None:
@@ -330,6 +336,7 @@ class Hub:
             ),
             "reconcile": self._reconcile.ask,
             "stats-publish": self._publisher.handle,
+            **desk.handlers(self._settings, self.journal),
         }
 
     def run(self, stop: Stop) -> None:
@@ -358,6 +365,8 @@ class Hub:
         stop.wait(lambda: self.crew.is_progressing)
         notify("STOPPING=1")
         self._is_stopping = True
+        if self.console is not None:
+            self.console.stop()
         if self.sftp is not None:
             self.sftp.stop()
         if self.projector is not None:

@@ -84,6 +84,8 @@ CREATE UNIQUE INDEX package_claim ON package (claim_id) WHERE claim_id IS NOT NU
 CREATE INDEX package_message ON package (message_id);
 CREATE INDEX package_drop ON package (drop_name);
 CREATE INDEX package_segment ON package (segment_id);
+-- What was refused, newest first.
+CREATE INDEX package_refused ON package (id) WHERE state = 'REJECTED';
 CREATE INDEX package_ref ON package (sender_ref);
 CREATE INDEX package_flow ON package (flow_uid) WHERE state = 'ADMITTED';
 CREATE INDEX package_case ON package (case_uid) WHERE case_uid <> '';
@@ -142,6 +144,8 @@ CREATE TABLE bulk (
   ended_at TEXT NOT NULL DEFAULT ''
 ) STRICT;
 CREATE INDEX bulk_running ON bulk (id) WHERE state = 'running';
+-- What waits for a person; small, whatever the journal's size.
+CREATE INDEX transfer_troubled ON transfer (id) WHERE state IN ('FAILED', 'UNCONFIRMED', 'HELD');
 
 -- A bundle's receipts share one signature; each receipt verifies with it alone.
 CREATE TABLE signature (

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from lxml import etree
@@ -27,7 +28,7 @@ body{font:15px/1.6 "Noto Sans CJK SC","Microsoft YaHei",sans-serif;margin:0 auto
 h1,h2,h3{line-height:1.3} h2{border-top:2px solid #335;padding-top:1rem;margin-top:2.5rem}
 table{border-collapse:collapse;width:100%;margin:.5rem 0 1rem} th,td{border:1px solid #bbc;padding:.2rem .5rem;text-align:left;vertical-align:top}
 th{background:#eef} td.n{font-family:monospace;white-space:nowrap} .en{color:#555} .w{overflow-wrap:anywhere}
-pre{background:#f6f6f9;border:1px solid #ccd;padding:.6rem;overflow:auto;font-size:13px} a{color:#235}
+pre{background:#f6f6f9;border:1px solid #ccd;padding:.6rem;overflow:auto;font-size:13px} a{color:#235} svg{max-width:100%;height:auto}
 """
 
 
@@ -38,14 +39,37 @@ def write_handbook(catalogue: Catalogue, target: Path) -> tuple[Path, ...]:
     Raises: CatalogueError for a standard that cannot be read, OSError.
     """
     target.mkdir(parents=True, exist_ok=True)
-    pages = [_save(target / "index.html", _index(catalogue))]
-    for name in catalogue.flow_names:
-        flow = catalogue.flow(name)
-        pages.append(_save(target / f"{name}.html", _flow_page(catalogue, flow)))
-    pages.append(_save(target / "codes.html", _codes_page(catalogue)))
+    pages = [
+        _save(target / f"{name}.html", _document(content(catalogue, name)))
+        for name in page_names(catalogue)
+    ]
     data = json.dumps(as_data(catalogue), ensure_ascii=False, indent=1)
     (target / "standard.json").write_text(data + "\n", encoding="utf-8")
     return tuple(pages)
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """One page without its frame. script: what its search box runs, empty without one."""
+
+    title_zh: str
+    title_en: str
+    nodes: tuple[etree._Element, ...]
+    script: str = ""
+
+
+def page_names(catalogue: Catalogue) -> tuple[str, ...]:
+    """The pages of the handbook: links between them are `<name>.html`."""
+    return ("index", *catalogue.flow_names, "codes")
+
+
+def content(catalogue: Catalogue, name: str) -> Content:
+    """A page by its name. Raises: CatalogueError FG-STD-002 for one that is not there."""
+    if name == "index":
+        return _index(catalogue)
+    if name == "codes":
+        return _codes_page(catalogue)
+    return _flow_page(catalogue, catalogue.flow(name))
 
 
 def el(tag: str, *content: Node | Iterable[Node], **attributes: str) -> etree._Element:
@@ -89,31 +113,31 @@ def _save(path: Path, page: etree._Element) -> Path:
     return path
 
 
-def _page(title_zh: str, title_en: str, *content: Node | Iterable[Node]) -> etree._Element:
+def _document(page: Content) -> etree._Element:
+    """A page complete in itself."""
+    script = [el("script", page.script)] if page.script else []
     return el(
         "html",
         el(
             "head",
             el("meta", charset="utf-8"),
             el("meta", name="viewport", content="width=device-width, initial-scale=1"),
-            el("title", f"{title_zh} {title_en}"),
+            el("title", f"{page.title_zh} {page.title_en}"),
             el("style", STYLE),
         ),
-        el("body", el("h1", both(title_zh, title_en)), *content),
+        el("body", el("h1", both(page.title_zh, page.title_en)), *page.nodes, *script),
         lang="zh-CN",
     )
 
 
-def _index(catalogue: Catalogue) -> etree._Element:
+def _index(catalogue: Catalogue) -> Content:
     version = catalogue.version
     rows = []
     for name in catalogue.flow_names:
         flow = catalogue.flow(name)
         steps = "、".join(f"{s.name} {s.zh}" for s in flow.steps.values())
         rows.append((el("a", name, href=f"{name}.html"), both(flow.zh, flow.en), steps))
-    return _page(
-        f"业务协同数据交换标准 {version}",
-        f"Exchange standard {version}",
+    nodes = (
         el("p", el("a", *both("代码表", "Code lists"), href="codes.html")),
         _search(catalogue),
         el("h2", both("业务流程", "Flows")),
@@ -124,6 +148,7 @@ def _index(catalogue: Catalogue) -> etree._Element:
             ((r.code, both(r.zh, r.en), ", ".join(r.unit_types)) for r in catalogue.roles.values()),
         ),
     )
+    return Content(f"业务协同数据交换标准 {version}", f"Exchange standard {version}", nodes, SEARCH)
 
 
 SEARCH = """
@@ -158,11 +183,10 @@ def _search(catalogue: Catalogue) -> etree._Element:
         el("label", *both("查找", "Search"), " ", el("input", id="q", type="search")),
         el("ul", id="hits"),
         el("script", data, id="entries", type="application/json"),
-        el("script", SEARCH),
     )
 
 
-def _flow_page(catalogue: Catalogue, flow: Flow) -> etree._Element:
+def _flow_page(catalogue: Catalogue, flow: Flow) -> Content:
     samples = samples_of_flow(catalogue, flow.name)
     contents = el(
         "ul",
@@ -172,9 +196,7 @@ def _flow_page(catalogue: Catalogue, flow: Flow) -> etree._Element:
         ),
     )
     rules = [r for rs in catalogue.rule_sets(flow.name) for r in rs.rules.values()]
-    return _page(
-        f"{flow.number} {flow.zh}".strip(),
-        flow.en,
+    nodes = (
         el("p", el("a", *both("目录", "Contents"), href="index.html")),
         el("p", both("法律依据：", "Law: "), "；".join(flow.law) or "–"),
         sequence(catalogue, flow),
@@ -185,6 +207,7 @@ def _flow_page(catalogue: Catalogue, flow: Flow) -> etree._Element:
         el("h2", both("办理期限", "Deadlines"), id="deadlines"),
         _deadlines_table(catalogue, flow),
     )
+    return Content(f"{flow.number} {flow.zh}".strip(), flow.en, nodes)
 
 
 def _deadlines_table(catalogue: Catalogue, flow: Flow) -> etree._Element:
@@ -309,7 +332,7 @@ def _rules_table(rules: Iterable[Rule]) -> etree._Element:
     )
 
 
-def _codes_page(catalogue: Catalogue) -> etree._Element:
+def _codes_page(catalogue: Catalogue) -> Content:
     nodes: list[etree._Element] = []
     for name in catalogue.list_names:
         codes = catalogue.code_list(name)
@@ -332,4 +355,4 @@ def _codes_page(catalogue: Catalogue) -> etree._Element:
         )
     contents = el("ul", *(el("li", el("a", n, href=f"#{n}")) for n in catalogue.list_names))
     back = el("p", el("a", *both("目录", "Contents"), href="index.html"))
-    return _page("代码表", "Code lists", back, contents, *nodes)
+    return Content("代码表", "Code lists", (back, contents, *nodes))

@@ -20,7 +20,7 @@ def sequence(catalogue: Catalogue, flow: Flow) -> etree._Element:
     width, height = LANE * len(lanes), TOP + ROW * len(flow.steps) + 20
     svg = etree.Element("svg", viewBox=f"0 0 {width} {height}", role="img")
     svg.set("aria-label", f"{flow.zh} {flow.en}")
-    svg.set("style", f"max-width:{width}px;width:100%")
+    svg.set("width", str(width))
     for n, role in enumerate(lanes):
         x = LANE * n + LANE // 2
         known = catalogue.roles.get(role)

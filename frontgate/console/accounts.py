@@ -1,0 +1,312 @@
+"""Accounts, sessions and tokens, in `state/accounts.db`.
+
+Guarantees: passwords, session and token secrets are kept as digests only; a login makes a new
+session and never takes one over; failures slow the next try down, over restarts too.
+Fails: `ConsoleError`: FG-CON-001 login refused, 002 too many tries, 005 password, 006 no such
+account, 007 account exists, 008 role and unit do not fit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from frontgate import clock
+from frontgate.console import passwords, throttle
+from frontgate.console.access import ROLES, ROLES_OF_A_UNIT, TOKEN, Person
+from frontgate.core.identifiers import is_unit_code
+from frontgate.errors import ConsoleError
+from frontgate.journal import timestamp
+from frontgate.journal.sidefile import SideFile
+
+IDLE_S = 30 * 60
+LONGEST_S = 12 * 3600
+_LOGIN = re.compile(r"[a-z0-9][a-z0-9._-]{1,39}")
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One account as lists show it; without its password."""
+
+    login: str
+    name: str
+    role: str
+    unit: str
+    is_active: bool
+    must_change: bool
+    made_at: str
+    seen_at: str
+
+    @property
+    def person(self) -> Person:
+        return Person(self.login, self.name, self.role, self.unit)
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A live session. csrf: what every form of it carries. must_change: the password is not theirs."""
+
+    digest: str
+    csrf: str
+    person: Person
+    must_change: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A token of a unit for the API, as lists show it."""
+
+    id: int
+    unit: str
+    label: str
+    made_by: str
+    made_at: str
+    revoked_at: str
+
+
+_ACCOUNT = "login, name, role, unit, is_active, must_change, made_at, seen_at"
+_TOKEN = "id, unit, label, made_by, made_at, revoked_at"  # noqa: S105 (names of columns)
+
+
+class Accounts:
+    """The file of accounts. Safe for threads, and for the command line beside a running console."""
+
+    def __init__(self, state: Path) -> None:
+        schema = resources.files("frontgate.console").joinpath("accounts.sql").read_text("utf-8")
+        self.file = SideFile(state / "accounts.db", schema)
+
+    def close(self) -> None:
+        self.file.close()
+
+    # -- accounts -------------------------------------------------------------------------------
+
+    def add(
+        self, login: str, name: str, role: str, unit: str, password: str, *, must_change: bool
+    ) -> None:
+        """Make an account. Raises: ConsoleError FG-CON-005, 007, 008."""
+        if not _LOGIN.fullmatch(login):
+            raise ConsoleError("FG-CON-009", value=login[:40])
+        check_role(role, unit)
+        passwords.check(password, login)
+        kept = passwords.conceal(password)
+        with self.file.write():
+            if self.file.one("SELECT 1 FROM account WHERE login = ?", login):
+                raise ConsoleError("FG-CON-007", login=login)
+            self.file.run(
+                "INSERT INTO account (login, name, role, unit, password, must_change, made_at)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                login,
+                name[:80] or login,
+                role,
+                unit,
+                kept,
+                int(must_change),
+                timestamp(clock.now()),
+            )
+
+    def all(self) -> list[Account]:
+        """Every account by login; there are hundreds at most."""
+        rows = self.file.all(f"SELECT {_ACCOUNT} FROM account ORDER BY login LIMIT 5000")  # noqa: S608
+        return [_account(r) for r in rows]
+
+    def get(self, login: str) -> Account:
+        """Raises: ConsoleError FG-CON-006."""
+        row = self.file.one(f"SELECT {_ACCOUNT} FROM account WHERE login = ?", login)  # noqa: S608
+        if row is None:
+            raise ConsoleError("FG-CON-006", login=login[:40])
+        return _account(row)
+
+    def set_password(
+        self, login: str, password: str, *, must_change: bool = False, keep: str = ""
+    ) -> None:
+        """Another password; every session but `keep` ends. Raises: ConsoleError FG-CON-005, 006."""
+        passwords.check(password, login)
+        kept = passwords.conceal(password)
+        with self.file.write():
+            self.get(login)
+            self.file.run(
+                "UPDATE account SET password = ?, must_change = ? WHERE login = ?",
+                kept,
+                int(must_change),
+                login,
+            )
+            self.file.run("DELETE FROM session WHERE login = ? AND digest <> ?", login, keep)
+            throttle.forget(self.file, login)
+
+    def set_active(self, login: str, is_active: bool) -> None:
+        """Disable, or enable again; its sessions end. Raises: ConsoleError FG-CON-006."""
+        with self.file.write():
+            self.get(login)
+            self.file.run("UPDATE account SET is_active = ? WHERE login = ?", int(is_active), login)
+            self.file.run("DELETE FROM session WHERE login = ?", login)
+
+    def set_role(self, login: str, role: str, unit: str) -> None:
+        """Another role; its sessions end. Raises: ConsoleError FG-CON-006, 008."""
+        check_role(role, unit)
+        with self.file.write():
+            self.get(login)
+            self.file.run(
+                "UPDATE account SET role = ?, unit = ? WHERE login = ?", role, unit, login
+            )
+            self.file.run("DELETE FROM session WHERE login = ?", login)
+
+    # -- sessions -------------------------------------------------------------------------------
+
+    def log_in(self, login: str, password: str, address: str) -> tuple[str, Session]:
+        """Returns: the secret for the cookie, and the session.
+
+        Raises: ConsoleError FG-CON-001 (whatever was wrong, the same answer), 002.
+        """
+        now = clock.now()
+        throttle.admit(self.file, login, address, now)
+        row = self.file.one("SELECT password, is_active FROM account WHERE login = ?", login)
+        good = passwords.matches(password, str(row[0]) if row else "")
+        if not good or row is None or not row[1]:
+            throttle.failed(self.file, login, address, now)
+            raise ConsoleError("FG-CON-001")
+        throttle.succeeded(self.file, login, address)
+        secret, csrf = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
+        at = int(now.timestamp())
+        with self.file.write():
+            self.file.run("DELETE FROM session WHERE seen_s < ? OR made_s < ?", *_limits(at))
+            self.file.run(
+                "INSERT INTO session VALUES (?, ?, ?, ?, ?)", _digest(secret), login, csrf, at, at
+            )
+            self.file.run("UPDATE account SET seen_at = ? WHERE login = ?", timestamp(now), login)
+        account = self.get(login)
+        return secret, Session(_digest(secret), csrf, account.person, account.must_change)
+
+    def session(self, secret: str) -> Session | None:
+        """The live session of a cookie, None where it ended or its account is disabled."""
+        if not 20 <= len(secret) <= 100:
+            return None
+        at = int(clock.now().timestamp())
+        idle, oldest = _limits(at)
+        row = self.file.one(
+            "SELECT s.digest, s.csrf, s.seen_s, a.login, a.name, a.role, a.unit, a.must_change"
+            " FROM session s JOIN account a ON a.login = s.login"
+            " WHERE s.digest = ? AND s.seen_s >= ? AND s.made_s >= ? AND a.is_active = 1",
+            _digest(secret),
+            idle,
+            oldest,
+        )
+        if row is None:
+            return None
+        if at - int(row[2]) > 60:  # one write a minute keeps a session alive, not one a page
+            with self.file.write():
+                self.file.run("UPDATE session SET seen_s = ? WHERE digest = ?", at, row[0])
+        person = Person(*(str(v) for v in row[3:7]))
+        return Session(str(row[0]), str(row[1]), person, bool(row[7]))
+
+    def verify(self, login: str, password: str) -> None:
+        """Ask for the present password once more. Raises: ConsoleError FG-CON-001, 002."""
+        now = clock.now()
+        throttle.admit(self.file, login, "account", now)
+        row = self.file.one("SELECT password FROM account WHERE login = ?", login)
+        if not passwords.matches(password, str(row[0]) if row else ""):
+            throttle.failed(self.file, login, "account", now)
+            raise ConsoleError("FG-CON-001")
+
+    def log_out(self, digest: str) -> None:
+        with self.file.write():
+            self.file.run("DELETE FROM session WHERE digest = ?", digest)
+
+    def log_out_secret(self, secret: str) -> None:
+        """End the session of a cookie, if there is one: a new login follows it."""
+        if secret:
+            self.log_out(_digest(secret))
+
+    def tell_once(self, login: str, address: str) -> bool:
+        """Whether this wait was not told of yet."""
+        with self.file.write():
+            return throttle.tell_once(self.file, login, address)
+
+    # -- tokens ---------------------------------------------------------------------------------
+
+    def make_token(self, unit: str, label: str, made_by: str) -> tuple[int, str]:
+        """Returns: its id, and the secret that is shown once. Raises: ConsoleError FG-CON-008."""
+        check_role(TOKEN, unit)
+        secret = "fgt_" + secrets.token_urlsafe(32)
+        with self.file.write():
+            self.file.run(
+                "INSERT INTO token (digest, unit, label, made_by, made_at) VALUES (?, ?, ?, ?, ?)",
+                _digest(secret),
+                unit,
+                label[:80],
+                made_by,
+                timestamp(clock.now()),
+            )
+            row = self.file.one("SELECT id FROM token WHERE digest = ?", _digest(secret))
+        assert row is not None
+        return int(row[0]), secret
+
+    def tokens(self, units: frozenset[str] | None) -> list[Token]:
+        """Tokens of these units (None: of all), newest first."""
+        rows = self.file.all(f"SELECT {_TOKEN} FROM token ORDER BY id DESC LIMIT 2000")  # noqa: S608
+        found = [_token(r) for r in rows]
+        return [t for t in found if units is None or t.unit in units]
+
+    def revoke_token(self, token_id: int, units: frozenset[str] | None) -> Token:
+        """Raises: ConsoleError FG-CON-010 where these units have none of that id."""
+        found = next((t for t in self.tokens(units) if t.id == token_id), None)
+        if found is None:
+            raise ConsoleError("FG-CON-010", value=token_id)
+        with self.file.write():
+            self.file.run(
+                "UPDATE token SET revoked_at = ? WHERE id = ? AND revoked_at = ''",
+                timestamp(clock.now()),
+                token_id,
+            )
+        return found
+
+    def bearer(self, secret: str) -> Person | None:
+        """The unit's program that shows this token, None for an unknown or revoked one."""
+        if not 20 <= len(secret) <= 100:
+            return None
+        row = self.file.one(
+            "SELECT id, label, unit FROM token WHERE digest = ? AND revoked_at = ''",
+            _digest(secret),
+        )
+        return None if row is None else Person(f"token:{row[0]}", str(row[1]), TOKEN, str(row[2]))
+
+
+def check_role(role: str, unit: str) -> None:
+    """Raises: ConsoleError FG-CON-008 unless the role exists and has a unit just where it needs one."""
+    wants_unit = role in ROLES_OF_A_UNIT
+    if role not in (*ROLES, TOKEN) or wants_unit != bool(unit) or (unit and not is_unit_code(unit)):
+        raise ConsoleError("FG-CON-008", role=role[:20], unit=unit[:20] or "-")
+
+
+def _limits(at: int) -> tuple[int, int]:
+    return at - IDLE_S, at - LONGEST_S
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def _account(row: tuple[object, ...]) -> Account:
+    login, name, role, unit, active, change, made, seen = row
+    return Account(
+        str(login),
+        str(name),
+        str(role),
+        str(unit),
+        bool(active),
+        bool(change),
+        str(made),
+        str(seen),
+    )
+
+
+def _token(row: tuple[object, ...]) -> Token:
+    return Token(int(str(row[0])), *(str(v) for v in row[1:]))
+
+
+def first_password() -> str:
+    """A password for a new account, to be handed over once and changed at the first login."""
+    return "-".join(secrets.token_hex(3) for _ in range(3))

@@ -1,0 +1,133 @@
+"""Grave acts wait for a second person: revoke and suspend, bulk replay, change of a role.
+
+A request is asked for by one account with a reason and decided by another. The state `approved` is
+on stable storage before the act is done, and `done` or `failed` after it: a crash in between leaves
+`approved`, which whoever may decide can carry out again (every act here may be done twice).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from frontgate import clock
+from frontgate.console.access import Person, decides
+from frontgate.errors import ConsoleError
+from frontgate.journal import timestamp
+from frontgate.journal.sidefile import SideFile
+
+ACTS = ("suspend", "lift", "revoke", "replay-failed", "role")
+LAPSES = timedelta(days=3)
+WAITING, APPROVED, DONE, FAILED, REFUSED = "waiting", "approved", "done", "failed", "refused"
+_COLUMNS = "id, act, params, reason, asked_by, asked_at, state, decided_by, decided_at, result"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What somebody asked for. params: of the act, plain texts. result: what came of it."""
+
+    id: int
+    act: str
+    params: Mapping[str, str]
+    reason: str
+    asked_by: str
+    asked_at: str
+    state: str
+    decided_by: str
+    decided_at: str
+    result: str
+
+
+def ask(file: SideFile, person: Person, act: str, params: Mapping[str, str], reason: str) -> int:
+    """Returns: the request's number. Raises: ConsoleError FG-CON-011 where the same waits already."""
+    assert act in ACTS
+    text = json.dumps(dict(params), ensure_ascii=False, sort_keys=True)
+    with file.write():
+        lapse(file)
+        if file.one(
+            "SELECT 1 FROM request WHERE act = ? AND params = ? AND state = 'waiting'", act, text
+        ):
+            raise ConsoleError("FG-CON-011")
+        file.run(
+            "INSERT INTO request (act, params, reason, asked_by, asked_at, state)"
+            " VALUES (?, ?, ?, ?, ?, 'waiting')",
+            act,
+            text,
+            reason,
+            person.login,
+            timestamp(clock.now()),
+        )
+        row = file.one("SELECT last_insert_rowid()")
+    assert row is not None
+    return int(row[0])
+
+
+def lapse(file: SideFile) -> None:
+    """Within a transaction: what waited for three days waits no more."""
+    before = timestamp(clock.now() - LAPSES)
+    file.run("UPDATE request SET state = 'lapsed' WHERE state = 'waiting' AND asked_at < ?", before)
+
+
+def listed(file: SideFile, before: int = 1 << 62, limit: int = 50) -> list[Request]:
+    """Requests, newest first; those that wait come first on the first page."""
+    rows = file.all(
+        f"SELECT {_COLUMNS} FROM request WHERE id < ?"  # noqa: S608
+        " ORDER BY state NOT IN ('waiting', 'approved'), id DESC LIMIT ?",
+        before,
+        limit,
+    )
+    return [_request(r) for r in rows]
+
+
+def waiting(file: SideFile) -> int:
+    row = file.one("SELECT count(*) FROM request WHERE state = 'waiting'")
+    return int(row[0]) if row else 0
+
+
+def get(file: SideFile, request_id: int) -> Request:
+    """Raises: ConsoleError FG-CON-010."""
+    row = file.one(f"SELECT {_COLUMNS} FROM request WHERE id = ?", request_id)  # noqa: S608
+    if row is None:
+        raise ConsoleError("FG-CON-010", value=request_id)
+    return _request(row)
+
+
+def decide(file: SideFile, person: Person, request_id: int, *, approve: bool) -> Request:
+    """Approve or refuse. Returns: the request as it stands now.
+
+    Raises: ConsoleError FG-CON-010, 012 (own request, or no right to decide), 013 (decided before).
+    """
+    with file.write():
+        lapse(file)
+        request = get(file, request_id)
+        if not decides(person, request.asked_by):
+            raise ConsoleError("FG-CON-012")
+        again = approve and request.state == APPROVED
+        if request.state != WAITING and not again:
+            raise ConsoleError("FG-CON-013", state=request.state)
+        file.run(
+            "UPDATE request SET state = ?, decided_by = ?, decided_at = ? WHERE id = ?",
+            APPROVED if approve else REFUSED,
+            person.login,
+            timestamp(clock.now()),
+            request_id,
+        )
+        return get(file, request_id)
+
+
+def finish(file: SideFile, request_id: int, *, result: Mapping[str, Any], is_done: bool) -> None:
+    """Keep what came of an approved act."""
+    with file.write():
+        file.run(
+            "UPDATE request SET state = ?, result = ? WHERE id = ? AND state = 'approved'",
+            DONE if is_done else FAILED,
+            json.dumps(dict(result), ensure_ascii=False),
+            request_id,
+        )
+
+
+def _request(row: tuple[Any, ...]) -> Request:
+    return Request(int(row[0]), str(row[1]), json.loads(row[2]), *(str(v) for v in row[3:]))

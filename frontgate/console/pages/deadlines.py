@@ -1,0 +1,142 @@
+"""Due and overdue: the open terms by their end."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from frontgate import clock
+from frontgate.cases.acts import OWN, REASONS
+from frontgate.cases.read import Deadline
+from frontgate.console.access import Right, sees_case
+from frontgate.console.pages.cases import own_unit, theirs
+from frontgate.console.picture import state_of
+from frontgate.console.web import Answer, Endpoint, Go, Page, Visit, link
+from frontgate.core.identifiers import is_unit_code
+from frontgate.errors import ConsoleError
+from frontgate.journal import timestamp
+
+ROWS = 50
+KINDS = ("overdue", "soon", "all")
+SOON = timedelta(days=7)
+
+
+def due(visit: Visit, kind: str, limit: int = ROWS) -> list[Deadline]:
+    """A page of the open terms of a kind that are theirs."""
+    now = clock.now()
+    chosen = visit.word("unit")
+    if chosen and not is_unit_code(chosen):
+        raise ConsoleError("FG-CON-015", what="unit")
+    # Terms that run within a week begin where the overdue ones end.
+    after = (visit.word("due"), visit.word("id")) if visit.word("id") else ("", "")
+    if kind == "soon" and not after[1]:
+        after = (timestamp(now), "\uffff")
+    return visit.desk.cases().due(
+        now,
+        until=now + SOON if kind == "soon" else None,
+        unit=own_unit(visit.person) or chosen,
+        overdue_only=kind == "overdue",
+        after=after,
+        limit=limit,
+    )
+
+
+def listed(visit: Visit) -> Answer:
+    kind = visit.word("kind") or "overdue"
+    if kind not in KINDS:
+        raise ConsoleError("FG-CON-015", what="kind")
+    rows = due(visit, kind)
+    now = clock.now()
+    unit = visit.word("unit")
+    visit.look("look-deadlines", kind=kind, unit=unit, hits=str(len(rows)))
+    more = ""
+    if len(rows) == ROWS:
+        more = link("/deadlines", kind=kind, unit=unit, due=rows[-1].due_at, id=rows[-1].id)
+    data = {
+        "kind": kind,
+        "kinds": KINDS,
+        "rows": [(state_of(d, timestamp(now)), left(d, now), d) for d in rows],
+        "unit": unit,
+        "more": more,
+        "rule_name": lambda rule, part: visit.desk.rule_name(rule, part, visit.language),
+        "rule_basis": visit.desk.rule_basis,
+        "as_of": visit.desk.cases().as_of()[1],
+    }
+    return Page("deadlines.html", data)
+
+
+def left(deadline: Deadline, now: datetime) -> int:
+    """Whole days to the end of a term; negative once it is past."""
+    seconds = (datetime.fromisoformat(deadline.due_at) - now).total_seconds()
+    return int(seconds // 86400) if seconds < 0 else int(seconds / 86400)
+
+
+def deadline_of(visit: Visit) -> Deadline:
+    """The term of the path, where it is theirs. Raises: ConsoleError FG-CON-010."""
+    ident = visit.path["deadline"]
+    found = visit.desk.cases().deadline(ident)
+    if found is None:
+        raise ConsoleError("FG-CON-010", value=ident[:40])
+    if found.case_uid:
+        theirs(visit, found.case_uid, ident)
+    elif not sees_case(visit.person, {found.unit}):
+        raise ConsoleError("FG-CON-010", value=ident[:40])
+    return found
+
+
+def speaks_as(visit: Visit) -> str:
+    """The unit in whose name an act is recorded: one's own, or the committee's."""
+    if visit.person.unit or visit.person.units is not None:
+        return visit.person.unit
+    units = visit.desk.directory().units.values()
+    return next((u.code for u in units if "committee" in u.roles and not u.is_test), "")
+
+
+def show(visit: Visit) -> Answer:
+    """One term: what changed it, what was said of it, and what may be said."""
+    found = deadline_of(visit)
+    now = clock.now()
+    acts = visit.desk.cases().acts(item=found.id)
+    unit = speaks_as(visit)
+    is_closed = any(a.act == "close" and a.unit == found.unit for a in acts)
+    is_confirmed = any(a.act == "confirm" for a in acts)
+    reasons = visit.desk.catalogue.code_list(REASONS).codes
+    visit.look("look-deadlines", term=found.id, case=found.case_uid)
+    data = {
+        "d": found,
+        "state": state_of(found, timestamp(now)),
+        "left": left(found, now),
+        "acts": acts,
+        "own": unit == found.unit,
+        "may_confirm": bool(unit) and unit != found.unit and is_closed and not is_confirmed,
+        "reasons": [(c, visit.desk.code_name(REASONS, c, visit.language)) for c in reasons],
+        "name": visit.desk.rule_name(found.rule, found.part, visit.language),
+        "basis": visit.desk.rule_basis(found.rule),
+        "done": visit.word("done"),
+    }
+    return Page("deadline.html", data)
+
+
+def act(visit: Visit) -> Answer:
+    """Explain, dispute, close or confirm: the hub judges whose word counts, and keeps it."""
+    found, kind = deadline_of(visit), visit.path["act"]
+    if kind not in (*OWN, "confirm"):
+        raise ConsoleError("FG-CON-014")
+    visit.desk.ask(
+        {
+            "act": "case-act",
+            "kind": kind,
+            "item": found.id,
+            "unit": speaks_as(visit),
+            "actor": f"console:{visit.person.login}",
+            "code": visit.form.get("code", "")[:10],
+            "text": visit.form.get("text", "")[:500],
+        }
+    )
+    return Go(link(f"/deadlines/{found.id}", done="deadline"))
+
+
+ENDPOINTS = (
+    Endpoint("/deadlines", listed, Right.CASES),
+    Endpoint("/deadlines/{deadline:path}/act/{act}", act, Right.CASES, "POST"),
+    Endpoint("/deadlines/{deadline:path}", show, Right.CASES),
+)

@@ -1,0 +1,74 @@
+"""Running the console: uvicorn over one application, until it is told to stop."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+import threading
+
+import structlog
+import uvicorn
+
+from frontgate.console.app import build, is_tls
+from frontgate.console.desk import Desk
+from frontgate.settings import HubSettings
+
+log = structlog.get_logger()
+
+
+def address_of(settings: HubSettings, port: int) -> str:
+    """The address that people type."""
+    console = settings.console
+    scheme = "https" if is_tls(console) else "http"
+    return console.url or f"{scheme}://{console.host}:{port}"
+
+
+def run(settings: HubSettings) -> None:
+    """Serve until SIGTERM. Prints one JSON line with port and address once it listens."""
+    console = settings.console
+    desk = Desk(settings)
+    family = socket.AF_INET6 if ":" in console.host else socket.AF_INET
+    # The protocol is named, or asyncio would not switch Nagle off: 40 ms a page.
+    sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC, socket.IPPROTO_TCP)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.bind((console.host, console.port))
+    port = int(sock.getsockname()[1])
+    sys.stdout.write(json.dumps({"port": port, "url": address_of(settings, port)}) + "\n")
+    sys.stdout.flush()
+    config = uvicorn.Config(
+        build(desk, console),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        lifespan="off",
+        # One slow browser holds one of these; more than that wait at the door.
+        limit_concurrency=400,
+        timeout_keep_alive=15,
+        timeout_graceful_shutdown=3,
+        ssl_certfile=str(settings.path(console.certificate)) if console.certificate else None,
+        ssl_keyfile=str(settings.path(console.key)) if console.key else None,
+    )
+    server = uvicorn.Server(config)
+    _watch_parent(server)
+    log.info("console-listening", port=port)
+    server.run(sockets=[sock])
+    desk.accounts.close()
+
+
+def _watch_parent(server: uvicorn.Server) -> None:
+    """The hub that started us is gone: so are we."""
+    parent = os.environ.get("FRONTGATE_PARENT", "")
+    if not parent:
+        return
+
+    def watch() -> None:
+        pause = threading.Event()
+        while not pause.wait(1.0):
+            if str(os.getppid()) != parent:
+                server.should_exit = True
+                return
+
+    threading.Thread(target=watch, name="parent", daemon=True).start()
