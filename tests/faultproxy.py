@@ -36,6 +36,8 @@ class FaultProxy:
     def __init__(self, target: int, plan: Callable[[int], Fault | None] = lambda n: None) -> None:
         self._target = target
         self.plan = plan
+        self.pause_each_mib = 0.0
+        """Seconds of rest after each MiB: a line of that pace."""
         self.connections = 0
         self.faults = 0
         self.bytes_up = 0
@@ -162,6 +164,8 @@ class _Session:
                     continue
                 target.sendall(data)
                 passed += len(data)
+                if self._proxy.pause_each_mib:
+                    time.sleep(self._proxy.pause_each_mib * len(data) / (1 << 20))
                 self._proxy.counted(is_up, len(data))
         except OSError:
             pass

@@ -13,6 +13,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import re
 import signal
@@ -300,6 +301,8 @@ async def serve(config: dict[str, Any]) -> None:
 
 
 def main() -> None:
+    # A client that went away while it was being written to is no news, and not one for each write.
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
     parser = argparse.ArgumentParser(prog="frontgate.hub.sftp_server")
     parser.add_argument("--config", required=True, help="JSON object")
     asyncio.run(serve(json.loads(parser.parse_args().config)))

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 RESUME_BLOCK = 1 << 20
+"""A download that goes on after a restart goes back a whole block of this size."""
+UPLOAD_BACK = 256 << 10
 """A resumed upload goes back at most this far before the end of what is there."""
 
 

@@ -19,7 +19,7 @@ from typing import Any
 import paramiko
 
 from frontgate.errors import TransportError
-from frontgate.transports import RESUME_BLOCK, Entry, Source, Transport
+from frontgate.transports import UPLOAD_BACK, Entry, Source, Transport
 from frontgate.transports.sftp_wire import DENIED, NO_SUCH_FILE, Sftp, StatusError
 
 BELL_SUBSYSTEM = "frontgate-bell"
@@ -331,14 +331,14 @@ class _SftpTransport:
 
 
 def _resume_at(have: int, begun: int, size_bytes: int) -> int:
-    """Where an upload goes on: a block before the end of what is there, because the last bytes may
+    """Where an upload goes on: a little before the end of what is there, because the last bytes may
     not have reached the server's disk when it fell; but never further back than half of what the
     last try won, so that the worst of links still gets on. have: bytes there; more than
     `size_bytes` is none of ours.
     """
     if have > size_bytes:
         return 0
-    return max(0, have - min(RESUME_BLOCK, max(0, have - begun) // 2))
+    return max(0, have - min(UPLOAD_BACK, max(0, have - begun) // 2))
 
 
 class _SinkFailed(Exception):
