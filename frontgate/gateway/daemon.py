@@ -391,13 +391,10 @@ class Gateway:
     def facts(self) -> dict[str, str]:
         """For the heartbeat: what the hub should know of this gateway."""
         free = min(shutil.disk_usage(p).free for p in (self._state,))
-        oldest = self._reader.one(
-            "SELECT min(made_at) FROM transfer WHERE state IN ('QUEUED', 'SENDING', 'SENT')"
-        )
         days = min(certificate_days(i.signer.certificate) for i in self._issuers.values())
         return {
             "free_bytes": str(free),
-            "oldest_open": str(oldest[0] or "") if oldest else "",
+            "oldest_open": transfers.oldest_open(self._reader),
             "certificate_days": str(days),
             "intake_open": str(int(self._gate.is_open())),
             "directory": str(self.trust.directory.version),

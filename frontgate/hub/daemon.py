@@ -36,6 +36,7 @@ from frontgate.model.unit import Directory
 from frontgate.pipeline import epochs, operate
 from frontgate.pipeline.bulk import BulkWorker
 from frontgate.pipeline.disk import DiskGate, Limits, Reserve, open_journal
+from frontgate.pipeline.dispatch import Lane
 from frontgate.pipeline.issue import Issuer
 from frontgate.pipeline.loop import Crew, Loop
 from frontgate.pipeline.segments import SegmentStore
@@ -184,34 +185,50 @@ class Hub:
             delivery_limit_s=relay.delivery_limit_days * 86400,
             delayed_s=relay.delayed_after_s,
             overdue_s=relay.overdue_s,
-            wake_placer=lambda: self._placer_loop.wake(),
+            wake_placer=self._wake_placers,
         )
-        placer = Placer(
-            self.journal,
-            self.store,
-            self.mailboxes,
-            members=relay.bundle_members,
-            is_stopping=lambda: self._is_stopping,
-            fail=tend.limits.fail,
-        )
-        self._placer_loop = self.crew.add(Loop("place", placer.turn, stall_s=3600.0))
-        intake = HubIntake(
-            self.journal,
-            self.store,
-            self.mailboxes,
-            issuer,
-            lambda: self.trust,
-            lambda: (self.trust.directory, *self._earlier),
-            standards,
-            new_checker(standards),
-            wake_placer=self._placer_loop.wake,
-            may_take=self._gate.is_open,
-            max_message_bytes=settings.limits.message_bytes,
-        )
-        self._intake_loop = self.crew.add(Loop("intake", intake.turn, stall_s=3600.0))
+        self._placers = [
+            self.crew.add(
+                Loop(
+                    "place-large" if lane.large else "place",
+                    Placer(
+                        self.journal,
+                        self.store,
+                        self.mailboxes,
+                        lane,
+                        is_stopping=lambda: self._is_stopping,
+                        fail=tend.limits.fail,
+                    ).turn,
+                    stall_s=30 * 86400.0 if lane.large else 3600.0,
+                )
+            )
+            for lane in (Lane(False, relay.bundle_members), Lane(True))
+        ]
+        self._intakes = [
+            self.crew.add(
+                Loop(
+                    "intake-large" if is_large else "intake",
+                    HubIntake(
+                        self.journal,
+                        self.store,
+                        self.mailboxes.uploads(is_large=is_large),
+                        issuer,
+                        lambda: self.trust,
+                        lambda: (self.trust.directory, *self._earlier),
+                        standards,
+                        new_checker(standards),
+                        wake_placer=self._wake_placers,
+                        may_take=self._gate.is_open,
+                        max_message_bytes=settings.limits.message_bytes,
+                    ).turn,
+                    stall_s=30 * 86400.0 if is_large else 3600.0,
+                )
+            )
+            for is_large in (False, True)
+        ]
         self.crew.add(Loop("tend", tend.turn))
         self.crew.add(Loop("trust", self._trust_turn))
-        bulk = BulkWorker(self.journal, tend.limits.cancelled, self._placer_loop.wake)
+        bulk = BulkWorker(self.journal, tend.limits.cancelled, self._wake_placers)
         self.crew.add(Loop("bulk", bulk.turn))
         self._keeper = build_keeper(settings, self.journal, signer, lambda: self._is_stopping)
         self.crew.add(Loop("keep", self._keeper.turn, stall_s=6 * 3600.0))
@@ -220,7 +237,7 @@ class Hub:
             issuer,
             lambda: self.trust.directory,
             settle_s=relay.tally_settle_s,
-            wake_placer=self._placer_loop.wake,
+            wake_placer=self._wake_placers,
         )
         self.crew.add(Loop("reconcile", self._reconcile.turn, stall_s=3600.0))
         calendars = standards.version(standards.newest).folder / "calendars"
@@ -265,7 +282,7 @@ class Hub:
             gap_after_s=folders.gap_after_s,
             poll_s=folders.poll_s,
         )
-        return Ferry(way, on_news=lambda: self._intake_loop.wake())
+        return Ferry(way, on_news=self._wake_intakes)
 
     def _stamp(self) -> tuple[int, int]:
         info = os.stat(self._trust_folder / "directory.json")
@@ -313,6 +330,14 @@ class Hub:
             "console": "running" if self.console and self.console.is_running else "off",
         }
 
+    def _wake_placers(self) -> None:
+        for loop in self._placers:
+            loop.wake()
+
+    def _wake_intakes(self) -> None:
+        for loop in self._intakes:
+            loop.wake()
+
     def _wake_all(self) -> None:
         for loop in self.crew.loops:
             loop.wake()
@@ -350,7 +375,7 @@ class Hub:
         # One recursive watch for all mailboxes: one inotify instance however many units there are.
         observer = Observer()
         observer.schedule(
-            _Uploads(self._intake_loop.wake),
+            _Uploads(self._wake_intakes),
             str(self._root),
             recursive=True,
             event_filter=[FileMovedEvent, *_created()],

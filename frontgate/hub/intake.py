@@ -27,7 +27,7 @@ from frontgate.errors import (
     TransportError,
 )
 from frontgate.hub.context import ContextChecks, InContext
-from frontgate.hub.mailboxes import ACCOUNT, Mailbox, Mailboxes
+from frontgate.hub.mailboxes import ACCOUNT, Boxes, Mailbox
 from frontgate.journal import (
     Journal,
     Tx,
@@ -82,7 +82,7 @@ class HubIntake:
         self,
         journal: Journal,
         store: SegmentStore,
-        mailboxes: Mailboxes,
+        mailboxes: Boxes,
         issuer: Issuer,
         trust: Callable[[], TrustStore],
         directories: Callable[[], Sequence[Directory]],

@@ -6,19 +6,89 @@ import contextlib
 import os
 import re
 import socket
+import stat
+import time
+from collections import deque
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
 from frontgate import durable
 from frontgate.model.unit import Directory
+from frontgate.pipeline.dispatch import MOST_BYTES
 
 ACCOUNT = "account:"
 """Destinations of the hub are `account:<SFTP account>`."""
 BUNDLE_NAME = re.compile(r"\d{16}-[0-9a-f]{64}\.bundle")
 PART = ".part"
+LARGE_UPLOAD_BYTES = MOST_BYTES + (4 << 20)
+"""A bundle above this is one large package: small ones, with their receipts, stay below."""
+AHEAD = 64
+MOST_PLACED, MOST_PLACED_LARGE = 32, 4
 _CHUNK = 1 << 20
+
+
+class Ahead:
+    """The oldest uploads of one mailbox, listed once for as many as are taken one by one: a unit with
+    a hundred thousand uploads costs no more for each than one with ten.
+
+    An empty folder is not listed again until it changes.
+    """
+
+    def __init__(self, folder: Path, *, is_large: bool | None = None) -> None:
+        """is_large: only uploads above (below) `LARGE_UPLOAD_BYTES`; None for all."""
+        self._folder = folder
+        self._is_large = is_large
+        self._names: deque[str] = deque()
+        self._empty_at_ns = -1
+
+    def next(self, avoiding: Collection[str]) -> str | None:
+        """The oldest complete upload by sequence; None if there is none. Folders and links are none."""
+        for _ in range(2):
+            while self._names:
+                name = self._names[0]
+                if name in avoiding or not self._is_ours(name):
+                    self._names.popleft()
+                    continue
+                return name
+            if not self._list(avoiding):
+                return None
+        return None
+
+    def _list(self, avoiding: Collection[str]) -> bool:
+        try:
+            changed_ns = os.stat(self._folder).st_mtime_ns
+            if changed_ns == self._empty_at_ns:
+                return False
+            looked_ns = time.time_ns()
+            with os.scandir(self._folder) as entries:
+                names = [
+                    entry.name
+                    for entry in entries
+                    if BUNDLE_NAME.fullmatch(entry.name) and entry.name not in avoiding
+                ]
+        except FileNotFoundError:
+            return False
+        # Of a folder with many, a window of the lowest; sizes and kinds are looked up when used.
+        for name in sorted(names):
+            if len(self._names) == AHEAD:
+                break
+            if self._is_ours(name):
+                self._names.append(name)
+        # The file system's clock is coarse: only a change that is well past cannot hide another.
+        if not self._names and not avoiding and looked_ns - changed_ns > 100_000_000:
+            self._empty_at_ns = changed_ns
+        return bool(self._names)
+
+    def _is_ours(self, name: str) -> bool:
+        try:
+            info = os.lstat(self._folder / name)
+        except FileNotFoundError:
+            return False
+        if not stat.S_ISREG(info.st_mode):
+            return False
+        return self._is_large is None or (info.st_size > LARGE_UPLOAD_BYTES) == self._is_large
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +98,7 @@ class Mailbox:
     account: str
     unit: str
     root: Path
+    ahead: Ahead | None = field(default=None, compare=False)
 
     @property
     def to_hub(self) -> Path:
@@ -58,17 +129,33 @@ class Mailbox:
 
     def next_upload(self, avoiding: Collection[str] = ()) -> str | None:
         """The oldest complete upload by sequence; None if there is none. Folders and links are none."""
-        best: str | None = None
-        try:
-            with os.scandir(self.to_hub) as entries:
-                for entry in entries:
-                    if entry.name in avoiding or not BUNDLE_NAME.fullmatch(entry.name):
-                        continue
-                    if (best is None or entry.name < best) and entry.is_file(follow_symlinks=False):
-                        best = entry.name
-        except FileNotFoundError:
-            return None
-        return best
+        return (self.ahead or Ahead(self.to_hub)).next(avoiding)
+
+
+class Boxes(Protocol):
+    """Mailboxes to take uploads from, one after another."""
+
+    def all(self) -> Iterator[Mailbox]: ...
+
+
+class Uploads:
+    """The uploads of all mailboxes, of one size class: large ones are taken by a loop of their own,
+    so that a unit's largest package holds up nobody's messages.
+    """
+
+    def __init__(self, mailboxes: Mailboxes, *, is_large: bool) -> None:
+        self._mailboxes = mailboxes
+        self._is_large = is_large
+        self._aheads: dict[str, Ahead] = {}
+
+    def all(self) -> Iterator[Mailbox]:
+        """One mailbox per front end, in the order of account names."""
+        for mailbox in self._mailboxes.all():
+            ahead = self._aheads.get(mailbox.account)
+            if ahead is None:
+                ahead = Ahead(mailbox.to_hub, is_large=self._is_large)
+                self._aheads[mailbox.account] = ahead
+            yield replace(mailbox, ahead=ahead)
 
 
 class Readable(Protocol):
@@ -116,6 +203,25 @@ class Mailboxes:
             account[1:].upper(),
         )
         return Mailbox(account, code, self.root)
+
+    def uploads(self, *, is_large: bool) -> Uploads:
+        return Uploads(self, is_large=is_large)
+
+    def room(self, mailbox: Mailbox, *, is_large: bool) -> int:
+        """How many more bundles of a size class may lie in `from-hub/` before its gateway takes some.
+
+        The rest waits in the journal, where urgent ones overtake and nothing lies twice on the disk.
+        """
+        most = MOST_PLACED_LARGE if is_large else MOST_PLACED
+        try:
+            with os.scandir(mailbox.from_hub) as entries:
+                for entry in entries:
+                    if BUNDLE_NAME.fullmatch(entry.name):
+                        size = entry.stat(follow_symlinks=False).st_size
+                        most -= (size > LARGE_UPLOAD_BYTES) == is_large
+        except FileNotFoundError:
+            return max(0, most)
+        return max(0, most)
 
     def place(self, mailbox: Mailbox, name: str, source: Readable) -> None:
         """Put a bundle into `from-hub/`, whole and durable, then ring. Safe to repeat.

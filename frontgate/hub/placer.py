@@ -16,17 +16,21 @@ from frontgate.pipeline.segments import SegmentStore
 
 log = structlog.get_logger()
 
+BROKEN_S = 5.0
+FULL_S = 0.5
+"""A gateway that takes what lies before it gets more after this long."""
+
 
 class Placer:
-    """`turn` is the body of a loop."""
+    """One lane's placing. `turn` is the body of a loop."""
 
     def __init__(
         self,
         journal: Journal,
         store: SegmentStore,
         mailboxes: Mailboxes,
+        lane: Lane,
         *,
-        members: int,
         is_stopping: Callable[[], bool],
         fail: Callable[[Sequence[transfers.Row], FrontgateError], None],
     ) -> None:
@@ -34,45 +38,63 @@ class Placer:
         self._reader: Reader = journal.reader()
         self._store = store
         self._mailboxes = mailboxes
-        self._lanes = (Lane(False, members), Lane(True))
+        self._lane = lane
         self._is_stopping = is_stopping
         self._fail = fail
 
     def turn(self) -> float | None:
         """Place one bundle per account and round until nothing waits: no account waits for
-        another, and one whose folder is broken stops nobody else.
+        another, one whose folder is broken stops nobody else, and one that takes nothing gets only
+        so much put before it.
         """
         broken: set[str] = set()
         for destination in bundles.composed_destinations(self._reader):
             for outgoing in bundles.composed(self._reader, destination):
+                if dispatch.is_large(outgoing) != self._lane.large:
+                    continue
                 if not self._try_place(outgoing):
                     broken.add(destination)
                     break
-        while not self._is_stopping():
-            placed = [self._one(d, broken) for d in self._waiting() if d not in broken]
-            if not any(placed):
-                break
-        return 5.0 if broken else None
+        room: dict[str, int] = {}
+        placed = True
+        while placed and not self._is_stopping():
+            placed = False
+            for destination in self._waiting():
+                if destination not in broken and self._has_room(destination, room):
+                    placed |= self._one(destination, broken, room)
+        if 0 in room.values():
+            return FULL_S
+        now_ms = self._journal.now_ms()
+        due_ms = transfers.next_due_after(self._reader, now_ms)
+        waits = [BROKEN_S] if broken else []
+        if due_ms is not None:
+            waits.append((due_ms - now_ms) / 1000 + 0.01)
+        return min(waits, default=None)
 
     def _waiting(self) -> list[str]:
         now_ms = self._journal.now_ms()
-        found = set(receipts.waiting_destinations(self._reader))
-        found.update(bundles.control_destinations(self._reader))
-        for lane in self._lanes:
-            found.update(transfers.destinations(self._reader, now_ms=now_ms, large=lane.large))
+        large = self._lane.large
+        found = set(transfers.destinations(self._reader, now_ms=now_ms, large=large))
+        if not large:
+            found.update(receipts.waiting_destinations(self._reader))
+            found.update(bundles.control_destinations(self._reader))
         return sorted(d for d in found if d.startswith(ACCOUNT))
 
-    def _one(self, destination: str, broken: set[str]) -> bool:
-        done = False
-        for lane in self._lanes:
-            outgoing = dispatch.compose(self._journal, destination, lane, clock.now())
-            if outgoing is None:
-                continue
-            if not self._try_place(outgoing):
-                broken.add(destination)
-                return False
-            done = True
-        return done
+    def _has_room(self, destination: str, room: dict[str, int]) -> bool:
+        if destination not in room:
+            mailbox = self._mailboxes.of_account(destination.removeprefix(ACCOUNT))
+            room[destination] = self._mailboxes.room(mailbox, is_large=self._lane.large)
+        return room[destination] > 0
+
+    def _one(self, destination: str, broken: set[str], room: dict[str, int]) -> bool:
+        outgoing = dispatch.compose(self._journal, destination, self._lane, clock.now())
+        if outgoing is None:
+            return False
+        room[destination] -= 1
+        if not self._try_place(outgoing):
+            broken.add(destination)
+            return False
+        return True
 
     def _try_place(self, outgoing: bundles.Outgoing) -> bool:
         try:

@@ -202,11 +202,13 @@ def assign_controls(tx: Tx, rows: Sequence[int], bundle_id: str) -> None:
 
 def release_controls(tx: Tx, bundle_id: str) -> None:
     """The bundle did not go: its control messages wait again."""
-    tx.run("UPDATE control_out SET bundle_id = '' WHERE bundle_id = ?", bundle_id)
+    tx.run(
+        "UPDATE control_out SET bundle_id = '' WHERE bundle_id = ? AND bundle_id <> ''", bundle_id
+    )
 
 
 def controls_sent(tx: Tx, bundle_id: str) -> None:
-    tx.run("DELETE FROM control_out WHERE bundle_id = ?", bundle_id)
+    tx.run("DELETE FROM control_out WHERE bundle_id = ? AND bundle_id <> ''", bundle_id)
 
 
 def last_control(source: Tx | Reader, issuer: str, kind: str) -> bytes | None:

@@ -94,7 +94,7 @@ def waiting(source: Tx | Reader, destination: str, limit: int) -> list[Kept]:
         "SELECT r.id, r.kind, r.message_id, r.receiver, r.xml, r.signature_id, s.xml"
         " FROM receipt_out o INDEXED BY receipt_out_waiting JOIN receipt r ON r.id = o.receipt"
         " JOIN signature s ON s.id = r.signature_id"
-        " WHERE o.destination = ? AND o.bundle_id = '' ORDER BY r.id LIMIT ?",
+        " WHERE o.destination = ? AND o.bundle_id = '' ORDER BY o.receipt LIMIT ?",
         destination,
         limit,
     )
@@ -112,7 +112,8 @@ def waiting_with(
     for message_id in dict.fromkeys(message_ids):
         for r in source.all(
             "SELECT r.id, r.kind, r.message_id, r.receiver, r.xml, r.signature_id, s.xml"
-            " FROM receipt r JOIN receipt_out o ON o.receipt = r.id AND o.destination = ?"
+            " FROM receipt r INDEXED BY receipt_message"
+            " CROSS JOIN receipt_out o ON o.receipt = r.id AND o.destination = ?"
             " JOIN signature s ON s.id = r.signature_id WHERE r.message_id = ? AND o.bundle_id = ''",
             destination,
             message_id,
@@ -126,9 +127,16 @@ def waiting_with(
 
 
 def waiting_destinations(source: Tx | Reader) -> list[str]:
+    """Destinations that receipts wait for, found one after another by the index."""
     rows = source.all(
-        "SELECT DISTINCT destination FROM receipt_out INDEXED BY receipt_out_waiting"
-        " WHERE bundle_id = ''"
+        "WITH RECURSIVE d(destination) AS ("
+        "  SELECT min(destination) FROM receipt_out INDEXED BY receipt_out_waiting"
+        "    WHERE bundle_id = ''"
+        "  UNION ALL"
+        "  SELECT (SELECT min(destination) FROM receipt_out INDEXED BY receipt_out_waiting"
+        "    WHERE bundle_id = '' AND destination > d.destination)"
+        "  FROM d WHERE d.destination IS NOT NULL)"
+        " SELECT destination FROM d WHERE destination IS NOT NULL"
     )
     return [str(r[0]) for r in rows]
 
@@ -157,7 +165,8 @@ def assign(tx: Tx, destination: str, rows: Iterable[int], bundle_id: str) -> Non
 def travel_again(tx: Tx, destination: str, bundle_id: str) -> None:
     """The bundle did not arrive: its receipts wait for a new one."""
     tx.run(
-        "UPDATE receipt_out SET bundle_id = '' WHERE destination = ? AND bundle_id = ?",
+        "UPDATE receipt_out INDEXED BY receipt_out_bundle SET bundle_id = ''"
+        " WHERE destination = ? AND bundle_id = ? AND bundle_id <> ''",
         destination,
         bundle_id,
     )
@@ -166,7 +175,10 @@ def travel_again(tx: Tx, destination: str, bundle_id: str) -> None:
 def answered(tx: Tx, destination: str, bundle_id: str) -> None:
     """The other side has the bundle for good: its receipts are done."""
     tx.run(
-        "DELETE FROM receipt_out WHERE destination = ? AND bundle_id = ?", destination, bundle_id
+        "DELETE FROM receipt_out INDEXED BY receipt_out_bundle"
+        " WHERE destination = ? AND bundle_id = ? AND bundle_id <> ''",
+        destination,
+        bundle_id,
     )
 
 

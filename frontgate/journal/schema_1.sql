@@ -117,6 +117,8 @@ CREATE TABLE transfer (
 ) STRICT;
 CREATE INDEX transfer_queue ON transfer (destination, is_large, is_bulk, urgency DESC, id)
   WHERE state = 'QUEUED';
+CREATE INDEX transfer_due ON transfer (destination, due_ms) WHERE state = 'QUEUED' AND due_ms > 0;
+CREATE INDEX transfer_bundle ON transfer (bundle_id) WHERE bundle_id <> '';
 CREATE INDEX transfer_open ON transfer (state, destination, changed_ms)
   WHERE state IN ('QUEUED', 'SENDING', 'SENT', 'HELD', 'UNCONFIRMED');
 CREATE INDEX transfer_age ON transfer (warned, made_ms) WHERE state IN ('QUEUED', 'SENDING', 'SENT', 'HELD');
@@ -206,6 +208,8 @@ CREATE TABLE control_out (
   xml         BLOB NOT NULL,
   bundle_id   TEXT NOT NULL DEFAULT ''
 ) STRICT;
+CREATE INDEX control_out_waiting ON control_out (destination, id) WHERE bundle_id = '';
+CREATE INDEX control_out_bundle ON control_out (bundle_id) WHERE bundle_id <> '';
 CREATE TABLE control_in (
   issuer TEXT NOT NULL, kind TEXT NOT NULL, number INTEGER NOT NULL, at TEXT NOT NULL, xml BLOB NOT NULL,
   PRIMARY KEY (issuer, kind)

@@ -171,11 +171,12 @@ def due(
     rows = source.all(
         f"SELECT {_COLUMNS} FROM transfer t JOIN package p ON p.id = t.package_id"  # noqa: S608
         " WHERE t.destination = ? AND t.state = 'QUEUED' AND t.is_large = ? AND t.due_ms <= ?"
-        " AND NOT EXISTS (SELECT 1 FROM transfer e WHERE e.destination = t.destination"
-        "   AND e.flow_uid = t.flow_uid AND e.flow_uid <> '' AND e.id < t.id"
+        " AND (t.flow_uid = '' OR NOT EXISTS (SELECT 1 FROM transfer e INDEXED BY transfer_flow"
+        "   WHERE e.state IN ('QUEUED', 'SENDING', 'SENT') AND e.destination = t.destination"
+        "   AND e.flow_uid = t.flow_uid AND e.id < t.id"
         "   AND e.package_id <> t.package_id AND (e.state = 'SENDING' OR (e.state = 'SENT' AND NOT ?)"
         "   OR (e.state = 'QUEUED' AND (e.is_large <> t.is_large OR e.due_ms > ?"
-        "       OR e.is_bulk > t.is_bulk OR (e.is_bulk = t.is_bulk AND e.urgency < t.urgency)))))"
+        "       OR e.is_bulk > t.is_bulk OR (e.is_bulk = t.is_bulk AND e.urgency < t.urgency))))))"
         " ORDER BY t.is_bulk, t.urgency DESC, t.id LIMIT ?",
         destination,
         int(large),
@@ -196,15 +197,49 @@ def next_due(source: Tx | Reader, destination: str) -> int | None:
     return None if row is None or row[0] is None else int(row[0])
 
 
+def next_due_after(source: Tx | Reader, now_ms: int) -> int | None:
+    """When the next transfer that waits for its time may start, to whatever destination, in ms."""
+    row = source.one(
+        "SELECT min(due_ms) FROM transfer INDEXED BY transfer_due"
+        " WHERE state = 'QUEUED' AND due_ms > 0 AND due_ms > ?",
+        now_ms,
+    )
+    return None if row is None or row[0] is None else int(row[0])
+
+
 def destinations(source: Tx | Reader, *, now_ms: int, large: bool) -> list[str]:
-    """Destinations with a queued transfer whose time has come."""
+    """Destinations with a queued transfer whose time has come.
+
+    From one destination to the next by the index: it takes no longer for a longer queue.
+    """
     rows = source.all(
-        "SELECT DISTINCT destination FROM transfer INDEXED BY transfer_queue"
-        " WHERE state = 'QUEUED' AND is_large = ? AND due_ms <= ?",
+        "WITH RECURSIVE d(destination) AS ("
+        "  SELECT min(destination) FROM transfer INDEXED BY transfer_queue WHERE state = 'QUEUED'"
+        "  UNION ALL"
+        "  SELECT (SELECT min(destination) FROM transfer INDEXED BY transfer_queue"
+        "    WHERE state = 'QUEUED' AND destination > d.destination)"
+        "  FROM d WHERE d.destination IS NOT NULL)"
+        " SELECT destination FROM d WHERE destination IS NOT NULL AND EXISTS ("
+        "  SELECT 1 FROM transfer t INDEXED BY transfer_queue WHERE t.state = 'QUEUED'"
+        "  AND t.destination = d.destination AND t.is_large = ? AND t.due_ms <= ?)",
         int(large),
         now_ms,
     )
     return [str(r[0]) for r in rows]
+
+
+def oldest_open(source: Tx | Reader) -> str:
+    """When the oldest transfer that is still to be brought to an end was made; empty without one."""
+    found: list[tuple[int, str]] = []
+    for warned in (0, 1, 2):
+        row = source.one(
+            "SELECT made_ms, made_at FROM transfer INDEXED BY transfer_age WHERE warned = ?"
+            " AND state IN ('QUEUED', 'SENDING', 'SENT', 'HELD') ORDER BY made_ms LIMIT 1",
+            warned,
+        )
+        if row is not None:
+            found.append((int(row[0]), str(row[1])))
+    return min(found)[1] if found else ""
 
 
 def in_state(
@@ -320,7 +355,7 @@ def of_bundle(source: Tx | Reader, bundle_id: str) -> list[Row]:
     """The transfers that ride in one outgoing bundle."""
     rows = source.all(
         f"SELECT {_COLUMNS} FROM transfer t JOIN package p ON p.id = t.package_id"  # noqa: S608
-        " WHERE t.bundle_id = ? AND t.state IN ('SENDING', 'SENT') ORDER BY t.id",
+        " WHERE t.bundle_id = ? AND t.bundle_id <> '' AND t.state IN ('SENDING', 'SENT') ORDER BY t.id",
         bundle_id,
     )
     return [_row(r) for r in rows]
