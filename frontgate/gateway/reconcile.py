@@ -95,7 +95,7 @@ class _Lookup:
         is_up = key.direction == Direction.UP
         if (key.sender if is_up else key.receiver) not in self.units:
             return View()
-        now = ledger.said(self.reader, key.message_id, key.sender, "9")
+        now = ledger.said(self.reader, key.message_id, key.sender, ledger.EVER)
         outcome = core.outcome_of((r for r in now if r.at <= as_of), key)
         held = ledger.held(self.reader, "out" if is_up else "in", key.message_id, key.sender)
         is_open = core.outcome_of(now, key) is not outcome

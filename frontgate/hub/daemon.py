@@ -47,7 +47,7 @@ from frontgate.standard import Checker, Standards
 from frontgate.standard.calendars import days_off
 from frontgate.transports.ferry import Ferry
 from frontgate.transports.ferry_way import Way
-from frontgate.trust.store import TrustStore, earlier_directories, load_trust
+from frontgate.trust.store import TrustStore, certificate_days, earlier_directories, load_trust
 
 log = structlog.get_logger()
 
@@ -151,6 +151,7 @@ class Hub:
         self.journal = open_journal(
             self._state / "journal.db", f"hub:{settings.unit}", self.reserve
         )
+        self._certificate = signer.certificate
         epochs.open_if_restored(self.journal, signer)
         self._reader = self.journal.reader()
         limits = Limits(settings.disk.high_water_percent / 100, settings.disk.reserve_bytes)
@@ -323,6 +324,7 @@ class Hub:
             "directory": self.trust.directory.version,
             "intake_open": self._gate.is_open(),
             "reserve_held": self.reserve.is_held,
+            "certificate_days": certificate_days(self._certificate),
             "sftp_port": self.sftp.port if self.sftp else 0,
             "troubles": {name: error.code for name, error in troubles.items()},
             "said": {name: said(error) for name, error in troubles.items()},

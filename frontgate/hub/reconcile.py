@@ -14,11 +14,12 @@ import structlog
 
 from frontgate import clock
 from frontgate.core import reconcile as core
-from frontgate.core.reconcile import EMPTY, Direction, Key, Outcome, Sum, View
+from frontgate.core.reconcile import EMPTY, Direction, Key, Outcome, Said, Sum, View
 from frontgate.errors import FrontgateError
 from frontgate.hub.mailboxes import ACCOUNT
 from frontgate.journal import Journal, Reader, Tx, timestamp
 from frontgate.journal import reconcile as ledger
+from frontgate.journal.reconcile import EVER, Held, Newest
 from frontgate.model.unit import Directory
 from frontgate.pipeline import answers
 from frontgate.pipeline import reconcile as talk
@@ -47,49 +48,55 @@ class HubSide:
             ledger.untold(self.reader, "in", start, end),
         )
         for (message_id, sender), _ in groupby(heapq.merge(*sources)):
-            said = ledger.said(self.reader, message_id, sender, as_of)
+            said = ledger.said(self.reader, message_id, sender, EVER)
             held = ledger.held(self.reader, "in", message_id, sender)
-            at = core.relayed_at(said) or (held.made_at if held else "")
-            if not start <= at < end:
+            at = core.relayed_at(r for r in said if r.at <= as_of)
+            if not start <= (at or (held.made_at if held else "")) < end:
                 continue
             receivers = held.recipients if held else {r.receiver for r in said if r.receiver}
             for receiver in sorted(receivers):
+                newest = self._newest(held, receiver)
                 for direction in (Direction.DOWN.value, Direction.UP.value):
                     key = Key(message_id, sender, direction, receiver)
-                    view = self.view(key, as_of)
+                    view = _view(key, said, held, newest, as_of)
                     if core.counts(key, view, at_hub=True):
-                        yield self.peer_of(key), key, view
+                        yield self._peer(key, newest), key, view
+
+    def _newest(self, held: Held | None, receiver: str) -> Newest | None:
+        return ledger.newest_transfer(self.reader, held.package_id, receiver) if held else None
 
     def peer_of(self, key: Key) -> str:
         """The account whose ledger has this key too: the one it went to, else the unit's present one."""
-        if key.direction == Direction.DOWN:
-            held = ledger.held(self.reader, "in", key.message_id, key.sender)
-            newest = (
-                ledger.newest_transfer(self.reader, held.package_id, key.receiver) if held else None
-            )
-            if newest is not None:
-                return newest[1]
-        code = key.receiver if key.direction == Direction.DOWN else key.sender
-        unit = self.directory().units.get(code)
+        held = ledger.held(self.reader, "in", key.message_id, key.sender)
+        return self._peer(key, self._newest(held, key.receiver))
+
+    def _peer(self, key: Key, newest: Newest | None) -> str:
+        is_down = key.direction == Direction.DOWN
+        if is_down and newest is not None:
+            return newest[1]
+        unit = self.directory().units.get(key.receiver if is_down else key.sender)
         return ACCOUNT + unit.account if unit else ""
 
     def view(self, key: Key, as_of: str) -> View:
-        """Outcome up to `as_of`; what changed since was still open then."""
-        now = ledger.said(self.reader, key.message_id, key.sender, "9")
-        outcome = core.outcome_of((r for r in now if r.at <= as_of), key)
+        """What the hub knows of one key."""
+        said = ledger.said(self.reader, key.message_id, key.sender, EVER)
         held = ledger.held(self.reader, "in", key.message_id, key.sender)
-        is_open = core.outcome_of(now, key) is not outcome
-        is_ended = False
-        if key.direction == Direction.DOWN:
-            newest = (
-                ledger.newest_transfer(self.reader, held.package_id, key.receiver) if held else None
-            )
-            is_open = is_open or (newest is not None and newest[2] and outcome is Outcome.NONE)
-            is_ended = any(
-                r.kind == "relay-failed" and r.by_hub and r.receiver in ("", key.receiver)
-                for r in now
-            )
-        return View(outcome, held is not None, is_open, is_ended)
+        return _view(key, said, held, self._newest(held, key.receiver), as_of)
+
+
+def _view(
+    key: Key, said: Sequence[Said], held: Held | None, newest: Newest | None, as_of: str
+) -> View:
+    """Outcome up to `as_of`; what changed since was still open then."""
+    outcome = core.outcome_of((r for r in said if r.at <= as_of), key)
+    is_open = core.outcome_of(said, key) is not outcome
+    is_ended = False
+    if key.direction == Direction.DOWN:
+        is_open = is_open or (newest is not None and newest[2] and outcome is Outcome.NONE)
+        is_ended = any(
+            r.kind == "relay-failed" and r.by_hub and r.receiver in ("", key.receiver) for r in said
+        )
+    return View(outcome, held is not None, is_open, is_ended)
 
 
 class HubReconcile:

@@ -128,6 +128,9 @@ def _meant(choice: Choice) -> tuple[str, list[object]]:
         values += [choice.to, f" {choice.to} "]
     if choice.act == "replay":
         sql.append(
+            "NOT EXISTS (SELECT 1 FROM segment g WHERE g.id = p.segment_id AND g.state <> 'kept')"
+        )
+        sql.append(
             "t.attempt = (SELECT max(n.attempt) FROM transfer n WHERE n.package_id = t.package_id"
             " AND n.destination = t.destination AND n.receiver = t.receiver)"
         )

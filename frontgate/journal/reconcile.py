@@ -11,6 +11,10 @@ from frontgate.journal.store import Reader, Tx
 _OPEN = frozenset({"QUEUED", "SENDING", "SENT", "HELD"})
 
 
+EVER = "9"
+"""After every time: RFC 3339 begins with the year."""
+Newest = tuple[str, str, bool]
+"""(state, destination, is open) of an attempt."""
 ALL_HOURS = (1 << 24) - 1
 MOST_WAITING = 500
 """Tallies of one peer that wait; a run of a sound gateway has fewer."""
@@ -99,10 +103,8 @@ def held(source: Tx | Reader, direction: str, message_id: str, sender: str) -> H
     return None if row is None else Held(int(row[0]), tuple(str(row[1]).split()), str(row[2]))
 
 
-def newest_transfer(
-    source: Tx | Reader, package_id: int, receiver: str
-) -> tuple[str, str, bool] | None:
-    """(state, destination, is open) of the newest attempt towards a receiver."""
+def newest_transfer(source: Tx | Reader, package_id: int, receiver: str) -> Newest | None:
+    """The newest attempt towards a receiver."""
     row = source.one(
         "SELECT state, destination FROM transfer WHERE package_id = ? AND receiver = ?"
         " ORDER BY attempt DESC, id DESC LIMIT 1",

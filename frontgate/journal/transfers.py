@@ -412,6 +412,18 @@ REPLAYABLE = (Transfer.FAILED, Transfer.CANCELLED, Transfer.UNCONFIRMED)
 """What ended without success: a replay of these is a new attempt."""
 
 
+def is_pruned(source: Tx | Reader, package_id: int) -> bool:
+    """Whether only the row of a package remains: its segment went when its term was over."""
+    return (
+        source.one(
+            "SELECT 1 FROM package p JOIN segment s ON s.id = p.segment_id"
+            " WHERE p.id = ? AND s.state <> 'kept'",
+            package_id,
+        )
+        is not None
+    )
+
+
 def newest_attempt(source: Tx | Reader, package_id: int, destination: str, receiver: str) -> int:
     """The number of the newest attempt; 0 where there is none."""
     row = source.one(
@@ -436,7 +448,8 @@ def replay(
 
     is_lost: the other side is known to have lost what it had acknowledged: that is sent again too.
     Returns: the new transfer's id, or None where there is nothing to do (it is still open, was
-    acknowledged, or was replayed already): a second replay has no second effect.
+    acknowledged, was replayed already, or its content was pruned): a second replay has no second
+    effect.
     """
     row = by_id(tx, transfer_id)
     if row is None:
@@ -444,6 +457,8 @@ def replay(
     if row.state not in REPLAYABLE and not (is_lost and row.state is Transfer.ACKNOWLEDGED):
         return None
     if newest_attempt(tx, row.package_id, row.destination, row.receiver) != row.attempt:
+        return None
+    if is_pruned(tx, row.package_id):
         return None
     new_id = _another(tx, row, is_bulk=is_bulk)
     tx.event(

@@ -69,8 +69,8 @@ def replay_ids(
     only_gaps: nothing but the latter; what this side can do nothing about is passed over.
 
     What was acknowledged yields its old receipt and one audit entry, nothing else; what is still
-    under way stays so. Returns: per transfer `new` (id or None), `state` and `receipt` (kind, time,
-    digest of the newest, or None). Raises: JournalError FG-JRN-005.
+    under way stays so. Returns: per transfer `new` (id or None), `state`, `receipt` (kind, time, digest
+    of the newest, or None) and `is_pruned`. Raises: JournalError FG-JRN-005.
     """
     done: list[dict[str, Any]] = []
     with journal.write() as tx:
@@ -97,6 +97,7 @@ def replay_ids(
                         "message": row.message_id,
                         "state": row.state.value,
                         "receipt": receipt,
+                        "is_pruned": transfers.is_pruned(tx, row.package_id),
                     }
                 )
     return done
@@ -117,6 +118,7 @@ def _healed(tx: Tx, ident: str, actor: str, reason: str, heal: Heal) -> list[dic
                 "message": ident,
                 "state": gap.kind.value,
                 "receipt": None,
+                "is_pruned": False,
             }
         )
     return done

@@ -9,7 +9,7 @@ sys.path.insert(0, str(Path(__file__).parents[3]))
 
 from benchmarks import bulk as benchmark
 from frontgate.core.lifecycle import Transfer, TransferEvent
-from frontgate.journal import Journal, bulk, receipts, transfers
+from frontgate.journal import Journal, bulk, packages, receipts, transfers
 from frontgate.journal.bulk import AGAIN, NEEDED, Choice
 from frontgate.model.receipt import Kind, Receipt
 from frontgate.pipeline import bulk as pipeline_bulk
@@ -227,3 +227,21 @@ def test_a_positive_receipt_after_a_failure_is_a_new_attempt(journal: Journal) -
         (1, "FAILED"),
         (2, "ACKNOWLEDGED"),
     ]
+
+
+def test_what_was_pruned_is_neither_planned_nor_sent_again(journal: Journal) -> None:
+    benchmark.fill(journal, 4)
+    with journal.write() as tx:
+        for n, state in ((1, "gone"), (2, "kept")):
+            segment = packages.add_segment(tx, f"s{n}", 1, "taken")
+            tx.run("UPDATE segment SET state = ? WHERE id = ?", state, segment)
+            tx.run("UPDATE package SET segment_id = ? WHERE id = ?", segment, n)
+        assert transfers.replay(tx, 1, actor="me", reason="x") is None
+    reader = journal.reader()
+    assert sum(g.count for g in operate.plan(reader, Choice("replay"))) == 3
+    begin(journal, Choice("replay"))
+    run_all(journal)
+    rows = reader.all("SELECT DISTINCT package_id FROM transfer WHERE attempt = 2 ORDER BY 1")
+    assert rows == [(2,), (3,), (4,)]
+    (told,) = operate.replay_ids(journal, ["1"], actor="me", reason="x")
+    assert (told["new"], told["is_pruned"]) == (None, True)
