@@ -12,6 +12,7 @@ A point is written as text, so that a failing one can be replayed:
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import random
 import shutil
@@ -63,6 +64,8 @@ class Range:
             for _ in SCENES[name](me):
                 me.settle()
         warm.close()
+        gc.collect()
+        gc.freeze()
         self._number = 0
         return self
 
@@ -144,7 +147,6 @@ def _play(scene: str, world: World) -> CaseSoftware:
     me = CaseSoftware(world)
     for _ in SCENES[scene](me):
         me.settle()
-    me.settle()
     return me
 
 

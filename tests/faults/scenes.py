@@ -139,6 +139,7 @@ def repeat(me: CaseSoftware) -> Iterator[None]:
     me.drop("twice.xml", message(ref="r1"), again=True)
     yield
     me.pick_up()
+    yield
 
 
 def batch(me: CaseSoftware) -> Iterator[None]:
@@ -164,12 +165,3 @@ def directory(me: CaseSoftware) -> Iterator[None]:
 SCENES: dict[str, Scene] = {
     s.__name__: s for s in (plain, folder, refused, repeat, batch, directory)
 }
-
-
-def play(scene: Scene, world: Playground) -> History:
-    """A whole life, to the end."""
-    me = CaseSoftware(world)
-    for _ in scene(me):
-        me.settle()
-    me.settle()
-    return me.history
