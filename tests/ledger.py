@@ -24,6 +24,7 @@ from frontgate.gateway.setup import make_home
 from frontgate.hub.admin import Administration, lay_out_mailboxes, set_up
 from frontgate.hub.intake import HubIntake
 from frontgate.hub.mailboxes import Mailboxes
+from frontgate.hub.resync import HubResync
 from frontgate.journal import Journal, open_reader
 from frontgate.model.envelope import Envelope, Part
 from frontgate.model.message import Address, Header
@@ -106,6 +107,13 @@ class Ledger:
             lambda: (self.directory,),
             STANDARDS,
             Checker(STANDARDS),
+            resync=HubResync(
+                self.journal,
+                self.mailboxes,
+                self.issuer,
+                lambda: self.trust,
+                wake_placer=lambda: None,
+            ),
             wake_placer=lambda: None,
         )
 

@@ -58,6 +58,7 @@ def _show(out: Output, value: dict[str, Any]) -> None:
         told = live.get("said", {}).get(where) or {"zh": row.zh, "en": row.en}
         click.echo(f"✗ {where}: {code} {out.pick(told['zh'], told['en'])}")
         click.echo(f"    → {out.pick(row.advice_zh, row.advice_en)}")
+    _show_resync(out, live.get("resync", {}))
     if not value["queues"]:
         out.line("没有等待中的传输", "Nothing is waiting")
     for row in value["queues"]:
@@ -69,3 +70,22 @@ def _show(out: Output, value: dict[str, Any]) -> None:
     for key, rows in live.get("waiting", {}).items():
         for row in rows[:20]:
             click.echo(f"  {key} outbound/{row['name']}: {row['why']}")
+
+
+def _show_resync(out: Output, told: dict[str, Any]) -> None:
+    """After a restore: what was asked of whom, and whether the gap is closed."""
+    for row in told.get("peers", ()):
+        if row["side"] == "served":
+            continue
+        zh = "已补齐" if row["state"] == "closed" else "等待回答"
+        en = "gap closed" if row["state"] == "closed" else "waiting for its answer"
+        out.line(
+            f"  与 {row['peer']} 对账：{zh}（回执 {row['receipts']}，报文包 {row['packages']}，"
+            f"缺 {row['missing']}）",
+            f"  resynchronised with {row['peer']}: {en} ({row['receipts']} receipts,"
+            f" {row['packages']} packages, {row['missing']} missing)",
+        )
+    missing = told.get("missing", ())
+    if missing:
+        shown = ", ".join(missing[:10])
+        out.line(f"  尚缺报文包：{shown}", f"  packages not back yet: {shown}")

@@ -31,6 +31,7 @@ from frontgate.gateway.new_directory import NewDirectory
 from frontgate.gateway.pace import Pace
 from frontgate.gateway.receipt_files import ReceiptFiles
 from frontgate.gateway.reconcile import GatewayReconcile
+from frontgate.gateway.resync import GatewayResync
 from frontgate.gateway.rounds import Rounds
 from frontgate.gateway.stations import Post
 from frontgate.gateway.tend import Tend
@@ -44,6 +45,7 @@ from frontgate.pipeline.dispatch import Lane
 from frontgate.pipeline.issue import Issuer
 from frontgate.pipeline.loop import Crew, Loop
 from frontgate.pipeline.prepare import Kit
+from frontgate.pipeline.resync import shown
 from frontgate.pipeline.segments import SegmentStore
 from frontgate.pipeline.service import ControlSocket, Handler, Stop, notify
 from frontgate.pipeline.watch import AlarmWatch
@@ -185,9 +187,9 @@ class Gateway:
             publish_reference=self.publish_reference,
             is_stopping=lambda: self._is_stopping,
         )
-        self._intake_loop = self.crew.add(Loop("intake", rounds.turn))
+        self._intake_loop = self.crew.add(Loop("intake", self._when_told(rounds.turn)))
         self._large_loop = self.crew.add(
-            Loop("intake-large", rounds.large_turn, stall_s=6 * 3600.0)
+            Loop("intake-large", self._when_told(rounds.large_turn), stall_s=6 * 3600.0)
         )
         for post in self.posts.posts:
             post.sweeper.on_swapped = partial(rounds.swapped, post)
@@ -237,9 +239,18 @@ class Gateway:
             for large in (False, True)
         ]
         deliveries = [
-            self.crew.add(Loop(name, delivery.turn, stall_s=6 * 3600.0))
+            self.crew.add(Loop(name, self._when_told(delivery.turn), stall_s=6 * 3600.0))
             for name, delivery in zip(("deliver", "deliver-large"), self._deliveries, strict=True)
         ]
+        self._resync = GatewayResync(
+            self.journal,
+            self.posts,
+            self._issuers[self.posts.units[0]],
+            was_admitted_before=self._was_admitted_before(),
+            wake_sender=self._wake_senders,
+            write_files=self._files.write_again,
+        )
+        self.crew.add(Loop("resync", self._resync.turn))
         self._inbound = inbound = Inbound(
             self.journal,
             self.store,
@@ -250,6 +261,7 @@ class Gateway:
             wake_delivery=lambda: _wake_all(deliveries),
             wake_sender=self._wake_senders,
             on_control=self._on_control,
+            resync=self._resync,
         )
         large_fetcher = Fetcher(
             self.journal,
@@ -283,7 +295,7 @@ class Gateway:
             limit_s=relay.handover_limit_days * 86400,
             wake_sender=self._wake_senders,
         )
-        self.crew.add(Loop("pick-up", pick_up.turn))
+        self.crew.add(Loop("pick-up", self._when_told(pick_up.turn)))
         self.crew.add(Loop("tend", tend.turn))
         self._new_directory = NewDirectory(
             self._reader, lambda: self.trust, self.use_trust, lambda: self._trust_loop.wake()
@@ -311,6 +323,19 @@ class Gateway:
         watch = AlarmWatch("gateway", self.journal, lambda: self.status({}), lambda: None)
         self.crew.add(Loop("alarms", watch.turn))
         self._is_stopping = False
+
+    def _was_admitted_before(self) -> bool:
+        """Whether another machine, or this one with another disk, carried our units before."""
+        units = (self.trust.directory.units.get(code) for code in self.posts.units)
+        return any(unit is not None and len(unit.certificates) > 1 for unit in units)
+
+    def _when_told(self, turn: Callable[[], float | None]) -> Callable[[], float | None]:
+        """After a restore: not before the hub has told what was delivered and taken meanwhile."""
+
+        def gated() -> float | None:
+            return 0.5 if self._resync.asking.is_holding() else turn()
+
+        return gated
 
     def _link(self, *, with_bell: bool) -> Link:
         relay = self._settings.relay
@@ -420,6 +445,7 @@ class Gateway:
             "intake_open": self._gate.is_open() and not self._rounds.paused,
             "paused": sorted(self._rounds.paused),
             "reserve_held": self.reserve.is_held,
+            "resync": shown(self._reader),
             "certificate_days": min(
                 certificate_days(i.signer.certificate) for i in self._issuers.values()
             ),
@@ -464,6 +490,7 @@ class Gateway:
 
     def _recover(self) -> None:
         """Finish what a crash cut off: deliveries under way, claims, receipt files."""
+        self._resync.recover()
         with self.journal.write() as tx:
             rows = tx.all(
                 "SELECT id FROM transfer WHERE state = 'SENDING' AND substr(destination, 1, 6) = 'spool:'"

@@ -26,6 +26,7 @@ from frontgate.pipeline.issue import Draft, Issuer
 from frontgate.pipeline.loop import attempt
 from frontgate.pipeline.segments import SegmentStore, read_slice
 from frontgate.seal import StoredPackage, open_stored
+from frontgate.spool import ledger
 from frontgate.spool.claiming import spool_error
 from frontgate.spool.inbound import (
     DeliveryPart,
@@ -133,8 +134,9 @@ class Delivery:
             wrong = {row.transfer_id: error for row in staged}
         failures.update({i: spool_error(e) for i, e in wrong.items() if e is not None})
         ended = [row for row in rows if row.transfer_id in failures or row.transfer_id in wrong]
-        self._settle(post, rows, ended, failures, notes)
         known = [names[row.transfer_id] for row in ended if row.transfer_id not in failures]
+        attempt("ledger", lambda: ledger.note(post.paths, self._journal.epoch, known))
+        self._settle(post, rows, ended, failures, notes)
         attempt("delivery-marks", lambda: settled(post.paths, known))
         return True
 

@@ -17,8 +17,10 @@ from frontgate.core.lifecycle import IntakeEvent, Transfer, TransferEvent, admit
 from frontgate.core.routing import HUB
 from frontgate.errors import FrontgateError, RoutingError
 from frontgate.gateway.receipt_files import ReceiptFiles
+from frontgate.gateway.resync import GatewayResync
 from frontgate.gateway.stations import Posts
 from frontgate.journal import Journal, Tx, bundles, packages, receipts, reconcile, transfers
+from frontgate.model.envelope import Envelope
 from frontgate.model.receipt import Kind, Receipt
 from frontgate.pipeline import answers, dispatch, issue
 from frontgate.pipeline.dispatch import LARGE_BYTES
@@ -56,6 +58,7 @@ class Inbound:
         wake_delivery: Callable[[], None],
         wake_sender: Callable[[], None],
         on_control: Callable[[Control, bytes], None],
+        resync: GatewayResync,
     ) -> None:
         self._journal = journal
         self._store = store
@@ -66,6 +69,7 @@ class Inbound:
         self._wake_delivery = wake_delivery
         self._wake_sender = wake_sender
         self._on_control = on_control
+        self._resync = resync
 
     def take(self, taken: Taken) -> None:
         """Judge a durable bundle and write its outcome; safe to be called again after a crash."""
@@ -117,6 +121,7 @@ class Inbound:
                     answers.settle(tx, HUB, control)
                     if control.kind == TALLY:
                         reconcile.enqueue(tx, HUB, xml)
+                    self._resync.on_control(tx, control)
                 for unit, made in drafts.items():
                     issue.issue(tx, self._issuers[unit], made)
         finally:
@@ -160,8 +165,7 @@ class Inbound:
         """Keep the receipts of one signature and apply what they say of our own messages."""
 
         def package_of(receipt: Receipt) -> int | None:
-            known = packages.find_admitted(tx, "out", receipt.sender, receipt.message_id)
-            return known.package_id if known else None
+            return self._resync.package_of(tx, receipt)
 
         def known(receipt: Receipt, package_id: int | None) -> None:
             if package_id is not None:
@@ -171,6 +175,7 @@ class Inbound:
             if receipt.issuer_node == "hub" and receipt.bundle_id:
                 dispatch.was_there(tx, HUB, receipt.bundle_id)
                 receipts.answered(tx, HUB, receipt.bundle_id)
+            self._resync.adopted(tx, receipt, package_id)
             if package_id is None:
                 continue
             self._apply(tx, receipt)
@@ -267,6 +272,8 @@ class Inbound:
                 "repeat", sender=header.sender, message=header.message_id, bundle=taken.bundle_id
             )
             receipts.send_again(tx, known.package_id, HUB, own_node="gateway")
+            if self._resync.attach(tx, known.package_id, segment_id, member):
+                self._queue(tx, known.package_id, envelope, member.size_bytes)
             return
         package_id = packages.add(
             tx,
@@ -291,17 +298,26 @@ class Inbound:
             content=package.content_digest,
             bundle=taken.bundle_id,
         )
+        self._resync.bind_own(tx, header.sender, header.message_id, package_id)
+        self._queue(tx, package_id, envelope, member.size_bytes)
+
+    def _queue(self, tx: Tx, package_id: int, envelope: Envelope, size_bytes: int) -> None:
+        """A last hop to each of our units that it is meant for and that has none yet."""
+        header = envelope.header
+        there = {row.receiver for row in transfers.of_package(tx, package_id)}
         for unit in envelope.recipients:
             app = packages.app_of(tx, unit, header.in_reply_to) if header.in_reply_to else ""
             post = self._posts.receiving(unit, header.flow, app)
-            if post is not None:
-                transfers.add(
-                    tx,
-                    package_id=package_id,
-                    destination=post.destination,
-                    receiver=unit,
-                    is_large=member.size_bytes > LARGE_BYTES,
-                )
+            if post is None or unit in there:
+                continue
+            transfer_id = transfers.add(
+                tx,
+                package_id=package_id,
+                destination=post.destination,
+                receiver=unit,
+                is_large=size_bytes > LARGE_BYTES,
+            )
+            self._resync.place(tx, transfer_id, post, header.message_id)
 
     def _refuse(
         self,

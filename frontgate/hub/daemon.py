@@ -31,6 +31,7 @@ from frontgate.hub.mailboxes import Mailboxes
 from frontgate.hub.placer import Placer
 from frontgate.hub.projector import ProjectorProcess
 from frontgate.hub.reconcile import HubReconcile
+from frontgate.hub.resync import HubResync
 from frontgate.hub.tend import HubTend
 from frontgate.model.unit import Directory
 from frontgate.pipeline import epochs, operate
@@ -39,6 +40,7 @@ from frontgate.pipeline.disk import DiskGate, Limits, Reserve, open_journal
 from frontgate.pipeline.dispatch import Lane
 from frontgate.pipeline.issue import Issuer
 from frontgate.pipeline.loop import Crew, Loop
+from frontgate.pipeline.resync import shown
 from frontgate.pipeline.segments import SegmentStore
 from frontgate.pipeline.service import ControlSocket, Handler, Stop, notify
 from frontgate.pipeline.watch import AlarmWatch
@@ -205,6 +207,14 @@ class Hub:
             )
             for lane in (Lane(False, relay.bundle_members), Lane(True))
         ]
+        self._resync = HubResync(
+            self.journal,
+            self.mailboxes,
+            issuer,
+            lambda: self.trust,
+            wake_placer=self._wake_placers,
+        )
+        self.crew.add(Loop("resync", self._resync.turn))
         self._intakes = [
             self.crew.add(
                 Loop(
@@ -218,6 +228,7 @@ class Hub:
                         lambda: (self.trust.directory, *self._earlier),
                         standards,
                         new_checker(standards),
+                        resync=self._resync,
                         wake_placer=self._wake_placers,
                         may_take=self._gate.is_open,
                         max_message_bytes=settings.limits.message_bytes,
@@ -325,6 +336,7 @@ class Hub:
             "intake_open": self._gate.is_open(),
             "reserve_held": self.reserve.is_held,
             "certificate_days": certificate_days(self._certificate),
+            "resync": shown(self._reader),
             "sftp_port": self.sftp.port if self.sftp else 0,
             "troubles": {name: error.code for name, error in troubles.items()},
             "said": {name: said(error) for name, error in troubles.items()},

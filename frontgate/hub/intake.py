@@ -28,6 +28,7 @@ from frontgate.errors import (
 )
 from frontgate.hub.context import ContextChecks, InContext
 from frontgate.hub.mailboxes import ACCOUNT, Boxes, Mailbox
+from frontgate.hub.resync import HubResync
 from frontgate.journal import (
     Journal,
     Tx,
@@ -89,6 +90,7 @@ class HubIntake:
         standards: Standards,
         checker: Checker,
         *,
+        resync: HubResync,
         wake_placer: Callable[[], None],
         may_take: Callable[[], bool] = lambda: True,
         max_message_bytes: int = 32 << 20,
@@ -102,6 +104,7 @@ class HubIntake:
         self._directories = directories
         self._standards = standards
         self._checker = checker
+        self._resync = resync
         self._wake_placer = wake_placer
         self._may_take = may_take
         self._max_message_bytes = max_message_bytes
@@ -120,11 +123,14 @@ class HubIntake:
                 name = mailbox.next_upload(avoiding)
                 if name is not None:
                     busy = True
-                    self._take_safely(mailbox, name)
+                    if self._resync.holds(mailbox.to_hub / name):
+                        self._avoiding.add((mailbox.account, name))
+                    else:
+                        self._take_safely(mailbox, name)
         if not self._avoiding:
             return None
         self._avoiding.clear()
-        return AVOID_S
+        return 0.5 if self._resync.asking.is_holding() else AVOID_S
 
     def _take_safely(self, mailbox: Mailbox, name: str) -> None:
         """One unit's entry that cannot be read holds up neither the other units nor its own next."""
@@ -223,6 +229,7 @@ class HubIntake:
                     answers.settle(tx, peer, control)
                     if control.kind == TALLY:
                         reconcile.enqueue(tx, peer, xml)
+                    self._resync.on_control(tx, peer, control)
                     if control.kind == "ping":
                         answers.echo(tx, peer, self._issuer, control)
                 issue.issue(tx, self._issuer, drafts)
@@ -362,6 +369,11 @@ class HubIntake:
                 receipts.send_again(tx, known.package_id, peer, own_node="hub")
                 return
             refusing = [finding("FG-RTE-011", value=header.message_id)]
+        is_first = known is None and self._resync.first_outcome(
+            tx, peer, header.sender, header.message_id, package.content_digest
+        )
+        if is_first:
+            refusing = []  # what this hub had accepted stays accepted
         state = admit(State.CLAIMED, IntakeEvent.REFUSE if refusing else IntakeEvent.ACCEPT)
         package_id = packages.add(
             tx,
@@ -378,7 +390,6 @@ class HubIntake:
             digest=member.digest,
             findings=findings,
         )
-        receipts.claim_for(tx, header.sender, header.message_id, package_id)
         if not header.test_flag:
             kept = placed.extract if placed is not None and not refusing else b""
             extracts.keep(tx, package_id, head_of(envelope), kept)
@@ -405,7 +416,9 @@ class HubIntake:
             if placed is not None:
                 placed.keep(tx, package_id)
             for code in envelope.recipients:
-                unit = self._trust().directory.units[code]
+                unit = self._trust().directory.units.get(code)
+                if unit is None:
+                    continue  # accepted once, under a directory that a restore took back
                 accounts.append(ACCOUNT + unit.account)
                 transfers.add(
                     tx,
@@ -414,6 +427,12 @@ class HubIntake:
                     receiver=code,
                     is_large=member.size_bytes > LARGE_BYTES,
                 )
+            self._resync.admitted(
+                tx, peer, header.sender, header.message_id, package_id, is_first=is_first
+            )
+        receipts.claim_for(tx, header.sender, header.message_id, package_id)
+        if is_first:
+            return
         flagged = [f for f in findings if f.severity in (Severity.WARNING, Severity.SEQUENCE)]
         drafts.append(
             Draft(
@@ -458,6 +477,9 @@ class HubIntake:
                 self._apply(tx, peer, receipt, package_id, is_repeat=True)
 
         for row, receipt, package_id in keep_receipts(tx, group, package_of, refuse, known):
+            if receipt.issuer_node == "hub":
+                self._resync.adopted(tx, receipt, package_id)
+                continue
             if receipt.kind is Kind.SUBMISSION_ACCEPTED or package_id is None:
                 continue
             self._apply(tx, peer, receipt, package_id)
@@ -469,13 +491,15 @@ class HubIntake:
         self, tx: Tx, peer: str, receipt: Receipt, package_id: int | None
     ) -> FrontgateError | None:
         """A sender speaks of its own messages, a receiver of what its gateway was given; no more."""
+        if receipt.issuer_node == "hub":
+            return None  # our own, come back after a restore: held to be ours before
         if receipt.kind in _BY_SENDER:
             allowed = receipt.sender == receipt.issuer
         elif receipt.kind in _BY_RECEIVER and package_id is not None:
             rows = transfers.of_package(tx, package_id)
             allowed = any(row.destination == peer for row in rows)
         else:
-            allowed = False
+            allowed = receipt.kind in _BY_RECEIVER and self._resync.may_be_early()
         if allowed:
             return None
         return RoutingError("FG-RTE-021", value=receipt.issuer, kind=receipt.kind.value)
@@ -502,6 +526,8 @@ class HubIntake:
                     transfers.settle(tx, row, event, reason=reason)
 
     def _issuer_error(self, mailbox: Mailbox, group: ReceiptGroup) -> FrontgateError | None:
+        if self._resync.is_own(group):
+            return self._resync.error_of_own(group)
         for receipt, _, _ in group.items:
             try:
                 if receipt.issuer_node != "gateway":

@@ -242,12 +242,13 @@ CREATE TABLE bundle_in (
 CREATE INDEX bundle_in_owed ON bundle_in (peer, bundle_id) WHERE is_answered = 0;
 
 -- Restored and replaced nodes: what was asked of a peer (asked) and what is being told it (served).
--- epoch: of the node that asked. since_seq, since_at: what that node knew last. cursor: place in the paging.
+-- epoch: of the node that asked. since_epoch, since_seq, since_at: what that node knew last. cursor: place in the paging.
 CREATE TABLE resync (
   peer      TEXT NOT NULL,
   side      TEXT NOT NULL CHECK (side IN ('asked', 'served')),
   epoch     INTEGER NOT NULL,
-  state     TEXT NOT NULL CHECK (state IN ('open', 'draining', 'closed')),
+  state     TEXT NOT NULL CHECK (state IN ('open', 'draining', 'answered', 'closed')),
+  since_epoch INTEGER NOT NULL DEFAULT 0,
   since_seq INTEGER NOT NULL DEFAULT 0,
   since_at  TEXT NOT NULL DEFAULT '',
   cursor    INTEGER NOT NULL DEFAULT 0,

@@ -99,6 +99,7 @@ def alarms(
     found: list[Alarm] = list(_of_daemon(live))
     found += _of_journal(role, reader, now)
     found += _gaps(reader)
+    found += _of_resync((live or {}).get("resync", {}), role)
     if role == "hub":
         found += _of_units(reader, now, directory)
     first_seen = {str(i): str(since) for i, since in reader.all("SELECT id, since FROM alarm")}
@@ -122,6 +123,19 @@ def _of_daemon(live: dict[str, Any] | None) -> Iterator[Alarm]:
     )
     if stuck:
         yield Alarm("FG-ALM-008", "FG-ALM-008", str(stuck))
+
+
+def _of_resync(told: dict[str, Any], role: str) -> list[Alarm]:
+    """A gap after a restore that is not closed yet."""
+    found = [
+        Alarm(f"FG-KEP-010:{row['peer']}", "FG-KEP-010", str(row["peer"]), str(row["began_at"]))
+        for row in told.get("peers", ())
+        if row["side"] == "asked" and row["state"] != "closed" and told.get("epoch")
+    ]
+    missing = told.get("missing", ())
+    if missing and role == "hub":
+        found.append(Alarm("FG-KEP-011", "FG-KEP-011", str(len(missing))))
+    return found
 
 
 def _of_journal(role: str, reader: Reader, now: datetime) -> list[Alarm]:

@@ -16,7 +16,7 @@ from datetime import datetime
 from frontgate import bundle, clock
 from frontgate.core.lifecycle import Transfer, TransferEvent
 from frontgate.errors import FrontgateError, JournalError
-from frontgate.journal import Journal, Reader, Tx, bundles, packages, receipts, transfers
+from frontgate.journal import Journal, Reader, Tx, bundles, packages, receipts, resync, transfers
 from frontgate.pipeline.segments import CHUNK, Composite, SegmentStore
 from frontgate.seal.receipts import write_list
 
@@ -39,12 +39,17 @@ def compose(
 ) -> bundles.Outgoing | None:
     """Put what waits for `destination` into a new bundle, in one transaction; None if nothing does."""
     with journal.write(now) as tx:
-        rows = transfers.due(
-            tx,
-            destination,
-            now_ms=tx.now_ms,
-            large=lane.large,
-            limit=1 if lane.large else lane.members,
+        # Who asked for what it lost is told its receipts before it gets a package.
+        rows = (
+            []
+            if resync.holds_packages(tx, destination)
+            else transfers.due(
+                tx,
+                destination,
+                now_ms=tx.now_ms,
+                large=lane.large,
+                limit=1 if lane.large else lane.members,
+            )
         )
         members: list[bundles.OutMember] = []
         seen: set[int] = set()

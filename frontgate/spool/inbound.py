@@ -138,6 +138,24 @@ def _mark(staging: Folder, inbound: Folder, name: str, entry: str) -> OSError | 
     return None
 
 
+def stands_or_stood(paths: SpoolPaths, name: str) -> None:
+    """An entry of that name appeared once, under a journal that is lost: `stage` and `publish` take it
+    as delivered, whether it still stands or was taken. Durable when this returns. Raises: OSError.
+    """
+    if stands(paths, name):
+        return
+    with Folder.at(paths.staging) as staging:
+        if not staging.has(name + INTENT):
+            durable.open_new(name + INTENT, dir_fd=staging.fd).close()
+        staging.fsync()
+
+
+def stands(paths: SpoolPaths, name: str) -> bool:
+    """Whether an entry stands in `inbound/`."""
+    with Folder.at(paths.inbound) as inbound:
+        return any(inbound.has(name + suffix) for suffix in _SUFFIX.values())
+
+
 def settled(paths: SpoolPaths, names: Iterable[str]) -> None:
     """The journal knows what became of these entries: their marks go. Best effort: see `tidy`."""
     with Folder.at(paths.staging) as staging:

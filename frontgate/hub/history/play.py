@@ -27,6 +27,7 @@ from frontgate.hub.history.province import Province, found
 from frontgate.hub.history.units import Units, Upload
 from frontgate.hub.intake import HubIntake
 from frontgate.hub.mailboxes import Mailboxes
+from frontgate.hub.resync import HubResync
 from frontgate.journal import Journal
 from frontgate.pipeline.issue import Issuer
 from frontgate.pipeline.segments import SegmentStore
@@ -134,9 +135,11 @@ def _take(
     journal = Journal.open(state / "journal.db", node=f"hub:{settings.unit}")
     root = settings.path(settings.sftp.root)
     mailboxes = Mailboxes(root, root / ".staging", lambda: trust.directory, None)
+    issuer = Issuer(signer, "hub", lambda *_: "")
     intake = HubIntake(
-        journal, SegmentStore(state), mailboxes, Issuer(signer, "hub", lambda *_: ""), lambda: trust,
+        journal, SegmentStore(state), mailboxes, issuer, lambda: trust,
         lambda: (trust.directory,), standards, Checker(standards), wake_placer=lambda: None,
+        resync=HubResync(journal, mailboxes, issuer, lambda: trust, wake_placer=lambda: None),
     )  # fmt: skip
     spent = making = cpu = 0.0
     messages = receipts = 0
