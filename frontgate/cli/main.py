@@ -42,6 +42,8 @@ EVERYDAY: Mapping[str, str] = {
     "audit": "frontgate.cli.audit:audit",
     "archive": "frontgate.cli.keep:archive",
     "prune": "frontgate.cli.keep:prune",
+    "export": "frontgate.cli.medium:export",
+    "import": "frontgate.cli.medium:import_",
     "backup": "frontgate.cli.keep:backup",
     "restore": "frontgate.cli.keep:restore",
     "hub": "frontgate.cli.main:hub",

@@ -27,6 +27,7 @@ from frontgate.gateway.delivery import Delivery, PickUp
 from frontgate.gateway.inbound import Inbound
 from frontgate.gateway.intake import Intake
 from frontgate.gateway.link import Connect, Destination, Link
+from frontgate.gateway.medium import GatewayMedium
 from frontgate.gateway.new_directory import NewDirectory
 from frontgate.gateway.pace import Pace
 from frontgate.gateway.receipt_files import ReceiptFiles
@@ -310,6 +311,9 @@ class Gateway:
             self.posts.posts[0].station.signer,
             lambda: self._is_stopping,
         )
+        self._medium = GatewayMedium(
+            self._keeper.node, self.store, inbound, lambda: self.trust, relay.bundle_members
+        )
         self.crew.add(Loop("keep", self._keeper.turn, stall_s=6 * 3600.0))
         self._reconcile = GatewayReconcile(
             self.journal,
@@ -519,6 +523,8 @@ class Gateway:
                 self._acts.heal,
             ),
             **self._keeper.handlers(),
+            "medium-write": self._medium.write,
+            "medium-read": self._medium.read,
             "reconcile": self._reconcile.ask,
         }
 

@@ -28,6 +28,7 @@ from frontgate.hub.console_process import ConsoleProcess
 from frontgate.hub.habits import Habits
 from frontgate.hub.intake import HubIntake
 from frontgate.hub.mailboxes import Mailboxes
+from frontgate.hub.medium import HubMedium
 from frontgate.hub.placer import Placer
 from frontgate.hub.projector import ProjectorProcess
 from frontgate.hub.reconcile import HubReconcile
@@ -243,6 +244,9 @@ class Hub:
         bulk = BulkWorker(self.journal, tend.limits.cancelled, self._wake_placers)
         self.crew.add(Loop("bulk", bulk.turn))
         self._keeper = build_keeper(settings, self.journal, signer, lambda: self._is_stopping)
+        self._medium = HubMedium(
+            self._keeper.node, self.mailboxes, lambda: self.trust, self._wake_intakes
+        )
         self.crew.add(Loop("keep", self._keeper.turn, stall_s=6 * 3600.0))
         self._reconcile = HubReconcile(
             self.journal,
@@ -366,6 +370,8 @@ class Hub:
         return {
             "status": self.status,
             **self._keeper.handlers(),
+            "medium-write": self._medium.write,
+            "medium-read": self._medium.read,
             "case-act": self._acts.handle,
             **operate.handlers(
                 self.journal,

@@ -261,8 +261,8 @@ def add_known(
     """Bind (sender, MessageId) again by what its receipts say, without its bytes."""
     return tx.insert(
         "INSERT INTO package (direction, state, sender, message_id, message_type, flow_uid, case_uid,"
-        " sender_ref, content_digest, seal_digest, unit, app, drop_name, made_at)"
-        " VALUES (?, 'ADMITTED', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " sender_ref, content_digest, seal_digest, unit, app, drop_name, is_adopted, made_at)"
+        " VALUES (?, 'ADMITTED', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?)",
         direction,
         sender,
         message_id,

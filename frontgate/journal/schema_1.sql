@@ -48,6 +48,7 @@ CREATE TABLE segment (
 CREATE INDEX segment_going ON segment (id) WHERE state = 'going';
 
 -- One row per package (or refused drop). direction: out = sealed here, in = came by bundle.
+-- is_adopted: bound again by receipts that came back after a restore; its bytes may be missing.
 CREATE TABLE package (
   id             INTEGER PRIMARY KEY,
   direction      TEXT NOT NULL CHECK (direction IN ('out', 'in')),
@@ -75,6 +76,7 @@ CREATE TABLE package (
   size_bytes     INTEGER NOT NULL DEFAULT 0,
   digest         TEXT NOT NULL DEFAULT '',
   report         TEXT NOT NULL DEFAULT '[]',
+  is_adopted     INTEGER NOT NULL DEFAULT 0,
   made_at        TEXT NOT NULL
 ) STRICT;
 -- Exactly-once effect: an admitted (sender, MessageId) is bound for ever.

@@ -413,11 +413,13 @@ REPLAYABLE = (Transfer.FAILED, Transfer.CANCELLED, Transfer.UNCONFIRMED)
 
 
 def is_pruned(source: Tx | Reader, package_id: int) -> bool:
-    """Whether only the row of a package remains: its segment went when its term was over."""
+    """Whether only the row of a package remains: its segment went when its term was over, or it is
+    known by the receipts that came back after a restore.
+    """
     return (
         source.one(
-            "SELECT 1 FROM package p JOIN segment s ON s.id = p.segment_id"
-            " WHERE p.id = ? AND s.state <> 'kept'",
+            "SELECT 1 FROM package p LEFT JOIN segment s ON s.id = p.segment_id"
+            " WHERE p.id = ? AND (s.state <> 'kept' OR (p.is_adopted = 1 AND p.segment_id IS NULL))",
             package_id,
         )
         is not None

@@ -19,6 +19,7 @@ from frontgate.journal import timestamp
 from frontgate.pipeline import archive, backup
 from frontgate.pipeline.archive import Node
 from frontgate.pipeline.backup import Home
+from frontgate.pipeline.export import export_about
 from frontgate.pipeline.prune import prune, terms
 
 RAN = "retention-ran"
@@ -44,7 +45,7 @@ class Keeper:
     def __init__(
         self, node: Node, home: Home, rules: Rules, is_stopping: Callable[[], bool] = lambda: False
     ) -> None:
-        self._node = node
+        self.node = node
         self._home = home
         self._rules = rules
         self._is_stopping = is_stopping
@@ -57,7 +58,7 @@ class Keeper:
         now = clock.now()
         left = self._due(now)
         if left <= 0:
-            with self._node.journal.write(now) as tx:
+            with self.node.journal.write(now) as tx:
                 tx.set_meta(RAN, timestamp(now))
             self.prune(now)
             self.archive(now, now - timedelta(hours=SETTLED_H))
@@ -66,14 +67,14 @@ class Keeper:
         return left
 
     def _due(self, now: datetime) -> float:
-        reader = self._node.journal.reader()
+        reader = self.node.journal.reader()
         try:
             ran = reader.meta(RAN)
         finally:
             reader.close()
         if ran is None:
             # A new node has nothing to archive; its first run comes after one interval.
-            with self._node.journal.write(now) as tx:
+            with self.node.journal.write(now) as tx:
                 tx.set_meta(RAN, timestamp(now))
             return self._rules.every_h * 3600
         since = (now - datetime.fromisoformat(ran)).total_seconds()
@@ -89,7 +90,7 @@ class Keeper:
         with self._busy:
             while not self._is_stopping():
                 one = archive.archive_once(
-                    self._node, now=now, until=until, is_stopping=self._is_stopping
+                    self.node, now=now, until=until, is_stopping=self._is_stopping
                 )
                 if one is not None:
                     made.append(one)
@@ -112,7 +113,7 @@ class Keeper:
             audit_days=rules.audit_days,
         )
         done = prune(
-            self._node.journal, self._node.state, over, now=now, is_stopping=self._is_stopping
+            self.node.journal, self.node.state, over, now=now, is_stopping=self._is_stopping
         )
         return {
             "segments": done.segments,
@@ -123,9 +124,9 @@ class Keeper:
     def backup(self, target: Path, *, as_file: bool, passphrase: bytes | None) -> backup.Made:
         """Write a backup; its begin and end are audited."""
         now = clock.now()
-        signer = self._node.signer
+        signer = self.node.signer
         with self._busy:
-            with self._node.journal.write(now) as tx:
+            with self.node.journal.write(now) as tx:
                 number = tx.next_number(f"control:{signer.unit}", tx.floor)
                 tx.event("backup-begun", path=str(target), keys=passphrase is not None)
             made = backup.make_backup(
@@ -138,7 +139,7 @@ class Keeper:
                 as_file=as_file,
                 is_stopping=self._is_stopping,
             )
-            with self._node.journal.write() as tx:
+            with self.node.journal.write() as tx:
                 tx.event("backup", path=made.path, digest=made.digest, members=made.members)
         return made
 
@@ -161,4 +162,14 @@ class Keeper:
             )
             return asdict(made)
 
-        return {"archive": do_archive, "prune": do_prune, "backup": do_backup}
+        def do_export(r: dict[str, Any]) -> dict[str, Any]:
+            with self._busy:
+                made = export_about(self.node, r["about"], Path(r["target"]), now=clock.now())
+            return asdict(made)
+
+        return {
+            "archive": do_archive,
+            "prune": do_prune,
+            "backup": do_backup,
+            "export": do_export,
+        }

@@ -16,6 +16,7 @@ from frontgate.pipeline.parcel import MANIFEST
 HANDED = "SELECT count(DISTINCT message_id) FROM receipt WHERE kind = 'handed-over'"
 
 
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("form", ["folder", "file"])
 def test_a_node_is_backed_up_under_traffic_destroyed_restored_and_goes_on(
     tmp_path: Path, form: str

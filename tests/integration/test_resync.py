@@ -5,6 +5,7 @@ has every receipt of it.
 """
 
 import json
+import re
 import shutil
 import time
 from pathlib import Path
@@ -251,8 +252,10 @@ def test_a_case_number_that_was_told_is_never_minted_again(tmp_path: Path) -> No
     province = drill.province
     opening = "SELECT case_uid FROM package WHERE direction = 'out' AND state = 'ADMITTED'"
     for n in range(3):
-        province.drop_folder(POLICE, f"open{n}", _opening(f"open{n}"))
-    assert wait_for(lambda: counts(province, POLICE, f"SELECT count(*) FROM ({opening})") == 3)
+        province.drop(POLICE, f"open{n}.xml", _opening(f"open{n}"))
+    assert wait_for(lambda: counts(province, POLICE, f"SELECT count(*) FROM ({opening})") == 3), (
+        province.log(POLICE)
+    )
     relayed = "SELECT count(DISTINCT message_id) FROM receipt WHERE kind = 'relay-accepted'"
     assert wait_for(lambda: counts(province, POLICE, relayed) == 3), province.log(POLICE)
     old = {str(c) for (c,) in province.query(POLICE, opening)}
@@ -260,9 +263,9 @@ def test_a_case_number_that_was_told_is_never_minted_again(tmp_path: Path) -> No
     province.kill(POLICE)
     _replace(province, POLICE)
     assert wait_for(lambda: drill.is_closed(POLICE), 60), province.log(POLICE)
-    province.drop_folder(POLICE, "open1", _opening("open1"))  # the same again: the same number
+    province.drop(POLICE, "open1.xml", _opening("open1"))  # the same again: the same number
     for n in range(3, 6):
-        province.drop_folder(POLICE, f"open{n}", _opening(f"open{n}"))
+        province.drop(POLICE, f"open{n}.xml", _opening(f"open{n}"))
     assert wait_for(lambda: counts(province, POLICE, relayed) == 6), province.log(POLICE)
     new = {str(c) for (c,) in province.query(POLICE, opening)}
     assert len(new) == 6
@@ -274,9 +277,7 @@ def test_a_case_number_that_was_told_is_never_minted_again(tmp_path: Path) -> No
 
 
 def _opening(ref: str) -> str:
-    import re
-
-    text = message("arrest-request/submit", ref=ref)
+    text = message("measure-execution/notify", ref=ref)
     return re.sub(r"\s*<m:(CaseUid|PersonUid)>[^<]*</m:\1>", "", text)
 
 

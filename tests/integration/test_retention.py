@@ -59,6 +59,7 @@ def files_of(state: Path) -> list[str]:
     return sorted(p.name for p in (state / "segments").rglob("*.bundle"))
 
 
+@pytest.mark.timeout(400)
 def test_a_node_is_archived_pruned_and_still_proves_its_whole_past(tmp_path: Path) -> None:
     province = Province(tmp_path)
     province.start()
