@@ -151,6 +151,14 @@ class LimitSettings(_Section):
     ratio: int = Field(200, ge=2, description="解压倍数上限 | most expansion")
 
 
+class HubLimits(LimitSettings):
+    account_waiting_bytes: int = Field(
+        256 << 30,
+        ge=0,
+        description="每个账号在平台等待的数据上限（字节），0 为不限 | most bytes that an account may have waiting; 0: no limit",
+    )
+
+
 class DiskSettings(_Section):
     high_water_percent: float = Field(
         90.0, gt=1, le=100, description="超过此占用率暂停受理（%） | pause intake above"
@@ -351,7 +359,7 @@ class HubSettings(_Section):
         default_factory=list,
         description="经网闸相连的单位 | units that are reached through a gap device",
     )
-    limits: LimitSettings = LimitSettings()  # type: ignore[call-arg]
+    limits: HubLimits = HubLimits()  # type: ignore[call-arg]
     disk: DiskSettings = DiskSettings()  # type: ignore[call-arg]
     relay: RelaySettings = RelaySettings()  # type: ignore[call-arg]
     retention: RetentionSettings = RetentionSettings()  # type: ignore[call-arg]

@@ -31,6 +31,7 @@ from frontgate.hub.mailboxes import Mailboxes
 from frontgate.hub.medium import HubMedium
 from frontgate.hub.placer import Placer
 from frontgate.hub.projector import ProjectorProcess
+from frontgate.hub.quota import Quotas
 from frontgate.hub.reconcile import HubReconcile
 from frontgate.hub.resync import HubResync
 from frontgate.hub.tend import HubTend
@@ -67,6 +68,7 @@ class SftpProcess:
             "root": str(settings.path(sftp.root)),
             "keys": str(settings.path(sftp.keys)),
             "bell": str(settings.path(settings.node.state) / "bell.sock"),
+            "account_bytes": settings.limits.account_waiting_bytes,
         }
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
@@ -216,6 +218,11 @@ class Hub:
             wake_placer=self._wake_placers,
         )
         self.crew.add(Loop("resync", self._resync.turn))
+        self.quotas = Quotas(
+            self.journal.reader(),
+            lambda: self.trust.directory,
+            settings.limits.account_waiting_bytes,
+        )
         self._intakes = [
             self.crew.add(
                 Loop(
@@ -233,6 +240,7 @@ class Hub:
                         wake_placer=self._wake_placers,
                         may_take=self._gate.is_open,
                         max_message_bytes=settings.limits.message_bytes,
+                        quotas=self.quotas,
                     ).turn,
                     stall_s=30 * 86400.0 if is_large else 3600.0,
                 )
@@ -330,6 +338,7 @@ class Hub:
     def status(self, _: dict[str, Any]) -> dict[str, Any]:
         """The live half of `frontgate status` on a hub."""
         troubles = dict(self.crew.troubles)
+        troubles.update({f"account {a}": e for a, e in list(self.quotas.troubles.items())})
         for ferry in self.ferries:
             for error in ferry.troubles:
                 troubles[f"carry-{ferry.way.account}-{error.code[-3:]}"] = error

@@ -28,6 +28,7 @@ from frontgate.errors import (
 )
 from frontgate.hub.context import ContextChecks, InContext
 from frontgate.hub.mailboxes import ACCOUNT, Boxes, Mailbox
+from frontgate.hub.quota import Quotas
 from frontgate.hub.resync import HubResync
 from frontgate.journal import (
     Journal,
@@ -94,6 +95,7 @@ class HubIntake:
         wake_placer: Callable[[], None],
         may_take: Callable[[], bool] = lambda: True,
         max_message_bytes: int = 32 << 20,
+        quotas: Quotas | None = None,
     ) -> None:
         self._journal = journal
         self._reader = journal.reader()
@@ -110,6 +112,7 @@ class HubIntake:
         self._max_message_bytes = max_message_bytes
         self._context = ContextChecks(self._division_of)
         self._avoiding: set[tuple[str, str]] = set()
+        self._quotas = quotas
 
     def turn(self) -> float | None:
         """Take every complete upload, one per account and round, so that no unit waits for another."""
@@ -121,16 +124,50 @@ class HubIntake:
             for mailbox in self._mailboxes.all():
                 avoiding = {name for account, name in self._avoiding if account == mailbox.account}
                 name = mailbox.next_upload(avoiding)
-                if name is not None:
-                    busy = True
-                    if self._resync.holds(mailbox.to_hub / name):
-                        self._avoiding.add((mailbox.account, name))
-                    else:
-                        self._take_safely(mailbox, name)
+                if name is None:
+                    continue
+                busy = True
+                if self._resync.holds(mailbox.to_hub / name):
+                    self._avoiding.add((mailbox.account, name))
+                elif not self._has_room(mailbox, name):
+                    self._avoiding.add((mailbox.account, name))
+                    self._refuse_too_much(mailbox)
+                else:
+                    self._take_safely(mailbox, name)
         if not self._avoiding:
             return None
         self._avoiding.clear()
         return 0.5 if self._resync.asking.is_holding() else AVOID_S
+
+    def _has_room(self, mailbox: Mailbox, name: str) -> bool:
+        """Whether the account may have this upload taken; a repeat costs nothing."""
+        if self._quotas is None:
+            return True
+        peer = ACCOUNT + mailbox.account
+        if bundles.is_taken(self._reader, peer, name.removesuffix(".bundle")):
+            return True
+        try:
+            size = os.lstat(mailbox.to_hub / name).st_size
+        except OSError:
+            return True  # gone or unreadable: for `_take` to say
+        return self._quotas.has_room(mailbox, size)
+
+    def _refuse_too_much(self, mailbox: Mailbox) -> None:
+        """Make room in a `to-hub/` that outgrows its limit: its newest uploads travel again later."""
+        names, error = self._quotas.too_much(mailbox) if self._quotas else ([], None)
+        if error is None or not names:
+            return
+        peer = ACCOUNT + mailbox.account
+        log.warning("account-over-limit", account=mailbox.account, refused=len(names))
+        with self._journal.write() as tx:
+            for name in names:
+                bundle_id = name.removesuffix(".bundle")
+                tx.event("over-limit", bundle=bundle_id, peer=peer)
+                answers.refuse_bundle(tx, peer, self._issuer, bundle_id, error)
+        for name in names:
+            durable.unlink(mailbox.to_hub / name)
+        durable.fsync_dir(mailbox.to_hub)
+        self._wake_placer()
 
     def _take_safely(self, mailbox: Mailbox, name: str) -> None:
         """One unit's entry that cannot be read holds up neither the other units nor its own next."""

@@ -30,6 +30,7 @@ FINAL = re.compile(rb"\d{16}-[0-9a-f]{64}\.bundle")
 ACCOUNT = re.compile(r"u[0-9]{10}[0-9x]")
 BELL = "frontgate-bell"
 _TO, _FROM = b"/to-hub", b"/from-hub"
+_STRIDE = 16 << 20
 _READ_ONLY = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -90,7 +91,11 @@ def _denied() -> asyncssh.SFTPPermissionDenied:
 class Mailbox(asyncssh.SFTPServer):
     """One session's view. Paths are compared as text first; nothing is ever followed."""
 
-    def __init__(self, chan: asyncssh.SSHServerChannel[bytes], root: Path) -> None:
+    def __init__(
+        self, chan: asyncssh.SSHServerChannel[bytes], root: Path, most_bytes: int = 0
+    ) -> None:
+        """most_bytes: what may lie in `/to-hub/` together; 0 for no limit."""
+        self._most_bytes = most_bytes
         account = chan.get_extra_info("username")
         self._home = os.fsencode(root / account)
         super().__init__(chan, chroot=self._home)
@@ -137,7 +142,29 @@ class Mailbox(asyncssh.SFTPServer):
         ):
             if pflags & theirs:
                 wanted |= ours
-        return self._open(path, self._flags(path, wanted))
+        flags = self._flags(path, wanted)
+        if flags & 3 != os.O_RDONLY and self._most_bytes and self._lying() > self._most_bytes:
+            raise asyncssh.SFTPFailure("FG-BND-013: over the account's limit")
+        return self._open(path, flags)
+
+    def _lying(self) -> int:
+        """Bytes in `/to-hub/`, whole uploads and parts."""
+        total = 0
+        with os.scandir(self._real(_TO)) as entries:
+            for entry in entries:
+                with contextlib.suppress(FileNotFoundError):
+                    total += entry.stat(follow_symlinks=False).st_size
+        return total
+
+    def write(self, file_obj: Any, offset: int, data: bytes) -> Any:
+        end = offset + len(data)
+        # Now and then all parts are counted: each may be within the limit, not their sum.
+        is_stride = offset // _STRIDE != end // _STRIDE
+        if self._most_bytes and (
+            end > self._most_bytes or (is_stride and self._lying() > self._most_bytes)
+        ):
+            raise asyncssh.SFTPFailure("FG-BND-013: over the account's limit")
+        return super().write(file_obj, offset, data)
 
     def open56(self, path: bytes, *_: Any) -> Any:
         raise asyncssh.SFTPOpUnsupported("version 3 only")
@@ -240,7 +267,7 @@ async def serve(config: dict[str, Any]) -> None:
         config["port"],
         server_factory=lambda: Server(keys),
         server_host_keys=[config["host_key"]],
-        sftp_factory=lambda chan: Mailbox(chan, root),
+        sftp_factory=lambda chan: Mailbox(chan, root, int(config.get("account_bytes", 0))),
         process_factory=process,
         encoding=None,
         allow_scp=False,

@@ -21,6 +21,8 @@ from frontgate.seal.control import Control, write_control
 
 TAKEN = "bundle-taken"
 REFUSED = "bundle-refused"
+_TOLD = ("FG-BND-013",)
+"""Refusals whose own reason is told; any other says that the bundle came damaged."""
 MOST_BUNDLES = 1000
 """Most bundles named in one answer."""
 
@@ -79,7 +81,7 @@ def settle(tx: Tx, peer: str, control: Control) -> None:
                 tx,
                 row.transfer_id,
                 TransferEvent.TRANSIENT,
-                reason="FG-BND-012",
+                reason=code if code in _TOLD else "FG-BND-012",
                 due_ms=tx.now_ms + int(wait_s * 1000),
             )
 
