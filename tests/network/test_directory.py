@@ -1,6 +1,6 @@
 """A unit behind a gap device that reorders, repeats, loses, cuts and holds back: delivered once.
 
-FRONTGATE_NETWORK=long: more messages.
+FRONTGATE_CHAOS=long: more messages.
 """
 
 import os
@@ -8,10 +8,11 @@ import time
 from pathlib import Path
 
 import pytest
+from chaos_table import add_row, is_long
 from gapdevice import GapDevice, Mischief
 from province import POLICE, PROCURATORATE, Province, message, wait_for
 
-IS_LONG = os.environ.get("FRONTGATE_NETWORK") == "long"
+IS_LONG = is_long()
 COUNT = 300 if IS_LONG else 24
 SEED = int(os.environ.get("FRONTGATE_SEED", "20261125"))
 BAD = Mischief(lose=0.2, repeat=0.2, cut=0.2, hold=0.4, hold_s=1.0, hasty=True)
@@ -65,6 +66,8 @@ def test_everything_is_delivered_once_over_a_bad_device(tmp_path: Path) -> None:
         did = sum((device.did for device in devices), start=type(devices[0].did)())
         delivered = ids(province, PROCURATORATE)
         assert len(delivered) == len(set(delivered)) == COUNT
+        for what in ("lost", "repeated", "cut", "held"):
+            add_row("gap device", what, tried=did[what])
         assert did["lost"]
         assert did["repeated"]
         assert did["cut"]

@@ -1,6 +1,6 @@
 """Each kind of network fault at many bytes of a session: everything gets through, once and whole.
 
-Short by default; FRONTGATE_NETWORK=long tries 8 kinds x 40 offsets and 400 seeded sessions.
+Short by default; FRONTGATE_CHAOS=long tries 8 kinds x 40 offsets and 400 seeded sessions.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from chaos_table import add_row, is_long
 from faultproxy import KINDS, Fault, FaultProxy
 
 from frontgate.errors import TransportError
@@ -24,7 +25,7 @@ from frontgate.transports import Transport
 from frontgate.transports.sftp import connect_sftp
 from network.servers import Server, embedded
 
-IS_LONG = os.environ.get("FRONTGATE_NETWORK") == "long"
+IS_LONG = is_long()
 OFFSETS = 40 if IS_LONG else 4
 SEEDED = 400 if IS_LONG else 8
 SEED = int(os.environ.get("FRONTGATE_SEED", "20261125"))
@@ -140,6 +141,8 @@ def test_every_kind_of_fault_at_every_part_of_a_session(tmp_path: Path) -> None:
             [fault(kind, (n + 0.5) / OFFSETS, up, down)] for kind in KINDS for n in range(OFFSETS)
         ]
         errors = run_all(server, scripts, 1)
+    for kind in KINDS:
+        add_row("network", kind, tried=OFFSETS)
     # The faults were felt: broken sessions, and stalled ones that a deadline ended.
     assert errors["FG-TRN-005"]
     assert errors["FG-TRN-004"] or errors["FG-TRN-001"]
@@ -158,3 +161,4 @@ def test_seeded_sessions_with_several_faults_each(tmp_path: Path) -> None:
             for _ in range(SEEDED)
         ]
         run_all(server, scripts, 10_000)
+    add_row("network", "seeded sessions", tried=SEEDED)

@@ -1,6 +1,6 @@
 """Large files over lines that are cut at random bytes: they go on, little is sent twice, none is wrong.
 
-Short by default (12 cuts in 60 MB); FRONTGATE_NETWORK=long: 200 cuts in 500 MB.
+Short by default (12 cuts in 60 MB); FRONTGATE_CHAOS=long: 200 cuts in 500 MB.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from chaos_table import add_row, is_long
 from faultproxy import Fault, FaultProxy
 from province import POLICE, PROCURATORATE, Province, message, wait_for
 
@@ -27,7 +28,7 @@ from frontgate.transports import Transport
 from frontgate.transports.sftp import connect_sftp
 from network.servers import SERVERS, Server
 
-IS_LONG = os.environ.get("FRONTGATE_NETWORK") == "long"
+IS_LONG = is_long()
 CUTS, SIZE = (200, 500_000_000) if IS_LONG else (12, 60_000_000)
 SEED = int(os.environ.get("FRONTGATE_SEED", "20261125"))
 ALLOWED = int(1.03 * SIZE) + CUTS * (1 << 20)
@@ -128,6 +129,7 @@ def test_an_upload_goes_on_after_every_cut(kind: str, tmp_path: Path) -> None:
         f"{kind}: {broke} cuts, {size} bytes, {sent - size} sent again ({ALLOWED - size} allowed)"
     )
     assert sent <= ALLOWED
+    add_row("network", f"cut of an upload, {kind}", tried=broke)
 
 
 @pytest.mark.parametrize("kind", list(SERVERS))
@@ -172,6 +174,7 @@ def test_a_download_goes_on_after_every_cut(kind: str, tmp_path: Path) -> None:
     assert restarts
     print(f"{kind}: {broke} cuts, {size} bytes, {got - size} fetched again")
     assert got <= ALLOWED
+    add_row("network", f"cut of a download, {kind}", tried=broke)
 
 
 def test_a_source_that_changed_is_never_spliced(tmp_path: Path) -> None:
