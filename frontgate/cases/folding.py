@@ -63,6 +63,9 @@ class Fold:
         if not m.case_uid:
             self._instance(m, plan)
             return True
+        if is_hub(m.sender, rules):
+            self._instance(m, plan)
+            return False  # the hub tells of a case, and adds nothing to it
         case = self._file.one(
             "SELECT owner, is_bound, division FROM casefile WHERE case_uid = ?", m.case_uid
         )
@@ -375,6 +378,10 @@ class Fold:
             m.flow, m.flow_uid, m.case_uid, m.sender, m.receiver, m.effective_at, m.id, m.step,
             m.effective_at, int(m.step == RETURN), int(plan.is_terminal),
         )  # fmt: skip
+
+
+def is_hub(unit: str, rules: CaseRules) -> bool:
+    return "hub" in rules.catalogue.roles_by_type(unit)
 
 
 def _reaches(own: str, other: str) -> bool:

@@ -14,7 +14,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from frontgate.cases.folding import Fold, Message
+from frontgate.cases.folding import Fold, Message, is_hub
 from frontgate.cases.reading import Said, documents_of, read_said
 from frontgate.cases.rules import CaseRules, Plan, fingerprint
 from frontgate.cases.tallies import Tallies
@@ -162,6 +162,8 @@ class Projector:
             ]
             self._file.many("INSERT INTO document VALUES (?,?,?,?,?,?,?,?)", rows)
         self._apply(m, rules, plan)
+        if is_hub(m.sender, rules):
+            return  # its notices are no exchanges of units
         self._tallies.exchange(m, plan)
         if m.said is not None:
             self._tallies.outcomes(m, rules)

@@ -111,10 +111,10 @@ class CaseRules:
             self.due_fields: frozenset[str] = frozenset(
                 self._data.get("custody", {}).get("due", ())
             )
-            self.outcomes: tuple[tuple[str, str, frozenset[str]], ...] = tuple(
-                (t["field"], t.get("list", ""), frozenset(t.get("flows", ())))
-                for t in self._data.get("outcome", ())
-            )
+            self._outcomes: dict[str, list[tuple[str, frozenset[str]]]] = {}
+            for t in self._data.get("outcome", ()):
+                codes = (t.get("list", ""), frozenset(t.get("flows", ())))
+                self._outcomes.setdefault(t["field"], []).append(codes)
             self.ties: tuple[tuple[str, str], ...] = tuple(
                 (t["from"], other) for t in self._data.get("tie", ()) for other in t["to"]
             )
@@ -140,8 +140,8 @@ class CaseRules:
 
     def outcome_list(self, flow: str, name: str) -> str | None:
         """The code list of an outcome field in a flow; None if the field is no outcome there."""
-        for known, codes, flows in self.outcomes:
-            if known == name and (not flows or flow in flows):
+        for codes, flows in self._outcomes.get(name, ()):
+            if not flows or flow in flows:
                 return codes
         return None
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, time, timedelta
 
 from frontgate.core.deadlines import LEGAL_TIME
-from frontgate.journal import timestamp
 
 OLDEST = timedelta(days=3650)
 """A message that states a time longer ago than this is not believed."""
@@ -25,7 +24,8 @@ def moment(text: str) -> datetime | None:
 
 
 def stored(at: datetime) -> str:
-    return timestamp(at)
+    """The stored form, as `journal.timestamp` writes it."""
+    return at.astimezone(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
 def effective(business_time: str, relayed_at: str) -> str:
@@ -34,7 +34,7 @@ def effective(business_time: str, relayed_at: str) -> str:
     stated = moment(business_time)
     if stated is None or stated > known or known - stated > OLDEST:
         return relayed_at
-    return timestamp(stated)
+    return stored(stated)
 
 
 def legal_day(at: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -130,6 +131,87 @@ def _rules(out: Output) -> None:
         click.echo(
             f"{r['term']:<22} {r['start']:<34} {armed}{lapse}  {out.pick(str(r['zh']), str(r['en']))}"
         )
+
+
+@due.command()
+@click.option("--days", default=30, show_default=True, help="Look back so far.")
+@click.pass_obj
+def absent(out: Output, days: int) -> None:
+    """List gateways that fetched nothing for an hour of working time. Exit 1 if one is absent now."""
+    from frontgate import clock
+    from frontgate.cases.absence import absences, as_rows
+    from frontgate.cli.case_texts import local
+
+    settings = hub_settings(out)
+    standards = hub_standards(settings)
+    source = open_cases(settings, standards)
+    now = clock.now()
+    calendar = standards.version(standards.newest).calendar
+    found = absences(source, calendar, now, now - timedelta(days=days))
+    source.close()
+    if out.as_json:
+        out.json({"absences": as_rows(found)})
+    for a in found if not out.as_json else ():
+        click.echo(
+            out.pick(
+                f"{a.unit}  {local(a.begin)} 至 {local(a.end)}  {a.messages} 件未取",
+                f"{a.unit}  {local(a.begin)} to {local(a.end)}  {a.messages} messages not fetched",
+            )
+        )
+    if any(not a.end for a in found):
+        raise click.exceptions.Exit(1)
+
+
+@due.command()
+@click.option("--since", required=True, metavar="TIME", help="RFC 3339, or a day.")
+@click.option("--until", required=True, metavar="TIME", help="RFC 3339, or a day.")
+@click.option(
+    "-o",
+    "--out",
+    "target",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the signed certificate here.",
+)
+@click.pass_obj
+def outage(out: Output, since: str, until: str, target: Path | None) -> None:
+    """Certify when the exchange itself was down, with the audit chain's entries as evidence.
+
+    Exit 1 if it was not down in that span.
+    """
+    from frontgate import clock, durable
+    from frontgate.cases.absence import as_rows, certificate, outages
+    from frontgate.cases.times import moment, stored
+    from frontgate.cli.case_texts import local
+    from frontgate.cli.cases import state_file
+    from frontgate.journal import open_reader
+    from frontgate.suites import load_signer
+
+    begin, end = moment(since), moment(until)
+    if begin is None or end is None:
+        raise click.UsageError("--since and --until want times, as 2026-11-25T09:00:00+08:00")
+    settings = hub_settings(out)
+    source = open_cases(settings, hub_standards(settings))
+    found = outages(source, stored(begin), stored(end))
+    if target is not None:
+        keys = settings.path(settings.node.keys)
+        signer = load_signer(keys / "hub.key", keys / "hub.pem", settings.unit)
+        journal = open_reader(state_file(settings, "journal.db"))
+        data = certificate(source, journal, signer, begin, end, clock.now())
+        journal.close()
+        durable.write_file(target, data, 0o644)
+    source.close()
+    if out.as_json:
+        out.json({"outages": as_rows(found), "certificate": str(target or "")})
+    for o in found if not out.as_json else ():
+        word = out.pick("停止于", "stopped") if o.is_exact else out.pick("最后动作于", "last act")
+        click.echo(
+            out.pick(
+                f"{word} {local(o.begin)}，恢复于 {local(o.end)}（审计链 {o.before_seq}、{o.after_seq}）",
+                f"{word} {local(o.begin)}, back {local(o.end)} (audit chain {o.before_seq}, {o.after_seq})",
+            )
+        )
+    if not found:
+        raise click.exceptions.Exit(1)
 
 
 def _act_command(name: str, help_text: str) -> click.Command:

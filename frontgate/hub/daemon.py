@@ -29,6 +29,7 @@ from frontgate.hub.habits import Habits
 from frontgate.hub.intake import HubIntake
 from frontgate.hub.mailboxes import Mailboxes
 from frontgate.hub.medium import HubMedium
+from frontgate.hub.notices import Notices
 from frontgate.hub.placer import Placer
 from frontgate.hub.projector import ProjectorProcess
 from frontgate.hub.quota import Quotas
@@ -274,6 +275,17 @@ class Hub:
         if self.sftp is not None:
             self.crew.add(Loop("sftp", self.sftp.turn))
         self._acts = Acts(self.journal, self._state / "cases.db", standards)
+        if settings.cases.notices:
+            notices = Notices(
+                self.journal,
+                self.store,
+                issuer,
+                lambda: self.trust,
+                standards.version(standards.newest),
+                self._state / "cases.db",
+                self._placer_loop.wake,
+            )
+            self.crew.add(Loop("notices", notices.turn))
         self._publisher = Publisher(
             self.journal, self._state / "cases.db", self._state / "published", signer, standards
         )
