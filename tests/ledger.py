@@ -68,7 +68,7 @@ class Ledger:
     def __init__(self, home: Path, units: Sequence[str] = tuple(ROLES)) -> None:
         self.home = home
         self.at = BEGIN
-        clock.use(lambda: self.at, None)
+        clock.use(lambda: self.at, lambda: self.at.timestamp())
         set_up(home / "hub", HUB, "省级交换平台")
         (home / "hub" / "hub.toml").write_text(f'unit = "{HUB}"\n[sftp]\nserver = "embedded"\n')
         self.settings = load_hub(home / "hub" / "hub.toml")

@@ -66,8 +66,10 @@ class Projector:
         if row is None:
             return True
         seq, _, head = str(row[0]).partition(" ")
-        found = self._journal.one("SELECT head FROM event WHERE seq = ?", int(seq))
-        return found is not None and str(found[0]) == head
+        found = extracts.entry(self._journal, int(seq))
+        if found is None:
+            return extracts.is_archived(self._journal, int(seq))
+        return found[1] == head
 
     def close(self) -> None:
         self._journal.close()
@@ -82,28 +84,29 @@ class Projector:
     def turn(self, limit: int = BATCH) -> int:
         """Project the next events. Returns: how many there were."""
         cursor = self.cursor
-        events = self._journal.all(
-            "SELECT seq, at, kind, data, head FROM event WHERE seq > ? ORDER BY seq LIMIT ?",
-            cursor,
-            limit,
-        )
-        if not events:
+        end = extracts.newest(
+            self._journal
+        )  # before the events: the cursor may not pass one unseen
+        if end is None or end[0] <= cursor:
             return 0
-        before = self._journal.one("SELECT at FROM event WHERE seq = ?", cursor)
-        self._last_at = str(before[0]) if before is not None else ""
+        events = [e for e in extracts.followed(self._journal, cursor, limit) if e[0] <= end[0]]
+        last = end if len(events) < limit else (events[-1][0], events[-1][1], "")
+        head = last[2] or (extracts.entry(self._journal, last[0]) or ("", ""))[1]
         with self._file.write():
-            for seq, at, kind, data, _ in events:
-                handler = self._kinds.get(str(kind))
-                if handler is not None:
-                    handler(int(seq), str(at), json.loads(str(data)))
-                self._last_at = str(at)
+            self._last_at = self._meta("last_at")
+            for seq, at, kind, data in events:
+                self._kinds[kind](seq, at, json.loads(data))
+                self._last_at = at
             self._terms.settle()
-            self._file.run(
-                "INSERT OR REPLACE INTO meta VALUES ('cursor', ?)",
-                f"{events[-1][0]} {events[-1][4]}",
-            )
-            self._file.run("INSERT OR REPLACE INTO meta VALUES ('as_of', ?)", str(events[-1][1]))
-        return len(events)
+            for key, value in (
+                ("cursor", f"{last[0]} {head}"), ("as_of", last[1]), ("last_at", self._last_at)
+            ):  # fmt: skip
+                self._file.run("INSERT OR REPLACE INTO meta VALUES (?, ?)", key, value)
+        return last[0] - cursor
+
+    def _meta(self, key: str) -> str:
+        row = self._file.one("SELECT value FROM meta WHERE key = ?", key)
+        return str(row[0]) if row is not None else ""
 
     def catch_up(self, said: Callable[[int], None] = lambda _: None) -> int:
         """Project all there is. said: called with the number of events after each batch."""

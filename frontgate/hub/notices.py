@@ -77,37 +77,50 @@ class Notices:
         self._wake_placer = wake_placer
 
     def turn(self) -> float | None:
-        """Send what has crossed a level since the last look. The first look begins a day back."""
+        """Send what has crossed a level since the last look. The first look begins a day back.
+
+        The mark follows what the projections have seen: a term that became known after its level had
+        passed crosses it when it became known. Looking twice is harmless, a notice has one id.
+        """
         try:
             source = Cases(self._cases)
         except JournalError:
             return LOOK_S  # the projector has not begun yet
         try:
             now = clock.now()
+            seen = min(source.as_of()[1] or stored(now), stored(now))
             since = self._reader.meta(MARK) or stored(now - timedelta(days=1))
-            crossed = self._crossed(source, since, stored(now))
-            sent = [self._notice(source, item, now) for item in crossed]
+            found: list[Notice] = []
+            after = (since, "")
+            while len(found) < BATCH:
+                page = self._crossed(source, after, stored(now))
+                found += [n for _, d in page if (n := self._notice(source, d, now)) is not None]
+                if len(page) < BATCH:
+                    after = (max(since, seen), "")
+                    break
+                after = (page[-1][0], page[-1][1].id)
         finally:
             source.close()
-        # A full batch goes on where it ended; the levels are told again by their own ids.
-        until = stored(now) if len(crossed) < BATCH else _reached(crossed[-1], since, stored(now))
-        self._send([n for n in sent if n is not None], now, until)
-        return LOOK_S if len(crossed) < BATCH else 0.0
+        is_full = len(found) >= BATCH
+        if found or after[0] != since:
+            self._send(found, now, after[0])
+        return 0.0 if is_full else LOOK_S
 
-    def _crossed(self, source: Cases, since: str, now: str) -> list[Deadline]:
-        """Open terms that crossed a level in (since, now], by when they did."""
+    def _crossed(
+        self, source: Cases, after: tuple[str, str], now: str
+    ) -> list[tuple[str, Deadline]]:
+        """(when, term): open terms whose highest level was crossed, and known, after a point."""
         when = (
-            "CASE WHEN due_at > ? AND due_at <= ? THEN due_at WHEN red_at > ? AND red_at <= ? THEN red_at"
-            " ELSE yellow_at END"
+            "max(start_known_at, CASE WHEN due_at <= ? THEN due_at WHEN red_at <= ? THEN red_at"
+            " ELSE yellow_at END)"
         )
         rows = source.reader.all(
-            f"SELECT {DEADLINE} FROM deadline WHERE state = 'open' AND is_lapsing = 0 AND case_uid <> ''"  # noqa: S608
-            " AND ((due_at > ? AND due_at <= ?) OR (red_at > ? AND red_at <= ?)"
-            " OR (yellow_at > ? AND yellow_at <= ?))"
-            f" ORDER BY {when}, id LIMIT ?",
-            *(since, now) * 3, *(since, now) * 2, BATCH,
+            f"SELECT * FROM (SELECT {when} AS crossed, {DEADLINE} FROM deadline WHERE state = 'open'"  # noqa: S608
+            " AND is_lapsing = 0 AND case_uid <> '' AND yellow_at <= ?)"
+            " WHERE (crossed, id) > (?, ?) ORDER BY crossed, id LIMIT ?",
+            now, now, now, *after, BATCH,
         )  # fmt: skip
-        return [deadline(r) for r in rows]
+        return [(str(r[0]), deadline(r[1:])) for r in rows]
 
     def _notice(self, source: Cases, item: Deadline, now: datetime) -> Notice | None:
         level = item.level(stored(now))
@@ -215,12 +228,6 @@ class Notices:
             content_digest=content, seal_digest=seal, package_id=package_id,
             destinations=(ACCOUNT + unit.account,),
         )  # fmt: skip
-
-
-def _reached(item: Deadline, since: str, now: str) -> str:
-    """How far a full batch has come."""
-    crossed = [t for t in (item.due_at, item.red_at, item.yellow_at) if since < t <= now]
-    return min(crossed, default=now)
 
 
 def _legal(at: datetime) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from frontgate.journal import extracts
 from frontgate.journal.store import Reader, Tx
 
 
@@ -214,7 +215,11 @@ def events_to_go(source: Tx | Reader, audit_before: str) -> int:
 
 
 def remove_events(tx: Tx, to: int, limit: int) -> int:
-    """Remove the oldest entries up to a border, `limit` at most. Returns: how many went."""
+    """Remove the oldest entries up to a border, `limit` at most. Returns: how many went.
+
+    What projections follow is kept aside, so that they can still be built anew.
+    """
+    extracts.keep_told(tx, to, limit)
     return tx.run(
         "DELETE FROM event WHERE seq IN (SELECT seq FROM event WHERE seq <= ? ORDER BY seq LIMIT ?)",
         to,

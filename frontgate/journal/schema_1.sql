@@ -280,6 +280,15 @@ CREATE TABLE extract (
   body       BLOB NOT NULL
 ) STRICT;
 
+-- Entries of the chain that projections follow, kept when the chain's own go behind a checkpoint; hub only.
+CREATE TABLE told (
+  seq  INTEGER PRIMARY KEY,
+  at   TEXT NOT NULL,
+  kind TEXT NOT NULL,
+  data TEXT NOT NULL,
+  head TEXT NOT NULL
+) STRICT;
+
 -- CaseUids minted by this gateway, by unit, app and SenderRef, so that a repeat gets the same.
 CREATE TABLE minted_case (key TEXT PRIMARY KEY, case_uid TEXT NOT NULL) STRICT, WITHOUT ROWID;
 

@@ -7,7 +7,8 @@ import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from province import POLICE, PROCURATORATE, Province, message, wait_for
+import pytest
+from province import DETENTION, POLICE, PROCURATORATE, Province, message, wait_for
 
 from frontgate.core.deadlines import LEGAL_TIME, add_months
 
@@ -28,8 +29,9 @@ def _two_months_before_the_tenth_day(now: datetime) -> str:
     return f"{begin}T12:00:00+08:00"
 
 
+@pytest.mark.timeout(420)
 def test_a_running_hub_tells_cases_and_warns_the_acting_unit(tmp_path: Path) -> None:
-    province = Province(tmp_path)
+    province = Province(tmp_path, (POLICE, PROCURATORATE, DETENTION))
     settings = tmp_path / "hub" / "hub.toml"
     settings.write_text(settings.read_text().replace("project = false", "notices = true"))
     try:
@@ -89,7 +91,7 @@ def test_a_running_hub_tells_cases_and_warns_the_acting_unit(tmp_path: Path) -> 
         def noticed() -> list[str]:
             return [e for e in province.entries(POLICE) if "deadline-notice.notify" in e]
 
-        assert wait_for(noticed, 100), province.log("hub")
+        assert wait_for(noticed, 150), province.log("hub")
         notice = (province.spool(POLICE) / "inbound" / noticed()[0] / "message.xml").read_text(
             "utf-8"
         )

@@ -74,7 +74,7 @@ def play(
     counts = scaled(volumes.counts, share)
     first = begin or volumes.begin
     moment = [datetime.combine(first, of_day(8), LEGAL_TIME)]
-    clock.use(lambda: moment[0], None)
+    clock.use(lambda: moment[0], lambda: moment[0].timestamp())
     try:
         catalogue = standards.version(standards.newest)
         province = found(home, catalogue, moment[0])

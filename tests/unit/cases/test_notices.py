@@ -76,6 +76,15 @@ def test_the_acting_unit_is_warned_once_a_level(ledger: Ledger) -> None:
     flows = {r[0] for r in cases.reader.all("SELECT flow FROM tally")}
     assert flows == {"arrest-request"}
     cases.close()
+    # A term that became known after its level had passed is told of when it became known.
+    before = len(rows)
+    other = "C2026520102110000000024"
+    late = sample("arrest-request/execute", ledger.at, StartAt="2026-09-20T09:00:00+08:00")
+    ledger.exchange(late.replace("C2026520102110000000016", other))
+    ledger.project()
+    notices.turn()
+    rows = sent(ledger)
+    assert len(rows) > before
     before = len(rows)
     with ledger.journal.write() as tx:
         tx.set_meta("notices_until", "2026-11-01T00:00:00.000Z")  # as after a restore

@@ -26,6 +26,7 @@ from frontgate.cases.read import Cases
 from frontgate.cases.rules import CaseRules
 from frontgate.core.identifiers import case_uid
 from frontgate.errors import CaseError
+from frontgate.journal import keeping
 from frontgate.model.receipt import Kind
 
 CASE = "C2026520102110000000016"
@@ -138,7 +139,7 @@ def test_a_kill_at_any_point_changes_nothing(ledger: Ledger, tmp_path: Path, ste
         "            os.kill(os.getpid(), 9)\n"
         "p = Projector(Path(sys.argv[1]), Path(sys.argv[2]), Standards.load())\n"
         "durable.probe = probe\n"
-        "while p.turn(5):\n"
+        "while p.turn(1):\n"
         "    pass\n"
     )
     child = subprocess.run(
@@ -275,3 +276,28 @@ def test_what_runs_ahead_of_its_order_is_flagged(ledger: Ledger) -> None:
     assert line is not None
     assert line.nodes[0].is_sequence
     cases.close()
+
+
+def test_a_rebuild_after_old_entries_went_to_the_archive_is_the_same(ledger: Ledger) -> None:
+    arrest(ledger)
+    acts = Acts(ledger.journal, ledger.file, STANDARDS)
+    ledger.project()
+    acts.record("admit", CASE, POLICE, "x", code=OTHER_POLICE)
+    ledger.exchange(sample("custody-transfer/submit", ledger.at))
+    ledger.project()
+    before = dump(ledger.file)
+    with ledger.journal.write() as tx:
+        seq, head = tx.head
+        tx.run(
+            "INSERT INTO archive VALUES (1, 'a', 1, 'x', 1, 0, 1, ?, ?, ?, x'00', ?)",
+            seq - 2, head, tx.epoch, tx.now_at,
+        )  # fmt: skip
+        assert keeping.remove_events(tx, seq - 2, 1000) > 5
+    ledger.project()
+    assert dump(ledger.file)["message"] == before["message"]
+    rebuild(ledger.state / "journal.db", ledger.file, STANDARDS)
+    again = dump(ledger.file)
+    assert {t: r for t, r in again.items() if t != "meta"} == {
+        t: r for t, r in before.items() if t != "meta"
+    }
+    assert again["act"]
