@@ -283,7 +283,7 @@ class Hub:
                 lambda: self.trust,
                 standards.version(standards.newest),
                 self._state / "cases.db",
-                self._placer_loop.wake,
+                self._wake_placers,
             )
             self.crew.add(Loop("notices", notices.turn))
         self._publisher = Publisher(
