@@ -45,7 +45,7 @@ def demo(out: Output, directory: Path | None, packages: int, serve: bool) -> Non
     home = directory or Path(tempfile.mkdtemp(prefix="frontgate-demo-"))
     home.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
-    play = Play(home.resolve(), say=_teller(out))
+    play = Play(home.resolve(), say=_teller(out), console=serve)
     try:
         play.set_up()
         play.run_case()
@@ -55,6 +55,7 @@ def demo(out: Output, directory: Path | None, packages: int, serve: bool) -> Non
         ok = play.conclude()
         _summary(out, play, home if directory else None, time.monotonic() - began)
         if serve:
+            _console(out, play)
             out.line("按 Ctrl-C 结束", "Press Ctrl-C to stop")
             try:
                 while True:
@@ -67,6 +68,14 @@ def demo(out: Output, directory: Path | None, packages: int, serve: bool) -> Non
             shutil.rmtree(home, ignore_errors=True)
     if not ok:
         raise click.exceptions.Exit(1)
+
+
+def _console(out: Output, play: Play) -> None:
+    """Where the console is, and a login of each role to try."""
+    url, accounts = play.open_console()
+    out.line(f"\n控制台：{url}", f"\nConsole: {url}")
+    for login, password, zh, en in accounts:
+        click.echo(f"  {login:<10} {password}   {out.pick(zh, en)}")
 
 
 def _teller(out: Output) -> Any:

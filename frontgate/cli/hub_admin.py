@@ -30,6 +30,7 @@ def _administration(out: Output) -> Administration:
 @click.option(
     "--port", default=2222, show_default=True, help="Port that the SFTP server listens on."
 )
+@click.option("--console-port", type=int, help="Also serve the console, on this port of loopback.")
 @click.option(
     "--server",
     type=click.Choice(["embedded", "openssh"]),
@@ -39,7 +40,14 @@ def _administration(out: Output) -> Administration:
 )
 @click.pass_obj
 def init(
-    out: Output, directory: Path, unit: str, name: str, host: str, port: int, server: str
+    out: Output,
+    directory: Path,
+    unit: str,
+    name: str,
+    host: str,
+    port: int,
+    console_port: int | None,
+    server: str,
 ) -> None:
     """Make a hub's home: CA, keys, settings, mailboxes."""
     from frontgate import durable
@@ -59,6 +67,8 @@ def init(
         f'host = "{host if host.startswith("127.") else "0.0.0.0"}"\nport = {port}\n'
         f'public_host = "{host}"\n'
     )
+    if console_port is not None:
+        text += f"\n[console]\nenabled = true\nport = {console_port}\n"
     durable.write_file(settings, text.encode(), 0o644)
     shown = spoken(fingerprint)
     out.emit(

@@ -40,8 +40,9 @@ Say = Callable[[str, str, str], None]
 class Play:
     """One run of the demo. `passed` and `failed` hold every expectation that was checked."""
 
-    def __init__(self, home: Path, say: Say) -> None:
+    def __init__(self, home: Path, say: Say, *, console: bool = False) -> None:
         self.home = home
+        self.console_port = _free_port() if console else 0
         self._say = say
         self._processes: list[subprocess.Popen[bytes]] = []
         self.passed: list[str] = []
@@ -61,7 +62,8 @@ class Play:
         """Hub, directory, requests, admission, enrolment: with the commands they would use."""
         self._say("▸", "建立省级平台与五个单位", "Setting up the hub and five units")
         port = _free_port()
-        self._frontgate("hub", "init", str(self.home / "hub"), "--port", str(port))
+        extra = ("--console-port", str(self.console_port)) if self.console_port else ()
+        self._frontgate("hub", "init", str(self.home / "hub"), "--port", str(port), *extra)
         table = self.home / "units.csv"
         rows = ["code,name_zh,name_en,roles"]
         rows += [f"{code},{zh},{en},{role}" for code, (zh, en, role) in UNITS.items()]
@@ -97,6 +99,30 @@ class Play:
         for code in UNITS:
             version = self._spool(code) / "reference" / "VERSION"
             self._wait(f"{code}: reference/ is filled", version.is_file)
+
+    def open_console(self) -> tuple[str, list[tuple[str, str, str, str]]]:
+        """Accounts of every role, and the address. Returns: it, and (login, password, zh, en)."""
+        from frontgate.console.accounts import Accounts, first_password
+        from frontgate.console.texts import text
+
+        accounts = Accounts(self.home / "hub" / "state")
+        made = []
+        for login, role, unit in (
+            ("committee", "committee", ""),
+            ("police", "clerk", POLICE),
+            ("operator", "operator", POLICE),
+            ("hub", "hub-operator", ""),
+            ("hub2", "hub-operator", ""),
+            ("auditor", "auditor", ""),
+        ):
+            password = first_password()
+            name = text(f"role.{role}", "zh")
+            accounts.add(login, name, role, unit, password, must_change=False)
+            made.append((login, password, name, text(f"role.{role}", "en")))
+        accounts.close()
+        url = f"http://127.0.0.1:{self.console_port}"
+        self._wait("the console answers", lambda: _answers(self.console_port))
+        return url, made
 
     def _open_for_case_software(self, code: str) -> None:
         """Where we are root, the case software of the demo is another account (nobody)."""
@@ -455,6 +481,11 @@ def _as_nobody(act: Callable[[], object]) -> bool:
             os._exit(status)
     _, state = os.waitpid(pid, 0)
     return state == 0
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as sock:
+        return sock.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _free_port() -> int:

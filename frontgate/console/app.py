@@ -14,6 +14,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
+from frontgate.console import api
 from frontgate.console.desk import Desk
 from frontgate.console.guard import Guard, host_name
 from frontgate.console.login import Login
@@ -26,6 +27,7 @@ from frontgate.console.pages import (
     order,
     overview,
     questions,
+    statistics,
     units,
 )
 from frontgate.console.render import Renderer
@@ -39,6 +41,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *cases.ENDPOINTS,
     *deadlines.ENDPOINTS,
     *questions.ENDPOINTS,
+    *statistics.ENDPOINTS,
+    *api.ENDPOINTS,
     *failures.ENDPOINTS,
     *units.ENDPOINTS,
     *order.ENDPOINTS,

@@ -29,6 +29,7 @@ GROUPS = (
             Item("menu.search", "/cases", Right.CASES),
             Item("menu.deadlines", "/deadlines", Right.CASES),
             Item("menu.questions", "/questions", Right.CASES),
+            Item("menu.statistics", "/statistics", Right.STATISTICS),
         ),
     ),
     Group(

@@ -42,10 +42,12 @@ def day_edge(text: str, name: str, *, is_end: bool = False) -> str:
     if not text:
         return ""
     try:
-        day = date.fromisoformat(text) + timedelta(days=int(is_end))
-        return timestamp(datetime.combine(day, time(0), LEGAL_TIME))
-    except (ValueError, OverflowError):
+        day = date.fromisoformat(text)
+    except ValueError:
         raise ConsoleError("FG-CON-015", what=name) from None
+    if not 1900 < day.year < 9000:  # before and after all that is stored
+        return "9" if day.year > 1900 else "0"
+    return timestamp(datetime.combine(day + timedelta(days=int(is_end)), time(0), LEGAL_TIME))
 
 
 def find(visit: Visit) -> tuple[list[Case], tuple[str, str] | None]:
