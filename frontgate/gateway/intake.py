@@ -85,11 +85,10 @@ class Intake:
             self.trouble = error
             return
         if len(found) > 1:
-            for item in found:
-                self.take_safely(post, [item])
+            self._take_each([(post, item) for item in found])
             return
         (item,) = found
-        claim = item.claim if isinstance(item, Refused) else item
+        claim = _claim_of(item)
         self._tries[claim.claim_id] = self._tries.get(claim.claim_id, 0) + 1
         if self._tries[claim.claim_id] < 3:
             self.waiting.append((post, item))
@@ -109,11 +108,30 @@ class Intake:
         """
         waiting, self.waiting = self.waiting, []
         self.trouble = None
-        for post, item in waiting:
-            self.take_safely(post, [item])
+        self._take_each(waiting)
         if self.trouble is not None:
             raise self.trouble
         return 1.0 if self.waiting else None
+
+    def _take_each(self, todo: Sequence[tuple[Post, Claim | Refused]]) -> None:
+        """One by one, in order: what a passing fault stops, the later ones of its spool wait behind."""
+        stopped: set[str] = set()
+        for post, item in todo:
+            if post.key in stopped:
+                self.waiting.append((post, item))
+                continue
+            before, self.trouble = self.trouble, None
+            self.take_safely(post, [item])
+            if self.trouble is not None:
+                stopped.add(post.key)
+            self.trouble = self.trouble or before
+
+    def waits_before(self, post: Post, claim: Claim) -> bool:
+        """Whether something of that spool that was claimed earlier still waits here."""
+        return any(
+            other is post and _claim_of(item).claim_id < claim.claim_id
+            for other, item in list(self.waiting)
+        )
 
     def take(self, post: Post, found: Sequence[Claim | Refused]) -> Batch:
         """Judge claims of one spool and make the outcome durable, in the given order."""
@@ -174,7 +192,7 @@ class Intake:
 
     def _finish_known(self, post: Post, item: Claim | Refused, now: datetime) -> bool:
         """A claim that was judged before a crash: do what the journal says, judge nothing anew."""
-        claim = item.claim if isinstance(item, Refused) else item
+        claim = _claim_of(item)
         with_reader = self._journal.reader()
         try:
             known = packages.of_claim(with_reader, claim.claim_id)
@@ -425,3 +443,7 @@ def _finding(row: dict[str, object]) -> Finding:
     known = {name: row[name] for name in Finding.__dataclass_fields__ if name in row}
     known["severity"] = Severity(str(known.get("severity", "error")))
     return Finding(**known)  # type: ignore[arg-type]
+
+
+def _claim_of(item: Claim | Refused) -> Claim:
+    return item.claim if isinstance(item, Refused) else item

@@ -117,10 +117,15 @@ class Rounds:
         looks.append(max(0.0, self._scan_at[post.key] - clock.monotonic()))
 
     def _take(self, post: Post, found: list[Claim | Refused] | list[Claim]) -> None:
-        small = [item for item in found if not self._is_large(post, item)]
+        large = [item for item in found if isinstance(item, Claim) and _size(item) > LARGE_BYTES]
+        small = [item for item in found if item not in large]
         if small:
             self._small.take_safely(post, small)
             self._wake_senders()
+        if large:
+            # Only now: what was dropped before a large one is to be in the journal before it.
+            self._large.extend((post, claim) for claim in large)
+            self._wake_large()
 
     # -- after a crash, a remount -------------------------------------------------------------
 
@@ -160,14 +165,6 @@ class Rounds:
 
     # -- large drops ------------------------------------------------------------------------
 
-    def _is_large(self, post: Post, item: Claim | Refused) -> bool:
-        """Large drops go to a lane of their own, so that small ones never wait for them."""
-        if isinstance(item, Refused) or _size(item) <= LARGE_BYTES:
-            return False
-        self._large.append((post, item))
-        self._wake_large()
-        return True
-
     def large_turn(self) -> float | None:
         """Take large drops one by one while there is room for them."""
         if not self._gate.is_open():
@@ -178,6 +175,7 @@ class Rounds:
                 return None
             post, claim = self._large.popleft()
             is_fine = post.attempt("intake-large", partial(self._is_roomy, post))
+            is_fine = is_fine and not self._small.waits_before(post, claim)
             if not is_fine or not self._is_roomy(post) or not self._gate.is_open():
                 self._large.append((post, claim))
                 look = PAUSED_LOOK_S

@@ -119,6 +119,8 @@ class Loop:
             pause = self._turn()
         except FrontgateError as error:
             self._fail(error)
+        except OSError as error:
+            self._fail(_of_disk(error))
         except Exception as error:
             log.exception("loop-failed", loop=self.name, code="FG-INT-001")
             self._fail(InternalError("FG-INT-001", what=self.name, detail=repr(error)))
@@ -148,6 +150,11 @@ class Loop:
         self.trouble = error
 
 
+def _of_disk(error: OSError) -> JournalError:
+    reason = errno.errorcode.get(error.errno or 0, "?")
+    return JournalError("FG-JRN-004", reason=reason, detail=str(error))
+
+
 def attempt(what: str, act: Callable[[], object]) -> FrontgateError | None:
     """Do one thing that must not take others down with it. Returns: why it failed, or None."""
     try:
@@ -156,9 +163,7 @@ def attempt(what: str, act: Callable[[], object]) -> FrontgateError | None:
         return error
     except OSError as error:
         log.warning("attempt-failed", what=what, detail=repr(error))
-        return JournalError(
-            "FG-JRN-004", reason=errno.errorcode.get(error.errno or 0, "?"), detail=str(error)
-        )
+        return _of_disk(error)
     except Exception as error:
         log.exception("attempt-failed", what=what, code="FG-INT-001")
         return InternalError("FG-INT-001", what=what, detail=repr(error))
