@@ -96,13 +96,15 @@ def test_traffic_over_midnight_gives_no_false_alarm(night: Night) -> None:
     night.turn(POLICE, "send")
     night.turn("hub", "intake", "place")
     night.turn(PROCURATORATE, "fetch")
-    night.at(minutes=-5)
-    night.by_hand.admit(ref="relayed-after")
-    night.turn(POLICE, "send")
-    night.at(minutes=-1)
-    night.by_hand.admit(ref="sent-after")
     night.at(seconds=-1)
     night.turn(PROCURATORATE, "deliver")  # delivered in the last second, told in the next day
+    night.by_hand.admit(ref="fetched-before")  # and delivered after
+    night.turn(POLICE, "send")
+    night.turn("hub", "intake", "place")
+    night.turn(PROCURATORATE, "fetch")
+    night.by_hand.admit(ref="relayed-after")
+    night.turn(POLICE, "send")
+    night.by_hand.admit(ref="sent-after")
     night.at(seconds=1)
     night.turn("hub", "intake", "place")
     night.at(minutes=5)
@@ -113,23 +115,23 @@ def test_traffic_over_midnight_gives_no_false_alarm(night: Night) -> None:
     night.take()
     night.settle(3)
     assert night.told() == [], "not before the settling time"
-    assert len(night.by_hand.rows("hub", "SELECT id FROM package")) == 5
+    assert len(night.by_hand.rows("hub", "SELECT id FROM package")) == 6
 
     night.at(hours=2, minutes=31)
     night.settle()
     before, after = ((night.midnight + timedelta(days=n)).strftime("%Y-%m-%d") for n in (-1, 0))
-    two = [(POLICE, before, "up"), (PROCURATORATE, before, "down"),
-           ("hub", before, "down"), ("hub", before, "up")]  # fmt: skip
-    # As of midnight one had been delivered, another was delivered in the last second.
-    assert night.told() == sorted((*row, "agreed", 2) for row in two)
+    sides = ((POLICE, "up"), (PROCURATORATE, "down"), ("hub", "up"), ("hub", "down"))
+
+    def expected(day: str, up: int, down: int) -> list[tuple[object, ...]]:
+        return [(n, day, d, "agreed", up if d == "up" else down) for n, d in sides]
+
+    # As of midnight two were delivered; what was on its way then counts at the sender only.
+    assert night.told() == sorted(expected(before, up=3, down=2))
     assert night.gaps() == []
 
     night.at(days=1, hours=2, minutes=31)
     night.settle()
-    both = [(node, day, direction, "agreed", count)
-            for day, count in ((before, 2), (after, 3))
-            for node, direction in ((POLICE, "up"), (PROCURATORATE, "down"), ("hub", "up"), ("hub", "down"))]  # fmt: skip
-    assert night.told() == sorted(both)
+    assert night.told() == sorted([*expected(before, up=3, down=3), *expected(after, up=3, down=3)])
     assert night.gaps() == []
 
 

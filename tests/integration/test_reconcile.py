@@ -49,7 +49,7 @@ def surgery(province: Province, name: str, *statements: str) -> None:
 def reconcile(province: Province, name: str, code: int) -> Any:
     time.sleep(1.5)  # receipts older than the settling time count
     command = ("hub", "reconcile") if name == "hub" else ("reconcile",)
-    return frontgate(province, name, *command, "--now", code=code)
+    return frontgate(province, name, *command, "--now", "--wait", "300", code=code)
 
 
 def named(found: Any) -> list[tuple[str, str]]:
@@ -75,6 +75,7 @@ def lose(ident: str, *, receipts: bool = True) -> list[str]:
     return [*rows, f"DELETE FROM package WHERE {of('package', ident)}"]
 
 
+@pytest.mark.timeout(600)
 def test_a_clean_run_agrees_on_both_sides(province: Province) -> None:
     exchange(province, 3)
     found = reconcile(province, "hub", 0)
@@ -91,6 +92,7 @@ def test_a_clean_run_agrees_on_both_sides(province: Province) -> None:
     ]
 
 
+@pytest.mark.timeout(900)
 def test_every_kind_of_gap_is_named_by_its_message_on_both_sides_and_closes(
     province: Province,
 ) -> None:

@@ -8,6 +8,8 @@ import pytest
 from commands import frontgate
 from province import POLICE, PROCURATORATE, Province, message, wait_for
 
+pytestmark = pytest.mark.timeout(600)
+
 
 @pytest.fixture
 def province(tmp_path: Path) -> Iterator[Province]:
