@@ -272,7 +272,7 @@ class Inbound:
                 "repeat", sender=header.sender, message=header.message_id, bundle=taken.bundle_id
             )
             receipts.send_again(tx, known.package_id, HUB, own_node="gateway")
-            if self._resync.attach(tx, known.package_id, segment_id, member):
+            if self._resync.attach(tx, known.package_id, envelope.recipients, segment_id, member):
                 self._queue(tx, known.package_id, envelope, member.size_bytes)
             return
         package_id = packages.add(

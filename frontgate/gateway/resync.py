@@ -8,7 +8,7 @@ software was given already.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
 
@@ -229,6 +229,7 @@ class GatewayResync:
                 receiver=receipt.receiver,
             )
             transfers.apply(tx, new, event)
+            resync.add_receiver(tx, package_id, receipt.receiver)
         elif found and found[-1].state in _OPEN:
             transfers.apply(tx, found[-1].transfer_id, event)
 
@@ -256,11 +257,26 @@ class GatewayResync:
         name = receipt_name(message_id, number, kind, receiver)
         receipts.add_file(tx, row, post.key, message_id, name)
 
-    def attach(self, tx: Tx, package_id: int, segment_id: int, member: Located) -> bool:
+    def attach(
+        self,
+        tx: Tx,
+        package_id: int,
+        recipients: Sequence[str],
+        segment_id: int,
+        member: Located,
+    ) -> bool:
         """A known message comes with its bytes. Returns: whether they were missing here."""
         if packages.place(tx, package_id) is not None:
             return False
-        resync.attach(tx, package_id, segment_id, member.offset, member.size_bytes, member.digest)
+        resync.attach(
+            tx,
+            package_id,
+            recipients,
+            segment_id,
+            member.offset,
+            member.size_bytes,
+            member.digest,
+        )
         tx.event("bytes-back", package=package_id)
         return True
 

@@ -228,12 +228,19 @@ def without_package(source: Tx | Reader, limit: int) -> list[str]:
 
 
 def attach(
-    tx: Tx, package_id: int, segment_id: int, offset: int, size_bytes: int, digest: str
+    tx: Tx,
+    package_id: int,
+    recipients: Sequence[str],
+    segment_id: int,
+    offset: int,
+    size_bytes: int,
+    digest: str,
 ) -> None:
     """Give the row of a known message the bytes that came for it."""
     tx.run(
-        "UPDATE package SET segment_id = ?, offset_bytes = ?, size_bytes = ?, digest = ?"
-        " WHERE id = ? AND segment_id IS NULL",
+        "UPDATE package SET recipients = ?, segment_id = ?, offset_bytes = ?, size_bytes = ?,"
+        " digest = ? WHERE id = ? AND segment_id IS NULL",
+        " ".join(recipients),
         segment_id,
         offset,
         size_bytes,
@@ -276,6 +283,17 @@ def add_known(
         app,
         drop_name,
         tx.now_at,
+    )
+
+
+def add_receiver(tx: Tx, package_id: int, receiver: str) -> None:
+    """An adopted message went to this unit of ours as well."""
+    tx.run(
+        "UPDATE package SET recipients = trim(recipients || ' ' || ?) WHERE id = ?"
+        " AND is_adopted = 1 AND instr(' ' || recipients || ' ', ' ' || ? || ' ') = 0",
+        receiver,
+        package_id,
+        receiver,
     )
 
 

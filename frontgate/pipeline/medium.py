@@ -118,7 +118,7 @@ def read_medium(
     found: list[bundle.Located] = []
     for member in members:
         if member.name == TAKEN:
-            taken = set(slice_of(file, member, MOST_LIST_BYTES).decode("ascii").split())
+            taken = set(slice_of(file, member, MOST_LIST_BYTES).decode("ascii", "replace").split())
         elif bundle.is_bundle_id(member.name.removesuffix(".bundle")):
             found.append(member)
     return manifest, sorted(found, key=lambda m: m.name), taken

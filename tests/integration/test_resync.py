@@ -85,8 +85,9 @@ class Drill:
             names = list(Path(stem).parent.glob(f"{ids[ref]}.*"))
             assert len(names) >= len(KINDS), names
         for name in ("hub", POLICE, PROCURATORATE):
-            found = json.loads(frontgate(province, name, "audit", "verify").stdout)
-            assert found["breaks"] == [], name
+            judged = frontgate(province, name, "audit", "verify")
+            assert judged.returncode == 0, (name, judged.stdout)
+            assert json.loads(judged.stdout)["breaks"] == [], name
             bad = province.query(name, "SELECT name, code, detail FROM quarantine")
             assert bad == [], (name, bad)
         province.stop()
