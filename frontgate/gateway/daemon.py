@@ -124,7 +124,7 @@ class Gateway:
             connect_timeout_s=settings.relay.connect_timeout_s,
             step_timeout_s=settings.relay.step_timeout_s,
         )
-        self._device = _device(settings, self._state)
+        self._device = _device(settings, self._state, lambda: self._gate.is_open())
         self._connect = connect or (self._device.connect if self._device else None)
         limits = Limits(settings.disk.high_water_percent / 100, settings.disk.reserve_bytes)
         self._gate = DiskGate((self._state,), limits)
@@ -562,7 +562,9 @@ class Gateway:
         self.use_trust(load_trust(self._trust_folder))
 
 
-def _device(settings: GatewaySettings, state: Path) -> DirectoryPeer | None:
+def _device(
+    settings: GatewaySettings, state: Path, may_take: Callable[[], bool]
+) -> DirectoryPeer | None:
     """The hub behind a gap device, where the settings say so."""
     folders = settings.hub.directory
     if settings.hub.transport != "directory" or folders is None:
@@ -581,7 +583,7 @@ def _device(settings: GatewaySettings, state: Path) -> DirectoryPeer | None:
         gap_after_s=folders.gap_after_s,
         poll_s=folders.poll_s,
     )
-    return DirectoryPeer(way)
+    return DirectoryPeer(way, may_take=may_take)
 
 
 def _wake_all(loops: list[Loop]) -> None:

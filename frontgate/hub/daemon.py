@@ -318,7 +318,7 @@ class Hub:
             gap_after_s=folders.gap_after_s,
             poll_s=folders.poll_s,
         )
-        return Ferry(way, on_news=self._wake_intakes)
+        return Ferry(way, on_news=self._wake_intakes, may_take=self._gate.is_open)
 
     def _stamp(self) -> tuple[int, int]:
         info = os.stat(self._trust_folder / "directory.json")

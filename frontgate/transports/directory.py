@@ -23,9 +23,9 @@ from frontgate.transports.ferry_way import Way
 class DirectoryPeer:
     """The far end as reached through a device. One ferry; any number of connections."""
 
-    def __init__(self, way: Way) -> None:
+    def __init__(self, way: Way, *, may_take: Callable[[], bool] = lambda: True) -> None:
         self._news = threading.Event()
-        self.ferry = Ferry(way, on_news=self._news.set)
+        self.ferry = Ferry(way, on_news=self._news.set, may_take=may_take)
         self.wake: Callable[[], None] = lambda: None
         """Called when there is something new to carry."""
 

@@ -54,12 +54,20 @@ class _Due:
 class Ferry:
     """`turn` is the body of a loop; everything else may be called by any thread."""
 
-    def __init__(self, way: Way, *, on_news: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        way: Way,
+        *,
+        on_news: Callable[[], None] = lambda: None,
+        may_take: Callable[[], bool] = lambda: True,
+    ) -> None:
         self.way = way
         self.counts = Counts()
         durable.make_dir(way.state)
         self._memory = Memory.load(way.state / "carry.json")
-        self._arrivals = Arrivals(way, self._memory, self.counts, on_news, self._acknowledged)
+        self._arrivals = Arrivals(
+            way, self._memory, self.counts, on_news, self._acknowledged, may_take
+        )
         self._due: dict[str, _Due] = {}
         self._missing: dict[tuple[str, int], float] = {}
         self._trouble: dict[str, TransportError] = {}

@@ -42,7 +42,9 @@ class _Seen:
 
 
 class Arrivals:
-    """The inward half of a ferry. on_ack: gets the far end's acknowledgements."""
+    """The inward half of a ferry. on_ack: gets the far end's acknowledgements. may_take: whether
+    there is room for more.
+    """
 
     def __init__(
         self,
@@ -51,6 +53,7 @@ class Arrivals:
         counts: Counts,
         on_news: Callable[[], None],
         on_ack: Callable[[bytes], None],
+        may_take: Callable[[], bool],
     ) -> None:
         self.way = way
         self.counts = counts
@@ -58,6 +61,7 @@ class Arrivals:
         self._memory = memory
         self._on_news = on_news
         self._on_ack = on_ack
+        self._may_take = may_take
         self._aside = way.state / "aside"
         durable.make_dir(self._aside)
         self._seen: dict[str, _Seen] = {}
@@ -80,6 +84,9 @@ class Arrivals:
         self.counts.foreign = foreign
         there = set(names)
         self._seen = {name: seen for name, seen in self._seen.items() if name in there}
+        if not self._may_take():
+            # No room: bundles wait where they lie, the far end keeps them; answers go on.
+            names = [name for name in names if ACK.fullmatch(carried.plain(name))]
         fresh = [name for name in sorted(names) if not self._is_known(name)]
         for name in fresh[:MOST_ENTRIES]:
             self._receive_one(name)

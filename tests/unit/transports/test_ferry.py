@@ -361,3 +361,19 @@ def test_a_trailer_has_one_form(tmp_path: Path) -> None:
     path.write_bytes(b"abcd" + whole)
     with path.open("rb") as file, pytest.raises(NotWhole):
         read_trailer(file, 4 + TRAILER)
+
+
+def test_without_room_bundles_wait_in_the_devices_folder(ends: Ends) -> None:
+    room = [False]
+    ends.far = Ferry(ends.far.way, may_take=lambda: room[0])
+    ends.put("a.bundle")
+    (ends.far.way.outgoing / "answer.bundle").write_bytes(b"back")
+    ends.round()
+    assert ends.came() == {}
+    assert [p.name for p in ends.near.way.incoming.iterdir()] == ["answer.bundle"]
+    assert list(ends.far.way.outgoing.iterdir()) == [], "acknowledgements are heard all the same"
+    assert any(name.startswith("d") for name in os.listdir(ends.far.way.into))
+    room[0] = True
+    ends.round()
+    assert ends.came() == {"a.bundle": b"data"}
+    assert ends.waiting() == []
