@@ -67,7 +67,7 @@ def resident_mib() -> float:
         return int(file.read().split()[1]) * resource.getpagesize() / (1 << 20)
 
 
-@pytest.mark.timeout(36_000 if is_long() else 300)
+@pytest.mark.timeout(300 + COUNT // 10)
 def test_a_week_of_backlog_drains_at_one_pace_and_in_one_memory(tmp_path: Path) -> None:
     journal = Journal.open(tmp_path / "journal.db", node="gateway:test")
     store = SegmentStore(tmp_path)
