@@ -103,7 +103,8 @@ class Claimer:
         path = self._paths.claims / claim_id
         with claims.inner(claim_id) as folder:
             names = list(folder.names())
-            drops = [n for n in names if not n.startswith(b".frontgate-")]
+            # No drop's name begins with a dot: what does is ours, half-written notes too.
+            drops = [n for n in names if not n.startswith(b".")]
             if drops:
                 info = folder.lstat(drops[0])
                 kind = kind_of(drops[0], info.st_mode) or "other"
