@@ -269,8 +269,8 @@ class Fold:
 
     def _held(self, m: Message, uid: str, said: Said, rules: CaseRules) -> None:
         """Measure, custody, charge: what the message says of this person."""
-        for leaf in said.leaves:
-            if leaf.person != uid or not leaf.value:
+        for leaf in said.of_person(uid):
+            if not leaf.value:
                 continue
             if leaf.name == "CustodyStatus":
                 self._custody(m, uid, leaf.value)

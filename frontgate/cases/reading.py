@@ -39,10 +39,15 @@ class Said:
     persons: tuple[str, ...]
     items: tuple[str, ...]
     case: dict[str, str] = field(default_factory=dict)
+    grouped: dict[str, list[Leaf]] = field(default_factory=dict)
+
+    def of_person(self, person: str) -> list[Leaf]:
+        """The leaves that belong to a person; found at once, however many a message names."""
+        return self.grouped.get(person, [])
 
     def values(self, person: str, *groups: str) -> dict[str, str]:
         """The last value of each field of these groups that belongs to a person."""
-        return {x.name: x.value for x in self.leaves if x.person == person and x.group in groups}
+        return {x.name: x.value for x in self.of_person(person) if x.group in groups}
 
     def of(self, name: str) -> Iterator[Leaf]:
         return (x for x in self.leaves if x.name == name)
@@ -66,7 +71,10 @@ def read_said(root: etree._Element) -> Said:
     persons.update(dict.fromkeys(x.person for x in leaves if x.person))
     items = dict.fromkeys(x.item for x in leaves if x.item)
     case = {x.name: x.value for x in leaves if x.group == "Case"}
-    return Said(root, tuple(leaves), tuple(persons), tuple(items), case)
+    grouped: dict[str, list[Leaf]] = {}
+    for leaf in leaves:
+        grouped.setdefault(leaf.person, []).append(leaf)
+    return Said(root, tuple(leaves), tuple(persons), tuple(items), case, grouped)
 
 
 def _walk(element: etree._Element, person: str, item: str, group: str, leaves: list[Leaf]) -> None:
