@@ -86,7 +86,10 @@ class CaseSoftware:
 
     def pick_up(self, *, by_mark: bool = False) -> None:
         """Take all that stands in the receiver's `inbound/`, by removing it or by a `.done`."""
-        for entry in sorted((self.ground.spool(PROCURATORATE) / "inbound").iterdir()):
+        inbound = self.ground.spool(PROCURATORATE) / "inbound"
+        if not inbound.is_dir():
+            return  # the gateway died before it laid its spool out: there is nothing yet
+        for entry in sorted(inbound.iterdir()):
             if entry.name.startswith(".") or entry.name.endswith(".done"):
                 continue
             data = (entry / "message.xml").read_bytes()

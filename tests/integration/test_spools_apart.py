@@ -14,6 +14,7 @@ from frontgate import clock
 from frontgate.gateway.daemon import Gateway
 from frontgate.gateway.stations import Post
 from frontgate.settings import load_gateway
+from frontgate.spool import sweep
 from frontgate.spool.claiming import Claim, Refused
 from frontgate.spool.layout import SpoolPaths, prepare
 from frontgate.spool.sweep import Sweeper
@@ -206,6 +207,26 @@ def test_what_is_hinted_at_waits_for_what_was_dropped_before(paths: SpoolPaths) 
             break
         order += names(found)
     assert order == [*(f"{n:03d}.xml" for n in range(150)), "new.xml"]
+
+
+def test_hints_wait_while_a_scan_has_not_come_to_its_end(
+    paths: SpoolPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sweep looks at so many entries at most: what it has not reached was dropped before too."""
+    monkeypatch.setattr(sweep, "LOOKED_AT", 10)
+    for n in range(30):
+        path = paths.outbound / f"{n:02d}.xml"
+        path.write_text("<half")
+        os.utime(path, (n, n))
+    put(paths, "old.xml", 1000)
+    put(paths, "new.xml", 0)
+    sweeper = Sweeper(paths, settle_s=0.0, incomplete_after_s=3600.0)
+    sweeper.start_scan(catch_up=True)
+    hints = [(b"new.xml", True)]
+    order: list[str] = []
+    for _ in range(6):
+        order += names(sweeper.sweep(lambda _: [hints.pop()] if hints else []))
+    assert order == ["old.xml", "new.xml"]
 
 
 def test_entries_that_have_yet_to_settle_after_a_scan_come_before_new_hints(
