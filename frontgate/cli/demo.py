@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -45,6 +46,7 @@ def demo(out: Output, directory: Path | None, packages: int, serve: bool) -> Non
     home = directory or Path(tempfile.mkdtemp(prefix="frontgate-demo-"))
     home.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
     play = Play(home.resolve(), say=_teller(out), console=serve)
     try:
         play.set_up()
@@ -56,7 +58,11 @@ def demo(out: Output, directory: Path | None, packages: int, serve: bool) -> Non
         _summary(out, play, home if directory else None, time.monotonic() - began)
         if serve:
             _console(out, play)
-            out.line("按 Ctrl-C 结束", "Press Ctrl-C to stop")
+            unit = home.resolve() / "5201021100X"
+            out.line(
+                f"试一试：frontgate -c {unit} send 报文；frontgate -c {unit} status；按 Ctrl-C 结束",
+                f"try: frontgate -c {unit} send PATH; frontgate -c {unit} status; Ctrl-C stops all",
+            )
             try:
                 while True:
                     time.sleep(1)

@@ -111,7 +111,15 @@ def _follow(out: Output, reader: Reader, name: str, wait_s: float) -> _Seen:
         found = [p for p in views.find_packages(reader, name) if p["drop_name"] == name]
         if not found:
             continue
-        seen.message_id = str(found[0]["message_id"])
+        if not seen.message_id:
+            seen.message_id = str(found[0]["message_id"])
+            if not out.as_json:
+                click.echo(f"{name}  {seen.message_id}")
+                if found[0]["state"] == "DUPLICATE":
+                    out.line(
+                        "这份报文以前发送过：下面是当时的回执",
+                        "this message was sent before: these are its receipts",
+                    )
         seen.is_refused = found[0]["state"] == "REJECTED"
         if not seen.outcome:
             seen.outcome = dict.fromkeys(str(found[0]["recipients"]).split(), "")

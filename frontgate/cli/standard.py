@@ -93,8 +93,8 @@ def sample(
             "breaks": chosen.rule or broken,
             "files": files,
         },
-        f"已写入 {folder}（{len(files)} 个文件）",
-        f"Wrote {folder} ({len(files)} files)",
+        f"已写入 {folder}（{chosen.message_type}，{len(files)} 个文件）",
+        f"Wrote {folder} ({chosen.message_type}, {len(files)} files)",
     )
 
 

@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from frontgate.model.message import MESSAGE_NS
 from frontgate.standard.catalogue import BODY, MESSAGE, Catalogue
 from frontgate.standard.declarations import Declaration, Declarations
+from frontgate.standard.reading import TYPES_NS
 
 _MAX_DEPTH = 24
 _SHOWN_VALUES = 20
+_PREFIXES = {MESSAGE_NS: "m", TYPES_NS: "t"}
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
     """One row. path: element names from the Message down, without prefixes. depth: 0 = the top.
+    prefix: of the element's namespace, as samples write it.
     occurs: `1`, `0..1`, `1..*`. limits: what the value must keep to. codes: name of a code list.
     """
 
@@ -29,6 +33,7 @@ class Field:
     codes: str
     check: str
     is_choice: bool
+    prefix: str = ""
 
 
 def fields_of(catalogue: Catalogue, message_type: str) -> tuple[Field, ...]:
@@ -99,4 +104,5 @@ def _field(declaration: Declaration, path: str, depth: int) -> Field:
         codes=declaration.checks.list,
         check=declaration.checks.check,
         is_choice=declaration.choice,
+        prefix=_PREFIXES.get(declaration.name.rpartition("}")[0].removeprefix("{"), "b"),
     )

@@ -16,6 +16,7 @@ from lxml import etree
 from frontgate.standard.catalogue import Catalogue
 from frontgate.standard.export import as_data, limit_text
 from frontgate.standard.fields import Field, fields_of
+from frontgate.standard.first_message import SECTIONS
 from frontgate.standard.flows import DocumentRule, Flow, Step
 from frontgate.standard.picture import sequence
 from frontgate.standard.rules import Rule
@@ -60,7 +61,7 @@ class Content:
 
 def page_names(catalogue: Catalogue) -> tuple[str, ...]:
     """The pages of the handbook: links between them are `<name>.html`."""
-    return ("index", *catalogue.flow_names, "codes")
+    return ("index", "start", *catalogue.flow_names, "codes")
 
 
 def content(catalogue: Catalogue, name: str) -> Content:
@@ -69,6 +70,8 @@ def content(catalogue: Catalogue, name: str) -> Content:
         return _index(catalogue)
     if name == "codes":
         return _codes_page(catalogue)
+    if name == "start":
+        return _start_page()
     return _flow_page(catalogue, catalogue.flow(name))
 
 
@@ -138,7 +141,12 @@ def _index(catalogue: Catalogue) -> Content:
         steps = "、".join(f"{s.name} {s.zh}" for s in flow.steps.values())
         rows.append((el("a", name, href=f"{name}.html"), both(flow.zh, flow.en), steps))
     nodes = (
-        el("p", el("a", *both("代码表", "Code lists"), href="codes.html")),
+        el(
+            "p",
+            el("a", *both("第一份报文", "The first message"), href="start.html"),
+            " · ",
+            el("a", *both("代码表", "Code lists"), href="codes.html"),
+        ),
         _search(catalogue),
         el("h2", both("业务流程", "Flows")),
         table(("流程 flow", "名称 name", "步骤 steps"), rows),
@@ -241,6 +249,7 @@ def _step_section(
 ) -> tuple[etree._Element, ...]:
     roles = catalogue.roles
     valid = [s for s in samples if s.message_type == step.message_type and not s.rule]
+    valid.sort(key=lambda s: s.name != step.name)  # the plain one before its variants
 
     def named(codes: Iterable[str], lang: str) -> str:
         return ", ".join(
@@ -313,7 +322,10 @@ def _fields_table(fields: tuple[Field, ...]) -> etree._Element:
         ),
         (
             (
-                "\u2003" * f.depth + f.name + (" ◇" if f.is_choice else ""),
+                "\u2003" * f.depth
+                + (f"{f.prefix}:" if f.prefix else "")
+                + f.name
+                + (" ◇" if f.is_choice else ""),
                 both(f.zh, f.en),
                 f.occurs,
                 f.type_name,
@@ -330,6 +342,19 @@ def _rules_table(rules: Iterable[Rule]) -> etree._Element:
         ("编号 rule", "级别 severity", "要求 demand", "依据 basis"),
         ((r.id, r.severity.value, both(r.zh, r.en), r.basis) for r in rules),
     )
+
+
+def _start_page() -> Content:
+    """What a vendor needs before the first message: `first_message.SECTIONS`."""
+    nodes: list[etree._Element] = [
+        el("p", el("a", *both("目录", "Contents"), href="index.html")),
+    ]
+    for section in SECTIONS:
+        nodes.append(el("h2", both(section.zh, section.en)))
+        nodes += [el("p", both(zh, en)) for zh, en in section.lines]
+        if section.example:
+            nodes.append(el("pre", section.example))
+    return Content("第一份报文", "The first message", tuple(nodes))
 
 
 def _codes_page(catalogue: Catalogue) -> Content:

@@ -55,6 +55,13 @@ class Places:
         short = en.partition(". ")[0].partition(";")[0].rstrip(".")[:50]
         return f"{local} ({short})" if short else local
 
+    def qualified(self, tag: str, lang: str) -> str:
+        """`shown` with the standard's prefix before it, or the namespace where it has none."""
+        uri = tag.rpartition("}")[0].removeprefix("{")
+        prefix = self._prefix.get(uri, f"{{{uri}}}" if uri else "")
+        colon = ":" if uri in self._prefix else ""
+        return f"{prefix}{colon}{self.shown(tag, lang)}"
+
     def _step(self, tag: str) -> str:
         uri, _, local = tag.rpartition("}")
         uri = uri.removeprefix("{")

@@ -171,6 +171,8 @@ def _finding(type_name: str, message: str, element: etree._Element, places: Plac
         params |= places.names(subject.group(1))
     else:
         params |= places.names(element)
+    if code == "FG-XSD-002":  # the namespace may be what is wrong
+        params |= {f"element_{x}": places.qualified(str(element.tag), x) for x in ("zh", "en")}
     simple = len(element) == 0 and code not in ("FG-XSD-001", "FG-XSD-002", "FG-XSD-012")
     value = element.get(attribute, "") if attribute else (element.text or "") if simple else ""
     return finding(
@@ -221,8 +223,8 @@ def _expected(reason: str, places: Places) -> dict[str, Any]:
     names = [f"{{{uri}}}{local}" for uri, local in _NAME.findall(reason) if "*" not in local]
     if names:
         return {
-            "expected_zh": "、".join(places.shown(n, "zh") for n in names),
-            "expected_en": ", ".join(places.shown(n, "en") for n in names),
+            "expected_zh": "、".join(places.qualified(n, "zh") for n in names),
+            "expected_en": ", ".join(places.qualified(n, "en") for n in names),
         }
     if "Expected is" in reason:
         return {
