@@ -74,15 +74,13 @@ def find_node(out: Output) -> Node:
         return Node("hub", hub, hub.path(hub.node.state))
     try:
         gateway = load_gateway(find_config(given, "gateway"))
-    except SettingsError:
+    except SettingsError as missing:
         if given:
             raise
         try:
             hub = load_hub(find_config(None, "hub"))
         except SettingsError:
-            hub = None
-        if hub is None:
-            raise  # most machines are gateways: that is the file to speak of
+            raise missing from None  # most machines are gateways: that is the file to speak of
         return Node("hub", hub, hub.path(hub.node.state))
     return Node("gateway", gateway, gateway.path(gateway.node.state))
 

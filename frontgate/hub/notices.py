@@ -1,6 +1,6 @@
 """Deadline notices: the hub writes to the acting unit when a term is near its end or past it.
 
-A notice is a message `deadline-notice.notify` of the standard, sealed by the hub, kept in its ledger and
+A notice is a message of the type that the standard names for it, sealed by the hub, kept in its ledger and
 placed like any other. One a term and level: its MessageId follows from both, so that a repeat is known.
 The projections may be behind or rebuilt; the journal says what was sent. Off unless `[cases] notices`.
 """
@@ -38,7 +38,6 @@ from frontgate.trust.store import TrustStore
 
 log = structlog.get_logger()
 
-TYPE = "deadline-notice.notify"
 LEVELS = {"yellow": "1", "red": "2", "overdue": "3"}
 LOOK_S = 60.0
 BATCH = 50
@@ -73,6 +72,7 @@ class Notices:
         self._issuer = issuer
         self._trust = trust
         self._catalogue = catalogue
+        self._type = catalogue.notice_type
         self._cases = cases
         self._wake_placer = wake_placer
 
@@ -134,7 +134,7 @@ class Notices:
             or not case.name
         ):
             return None
-        if not set(unit.roles) & set(self._catalogue.step(TYPE).to_roles):
+        if not set(unit.roles) & set(self._catalogue.step(self._type).to_roles):
             return None
         key = f"{item.id}\n{level}\n{item.due_at}"
         message_id = str(uuid.uuid5(_SPACE, key))
@@ -144,7 +144,7 @@ class Notices:
         persons = (item.subject,) if item.subject.startswith(item.case_uid) else ()
         header = Header(
             standard=self._catalogue.version,
-            message_type=TYPE,
+            message_type=self._type,
             sender=hub,
             receivers=(Address(item.unit),),
             business_time=_legal(now),
@@ -216,7 +216,7 @@ class Notices:
         extracts.keep(tx, package_id, head_of(envelope), compact(notice.text))
         tx.event(
             "admitted", package=package_id, sender=header.sender, message=header.message_id,
-            type=TYPE, content=content, peer="hub",
+            type=self._type, content=content, peer="hub",
         )  # fmt: skip
         unit = self._trust().directory.units[envelope.receivers[0]]
         transfers.add(
@@ -224,7 +224,7 @@ class Notices:
         )
         return Draft(
             kind=Kind.RELAY_ACCEPTED, sender=header.sender, message_id=header.message_id,
-            message_type=TYPE, flow_uid=header.flow_uid, case_uid=header.case_uid,
+            message_type=self._type, flow_uid=header.flow_uid, case_uid=header.case_uid,
             content_digest=content, seal_digest=seal, package_id=package_id,
             destinations=(ACCOUNT + unit.account,),
         )  # fmt: skip
@@ -241,9 +241,10 @@ def _message(header: Header, case: Case, item: Deadline, level: str, article: st
     end = datetime.fromisoformat(item.due_at) - timedelta(seconds=1)
     text = (
         '<?xml version="1.0" encoding="UTF-8"?>\n<m:Message xmlns:m="urn:frontgate:message:1"'
-        ' xmlns:t="urn:frontgate:types:1" xmlns:b="urn:frontgate:deadline-notice:1"'
+        ' xmlns:t="urn:frontgate:types:1" xmlns:b="urn:frontgate:'
+        f'{header.flow}:1"'
         f' standard="{header.standard}"><m:Header><m:MessageId>{header.message_id}</m:MessageId>'
-        f"<m:MessageType>{TYPE}</m:MessageType><m:FlowUid>{header.flow_uid}</m:FlowUid>"
+        f"<m:MessageType>{header.message_type}</m:MessageType><m:FlowUid>{header.flow_uid}</m:FlowUid>"
         f"<m:Sender>{header.sender}</m:Sender><m:Receiver>{header.receivers[0].code}</m:Receiver>"
         f"<m:CaseUid>{escape(case.case_uid)}</m:CaseUid><m:CaseStage>{escape(header.case_stage)}</m:CaseStage>"
         f"{persons}<m:BusinessTime>{header.business_time}</m:BusinessTime><m:Urgency>1</m:Urgency>"

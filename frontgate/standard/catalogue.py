@@ -111,6 +111,7 @@ class Catalogue:
             {role.code: role for role in map(_role, table.tables("role"))}
         )
         self.draft: Mapping[str, Any] = content.get("draft", {})
+        self.notice_type: str = content.get("notice", {}).get("type", "")
         self._roles_of_type: Mapping[str, frozenset[str]] = MappingProxyType(
             {
                 kind: frozenset(r.code for r in self.roles.values() if kind in r.unit_types)

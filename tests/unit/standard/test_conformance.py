@@ -339,7 +339,7 @@ def test_narrowed_copies_are_valid_messages_of_their_own(
 @each_version
 def test_the_handbook_can_be_written(catalogue: Catalogue, tmp_path: Path) -> None:
     pages = write_handbook(catalogue, tmp_path)
-    assert len(pages) == len(catalogue.flow_names) + 2
+    assert len(pages) == len(catalogue.flow_names) + 3
 
 
 @each_version

@@ -157,7 +157,7 @@ def test_the_handbook_is_complete_in_itself_and_escaped(tmp_path: Path) -> None:
     attack = toml.read_text("utf-8").replace("Invites to tea", "<script>alert(1)</script>")
     toml.write_text(attack, "utf-8")
     pages = write_handbook(Standards.load(root).version("1.0"), tmp_path / "book")
-    assert [p.name for p in pages] == ["index.html", "tea-time.html", "codes.html"]
+    assert [p.name for p in pages] == ["index.html", "start.html", "tea-time.html", "codes.html"]
     for page in pages:
         tree = html.fromstring(page.read_bytes().decode("utf-8"))
         scripts = [node.text or "" for node in tree.xpath("//script")]
