@@ -118,7 +118,7 @@ def check_names(view: MessageView) -> Iterator[Finding]:
             continue
         if not is_safe_name(name):
             yield _at("FG-DOC-007", document, name)
-        key = unicodedata.normalize("NFC", name).casefold()
+        key = name.lower() if name.isascii() else unicodedata.normalize("NFC", name).casefold()
         if key in seen:
             yield _at("FG-DOC-008", document, name)
         seen.add(key)
@@ -127,7 +127,8 @@ def check_names(view: MessageView) -> Iterator[Finding]:
 def is_safe_name(name: str) -> bool:
     """A bare name: no separator, no control character, not dots alone, at most 255 bytes."""
     return (
-        0 < len(name.encode("utf-8", "surrogatepass")) <= MAX_NAME_BYTES
+        0 < len(name) <= MAX_NAME_BYTES
+        and len(name.encode("utf-8", "surrogatepass")) <= MAX_NAME_BYTES
         and name.strip(". ") != ""
         and _UNSAFE.search(name) is None
     )

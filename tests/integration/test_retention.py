@@ -338,7 +338,7 @@ from frontgate.cli.node import Node
 from frontgate.settings import load_hub
 hub = load_hub(__import__("pathlib").Path(sys.argv[1]) / "hub.toml")
 left = {at}
-def probe(name):
+def probe(when, name, places):
     global left
     left -= 1
     if left == 0:
