@@ -39,6 +39,8 @@ __all__ = ["CLAIM_MARK", "LEFT", "WINDOW", "Claim", "Refused", "Sweeper", "Timin
 _IGNORED_STARTS = (b".", b"~$")
 _IGNORED_ENDS = (b".tmp", b".part", b".filepart", b".partial", b".crdownload")
 _IGNORED_NAMES = frozenset({b"thumbs.db", b"desktop.ini", b"__macosx"})
+TRIES = 5
+"""How often an entry that cannot be claimed keeps its turn before the others."""
 WINDOW = 65_536
 """Entries found by a scan are ordered by mtime and name within windows of this many."""
 MOST_UNSETTLED = 20_000
@@ -99,6 +101,8 @@ class Sweeper:
         self._look_at = 0.0
         self._is_behind = False
         self._given: deque[tuple[bytes, bool]] = deque()
+        self._first: dict[bytes, bool] = {}
+        self._tries: dict[bytes, int] = {}
         self._later: dict[bytes, bool] = {}
 
     def recover(self) -> Iterator[Claim]:
@@ -141,7 +145,7 @@ class Sweeper:
         what was hinted at.
 
         Returns: at most `limit`. Raises: SpoolError FG-SPL-030 where the spool cannot be used now;
-        an entry that this happened with comes after all others the next time.
+        an entry that this happened with is the first the next time, after some tries the last.
         """
         found: list[Claim | Refused] = []
         self._ages.look()
@@ -153,6 +157,8 @@ class Sweeper:
                 self._know(outbound)
                 if not callable(hints):
                     self._given.extend(hints)
+                for name in list(self._first):
+                    self._consider(outbound, name, found, is_ready=self._first.pop(name))
                 self._sweep_scan(outbound, found, limit)
                 self._sweep_unsettled(outbound, found, limit)
                 if callable(hints) and not self.is_holding and len(found) < limit:
@@ -306,10 +312,16 @@ class Sweeper:
         try:
             taken = self._claimer.take(outbound, name, info, kind or "other")
         except SpoolError:
-            # Where it alone is at fault it holds up no other.
-            if len(self._later) < MOST_UNSETTLED:
-                self._later[name] = is_ready
+            # Mostly the whole spool is at fault, and its turn stays; where it alone is, it holds up
+            # no other for longer than some tries.
+            tries = self._tries.get(name, 0) + 1
+            if tries < TRIES:
+                self._tries[name] = tries
+                self._first = {name: True, **self._first}  # it had settled already
+            elif len(self._later) < MOST_UNSETTLED:
+                self._later[name] = True
             raise
+        self._tries.pop(name, None)
         if isinstance(taken, Refused):
             self._remember(name)
             found.append(taken)

@@ -12,7 +12,7 @@ import pytest
 from frontgate import durable
 from frontgate.errors import SpoolError
 from frontgate.spool.layout import SpoolPaths, prepare
-from frontgate.spool.sweep import Claim, Sweeper
+from frontgate.spool.sweep import TRIES, Claim, Sweeper
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def test_what_was_claimed_before_the_fault_is_returned(paths: SpoolPaths) -> Non
     hints = [(f"d{n}.xml".encode(), True) for n in range(4)]
     first = sweeper.sweep(hints)
     assert names(first) == ["d0.xml", "d1.xml"]
-    assert names(sweeper.sweep([])) == ["d3.xml", "d2.xml"]
+    assert names(sweeper.sweep([])) == ["d2.xml", "d3.xml"], "it keeps its turn"
     assert len(list(paths.claims.iterdir())) == 4
     assert not list(paths.outbound.iterdir())
 
@@ -57,8 +57,9 @@ def test_one_that_always_fails_holds_up_no_other(paths: SpoolPaths) -> None:
     sweeper = Sweeper(paths, settle_s=0)
     refuse(paths, "d0.xml", times=1000)
     sweeper.start_scan()
-    with pytest.raises(SpoolError):
-        sweeper.sweep([])
+    for _ in range(TRIES):
+        with pytest.raises(SpoolError):
+            sweeper.sweep([])
     assert names(sweeper.sweep([])) == ["d1.xml", "d2.xml", "d3.xml"]
     with pytest.raises(SpoolError):
         sweeper.sweep([])
