@@ -55,10 +55,11 @@ class DiskGate:
         if state.f_flag & os.ST_RDONLY:
             return False
         free = state.f_bavail * state.f_frsize
-        total = state.f_blocks * state.f_frsize
+        # As df(1) counts: what is kept back for root or lies on a shared disk is neither.
+        used = (state.f_blocks - state.f_bfree) * state.f_frsize
         if free < self._limits.reserve_bytes * (1 + slack):
             return False
-        if total and 1 - free / total > self._limits.high_water - slack:
+        if used and used / (used + free) > self._limits.high_water - slack:
             return False
         if not state.f_files:
             return True  # a file system without a fixed number of inodes

@@ -74,6 +74,7 @@ class Software:
         self.book = book
         self.spool = province.spool(unit)
         self.is_lazy = False
+        self._unfinished: set[str] = set()
         self.has_overflowed = False
 
     # -- writing ----------------------------------------------------------------------------
@@ -125,7 +126,12 @@ class Software:
     def again(self) -> None:
         """Something good once more, or with its key and another content."""
         mine = [
-            d for d in self.book.drops if d.unit == self.unit and d.what == "good" and d.original
+            d
+            for d in self.book.drops
+            if d.unit == self.unit
+            and d.what == "good"
+            and d.original
+            and d.name not in self._unfinished  # else which of the two comes first is anybody's
         ]
         if not mine:
             return
@@ -230,12 +236,14 @@ class Software:
     def _write_slowly(self, name: str, data: bytes) -> None:
         """A careless writer: under the final name at once, in two pieces."""
         path = self.spool / "outbound" / name
+        self._unfinished.add(name)
         cut = int(self.world.luck.random() * len(data))
         path.write_bytes(data[:cut])
         self._stamp(path)
         self._hint(name, is_ready=False)
 
         def finish() -> None:
+            self._unfinished.discard(name)
             # Whoever took it meanwhile took the name: the writer goes on in the same file.
             if path.exists():
                 with path.open("ab") as file:
