@@ -229,7 +229,7 @@ main(sys.argv[2:])
 """
 
 
-@pytest.mark.parametrize("name", [POLICE, "hub"])
+@pytest.mark.parametrize("name", [POLICE])
 def test_the_daemon_ends_with_four_and_the_next_one_goes_on(
     base: Ground, tmp_path: Path, name: str
 ) -> None:
