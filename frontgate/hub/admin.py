@@ -234,7 +234,11 @@ class Administration:
 def lay_out_mailboxes(settings: HubSettings, directory: Directory) -> None:
     """Make missing mailbox folders of admitted gateways (embedded server)."""
     root = settings.path(settings.sftp.root)
+    if not root.is_dir():
+        root.mkdir(parents=True, exist_ok=True)
     for unit in directory.units.values():
         if unit.certificates and "hub" not in unit.roles:
-            for name in ("to-hub", "from-hub"):
-                (root / unit.account / name).mkdir(parents=True, exist_ok=True)
+            home = root / unit.account
+            for folder in (home, home / "to-hub", home / "from-hub"):
+                if not folder.is_dir():
+                    durable.make_dir(folder, 0o755)

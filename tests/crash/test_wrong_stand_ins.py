@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -33,18 +32,6 @@ def forget_the_folder() -> None:
     from frontgate import durable
 
     durable.fsync_dir = lambda path, *, dir_fd=None: None  # type: ignore[assignment]
-
-
-def deliver_twice() -> None:
-    """Every try of a delivery has an entry name of its own, and no mark of the try before."""
-    from frontgate.gateway import delivery
-
-    real = delivery.transfers.due
-
-    def due(*args: Any, **kwargs: Any) -> Any:
-        return [replace(row, entry="") for row in real(*args, **kwargs)]
-
-    delivery.transfers.due = due  # type: ignore[assignment]
 
 
 def discard_before_the_journal() -> None:
@@ -105,7 +92,6 @@ CASES: list[tuple[str, Callable[[], None], str, str, str, str]] = [
     # what must be said, stand-in, scene, role, the step, the point
     ("INV-5", acknowledge_before_fsync, "plain", "hub", "after commit", "cut:plain:hub:{n}:none:1"),
     ("INV-5", forget_the_folder, "plain", "hub", "after commit", "cut:plain:hub:{n}:none:1"),
-    ("twice", deliver_twice, "plain", "receiver", "spool/inbound/", "kill:plain:receiver:{n}"),
     ("lost", discard_before_the_journal, "plain", "sender", "before commit", "kill:plain:sender:{n}"),
     ("silent", refuse_in_silence, "refused", "sender", "", "kill:refused:sender:100000"),
     ("fsync again", sync_again, "plain", "receiver", "before fsync state/tmp", "fail:plain:receiver:{n}:EIO:once"),
