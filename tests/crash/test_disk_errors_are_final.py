@@ -229,7 +229,15 @@ main(sys.argv[2:])
 """
 
 
-@pytest.mark.parametrize("name", [POLICE])
+_OPEN = (
+    "after the hub's restart the drop is not delivered by the time all has settled: not yet traced"
+)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [POLICE, pytest.param("hub", marks=pytest.mark.xfail(reason=_OPEN, strict=False))],
+)
 def test_the_daemon_ends_with_four_and_the_next_one_goes_on(
     base: Ground, tmp_path: Path, name: str
 ) -> None:

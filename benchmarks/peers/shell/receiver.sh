@@ -1,7 +1,7 @@
 #!/bin/dash
 # The receiver: fetch, verify signatures, durable into inbound/, a receipt back.
 . "${0%/*}/common.sh"
-mkdir -p "$B/inbound" "$B/work" "$B/got"
+mkdir -p "$B/inbound" "$B/batch" "$B/got"
 connect
 while :; do
     echo "-get $REMOTE/from-hub/[0-9]*.tar $B/got/" >&7
@@ -11,7 +11,7 @@ while :; do
         [ -f "$tar" ] || continue
         took=1
         name=${tar##*/}
-        tar -xf "$tar" -C "$B/work" && cd "$B/work" || exit 1
+        tar -xf "$tar" -C "$B/batch" && cd "$B/batch" || exit 1
         xmlsec1 --verify --trusted-pem "$CERT" --enabled-key-data x509 ./*.sig >"$B/verdicts" 2>&1 || exit 1
         durable ./*.xml
         mv ./*.xml "$B/inbound/" && durable "$B/inbound"

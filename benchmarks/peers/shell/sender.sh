@@ -1,7 +1,7 @@
 #!/bin/dash
 # The sender: validate, sign each message, one tar a batch, upload by one lasting connection.
 . "${0%/*}/common.sh"
-mkdir -p "$B/outbound" "$B/work" "$B/rejected" "$B/receipts" "$B/sent"
+mkdir -p "$B/outbound" "$B/batch" "$B/rejected" "$B/receipts" "$B/sent"
 connect
 T=$(cat "$TEMPLATE")
 number=0
@@ -12,8 +12,8 @@ while :; do
     # shellcheck disable=SC2046,SC2010
     set -- $(ls -U | grep '\.xml$' | head -n "$BATCH")
     [ $# = 0 ] && continue
-    mv "$@" "$B/work/"
-    cd "$B/work" || exit 1
+    mv "$@" "$B/batch/"
+    cd "$B/batch" || exit 1
     xmllint --noout --nonet --schema "$SCHEMA" "$@" 2>"$B/verdicts" || {
         for f in "$@"; do
             grep -q "^$f validates" "$B/verdicts" || mv "$f" "$B/rejected/"
@@ -32,5 +32,5 @@ while :; do
     printf 'put -f %s %s/to-hub/.%s\nrename %s/to-hub/.%s %s/to-hub/%s\n' \
         "$B/sent/$name" "$REMOTE" "$name" "$REMOTE" "$name" "$REMOTE" "$name" >&7
     flush
-    rm -f "$B/work/"*
+    rm -f "$B/batch/"*
 done
