@@ -1,10 +1,25 @@
-"""Tests that make system accounts need root; elsewhere they are left out, and that is said."""
+"""For all tests: those that make system accounts need root, elsewhere they are left out, and that
+is said; and none leaves another clock or a probe behind for the next."""
 
 import os
+from collections.abc import Iterator
 
 import pytest
 
+from frontgate import clock, durable
+
 _left_out = 0
+
+
+@pytest.fixture(autouse=True)
+def _leaves_nothing_behind() -> Iterator[None]:
+    """Set up first and so torn down last: the culprit fails, not whoever comes after it."""
+    real = (clock.now, clock.monotonic, durable.probe)
+    yield
+    left = (clock.now, clock.monotonic, durable.probe)
+    clock.use(None, None)
+    durable.probe = None
+    assert left == real, "the clock or the durable steps' probe stayed replaced"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -68,7 +68,7 @@ class Ledger:
     def __init__(self, home: Path, units: Sequence[str] = tuple(ROLES)) -> None:
         self.home = home
         self.at = BEGIN
-        clock.use(lambda: self.at, lambda: self.at.timestamp())
+        self.take_time()
         set_up(home / "hub", HUB, "省级交换平台")
         (home / "hub" / "hub.toml").write_text(f'unit = "{HUB}"\n[sftp]\nserver = "embedded"\n')
         self.settings = load_hub(home / "hub" / "hub.toml")
@@ -85,6 +85,10 @@ class Ledger:
         self.state = home / "hub" / "state"
         self.open()
         self._sequence = count(1)
+
+    def take_time(self) -> None:
+        """The process goes by `at` from now on."""
+        clock.use(lambda: self.at, lambda: self.at.timestamp())
 
     def open(self) -> None:
         """Open the journal and the intake, as the hub does when it starts."""
