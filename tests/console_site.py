@@ -150,9 +150,10 @@ class Site:
         return httpx.Client(base_url=self.url, timeout=60, **options)
 
     def client(self, login: str) -> httpx.Client:
-        """A logged-in client, kept for all tests."""
+        """A logged-in client, kept for all tests; logged in again where a test ended its session."""
         with self._lock:
-            if login not in self._clients:
+            kept = self._clients.get(login)
+            if kept is None or kept.get("/account").status_code == 303:
                 client = self.fresh(follow_redirects=False)
                 answer = self.log_in(client, login)
                 assert answer.status_code == 303, answer.text

@@ -46,7 +46,8 @@ def demo(out: Output, directory: Path | None, packages: int, serve: bool) -> Non
     home = directory or Path(tempfile.mkdtemp(prefix="frontgate-demo-"))
     home.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
+    for number in (signal.SIGTERM, signal.SIGINT):  # the latter is ignored below nohup or `&`
+        signal.signal(number, signal.default_int_handler)
     play = Play(home.resolve(), say=_teller(out), console=serve)
     try:
         play.set_up()

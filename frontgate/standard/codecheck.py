@@ -7,7 +7,6 @@ that lists change without a new schema. Source: exchange standard 1.0, layers of
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime, timedelta, timezone
 
@@ -68,15 +67,14 @@ class CodeCheck:
 
     MOST_DAYS = 16
     """Days remembered at most; a backlog of old records must not fill memory."""
-    MOST_VALUES = 5_000
-    """Values remembered of one list or check and day."""
+    MOST_VALUES = 20_000
+    """Values remembered of a day."""
 
     def __init__(self, catalogue: Catalogue, flow: str) -> None:
         self._catalogue = catalogue
         self._marks = catalogue.marks(flow)
         self._names = self._marks.names
-        self._checked: defaultdict[str, set[str]] = defaultdict(set)
-        self._days: dict[date, defaultdict[str, set[str]]] = {}
+        self._days: dict[date, set[tuple[str, str]]] = {}
 
     def check(self, root: etree._Element, on: date, places: Places) -> Iterator[Finding]:
         """Findings FG-COD-001..004 in the order of the document.
@@ -84,55 +82,49 @@ class CodeCheck:
         root: a message that the schema accepted. on: see `record_date`.
         """
         marks = self._marks
-        by_name = marks.by_name
-        accepted = self._accepted(on)  # list → values found good on that day already
+        good = self._good_on(on)
         shown = 0
         for element in root.iter(*self._names):
-            checks = by_name.get(element.tag)
-            if checks is None:
-                checks = marks.of(element)
-            text = text_of(element)
-            if checks.list and text not in accepted[checks.list]:
-                if _is_in_force(self._catalogue, checks.list, text, on):
-                    self._remember(accepted[checks.list], text)
-                else:
-                    codes = self._catalogue.code_list(checks.list)
-                    yield _refused(element, codes, text, on, places)
-                    shown += 1
-            if (
-                checks.check
-                and text not in self._checked[checks.check]
-                and _applies(element, checks)
-            ):
-                judge, zh, en = CHECKS[checks.check]
-                if judge(text):
-                    self._remember(self._checked[checks.check], text)
-                else:
-                    yield finding(
-                        "FG-COD-002",
-                        line=places.line(element),
-                        xpath=places.xpath(element),
-                        value=text,
-                        check_zh=zh + _should_be(checks.check, text, "，末位应为 "),
-                        check_en=en + _should_be(checks.check, text, "; it should end in "),
-                        **places.names(element),
-                    )
-                    shown += 1
+            tag, text = element.tag, text_of(element)
+            if (tag, text) in good:
+                continue
+            checks = marks.of(element)
+            found = list(self._judge(element, checks, text, on, places))
+            yield from found
+            shown += len(found)
+            if not found and tag in marks.by_name and _is_plain(element, checks):
+                if len(good) >= self.MOST_VALUES:
+                    good.clear()
+                good.add((tag, text))
             if shown >= MAX_FINDINGS:
                 yield finding("FG-XSD-016", limit=MAX_FINDINGS)
                 return
 
-    def _remember(self, good: set[str], text: str) -> None:
-        if len(good) >= self.MOST_VALUES:
-            good.clear()
-        good.add(text)
+    def _judge(
+        self, element: etree._Element, checks: Checks, text: str, on: date, places: Places
+    ) -> Iterator[Finding]:
+        if checks.list and not _is_in_force(self._catalogue, checks.list, text, on):
+            yield _refused(element, self._catalogue.code_list(checks.list), text, on, places)
+        if checks.check and _applies(element, checks):
+            judge, zh, en = CHECKS[checks.check]
+            if not judge(text):
+                yield finding(
+                    "FG-COD-002",
+                    line=places.line(element),
+                    xpath=places.xpath(element),
+                    value=text,
+                    check_zh=zh + _should_be(checks.check, text, "，末位应为 "),
+                    check_en=en + _should_be(checks.check, text, "; it should end in "),
+                    **places.names(element),
+                )
 
-    def _accepted(self, on: date) -> defaultdict[str, set[str]]:
+    def _good_on(self, on: date) -> set[tuple[str, str]]:
+        """Names and values found good on that day already, whatever stands around them."""
         found = self._days.get(on)
         if found is None:
             if len(self._days) >= self.MOST_DAYS:
                 self._days.clear()
-            found = self._days[on] = defaultdict(set)
+            found = self._days[on] = set()
         return found
 
 
@@ -185,6 +177,11 @@ def _refused(
         near_zh="、".join(f"{c} {codes.text(c)}" for c in near) or "无",
         near_en=", ".join(f"{c} {codes.text(c, 'en')}" for c in near) or "none",
     )
+
+
+def _is_plain(element: etree._Element, checks: Checks) -> bool:
+    """Whether nothing but name and value was asked."""
+    return not checks.check or not (checks.when_sibling or element.get("scheme"))
 
 
 def _applies(element: etree._Element, checks: Checks) -> bool:

@@ -30,14 +30,14 @@ def read_view(root: etree._Element) -> MessageView:
         raise CatalogueError("FG-STD-004", value=str(root.tag)[:120])
     parts = _children(root)
     header = parts.get("Header")
-    kind = _text(header, "MessageType") if header is not None else ""
-    if header is None or not kind:
+    read = _header(header, root.get("standard", "").strip()) if header is not None else None
+    if read is None or not read.message_type:
         raise CatalogueError("FG-STD-005")
     documents = parts.get("Documents")
     body = parts.get("Body")
     content = next(body.iterchildren("*"), None) if body is not None else None
     return MessageView(
-        header=_header(header, kind, root.get("standard", "").strip()),
+        header=read,
         documents=tuple(_document(d) for d in documents.iterchildren(f"{_M}Document"))
         if documents is not None
         else (),
@@ -51,13 +51,16 @@ def body_of(root: etree._Element) -> etree._Element | None:
     return next(body.iterchildren("*"), None) if body is not None else None
 
 
-def _header(header: etree._Element, kind: str, standard: str) -> Header:
+def _header(header: etree._Element, standard: str) -> Header:
     first: dict[str, str] = {}
     receivers: list[Address] = []
     persons: list[str] = []
     made_by: dict[str, str] | None = None
-    for child in header.iterchildren(f"{_M}*"):
-        name = child.tag[_PREFIX:]
+    for child in header:
+        tag = child.tag
+        if type(tag) is not str or not tag.startswith(_M):
+            continue
+        name = tag[_PREFIX:]
         if name == "Receiver":
             receivers.append(Address(text_of(child), child.get("scheme", "")))
         elif name == "PersonUid":
@@ -66,30 +69,31 @@ def _header(header: etree._Element, kind: str, standard: str) -> Header:
             made_by = made_by or _first(child)
         elif name not in first:
             first[name] = text_of(child)
+    get = first.get
     return Header(
         standard=standard,
-        message_type=kind,
-        sender=first.get("Sender", ""),
+        message_type=get("MessageType", ""),
+        sender=get("Sender", ""),
         receivers=tuple(receivers),
-        business_time=first.get("BusinessTime", ""),
-        message_id=first.get("MessageId", ""),
-        flow_uid=first.get("FlowUid", ""),
-        in_reply_to=first.get("InReplyTo", ""),
-        replaces=first.get("Replaces", ""),
-        sender_ref=first.get("SenderRef", ""),
-        revision=first.get("Revision", ""),
-        case_uid=first.get("CaseUid", ""),
-        case_stage=first.get("CaseStage", ""),
+        business_time=get("BusinessTime", ""),
+        message_id=get("MessageId", ""),
+        flow_uid=get("FlowUid", ""),
+        in_reply_to=get("InReplyTo", ""),
+        replaces=get("Replaces", ""),
+        sender_ref=get("SenderRef", ""),
+        revision=get("Revision", ""),
+        case_uid=get("CaseUid", ""),
+        case_stage=get("CaseStage", ""),
         person_uids=tuple(persons),
-        urgency=first.get("Urgency") or "1",
-        reply_by=first.get("ReplyBy", ""),
-        confidentiality=first.get("Confidentiality") or "2",
+        urgency=get("Urgency") or "1",
+        reply_by=get("ReplyBy", ""),
+        confidentiality=get("Confidentiality") or "2",
         software=Software(
             made_by.get("Vendor", ""), made_by.get("Product", ""), made_by.get("Version", "")
         )
         if made_by is not None
         else None,
-        test_flag=first.get("TestFlag", "") in ("true", "1"),
+        test_flag=get("TestFlag", "") in ("true", "1"),
     )
 
 
@@ -112,19 +116,18 @@ def _document(node: etree._Element) -> DocumentRef:
 def _first(parent: etree._Element) -> dict[str, str]:
     """Text of the first child of each name in the message's namespace, in one pass."""
     found: dict[str, str] = {}
-    for child in parent.iterchildren(f"{_M}*"):
-        found.setdefault(child.tag[_PREFIX:], text_of(child))
+    for child in parent:
+        tag = child.tag
+        if type(tag) is str and tag.startswith(_M) and (name := tag[_PREFIX:]) not in found:
+            found[name] = text_of(child)
     return found
 
 
 def _children(parent: etree._Element) -> dict[str, etree._Element]:
     """The first child of each name in the message's namespace."""
     found: dict[str, etree._Element] = {}
-    for child in parent.iterchildren(f"{_M}*"):
-        found.setdefault(child.tag[_PREFIX:], child)
+    for child in parent:
+        tag = child.tag
+        if type(tag) is str and tag.startswith(_M):
+            found.setdefault(tag[_PREFIX:], child)
     return found
-
-
-def _text(parent: etree._Element, name: str) -> str:
-    child = parent.find(_M + name)
-    return text_of(child) if child is not None else ""

@@ -262,9 +262,11 @@ class World:
         )  # fmt: skip
 
     def turn(self, name: str) -> bool:
-        """One turn of a node. Returns: whether it committed anything, or died and was started again."""
+        """One turn of a node. Returns: whether it committed anything, met the fault, or died and was
+        started again.
+        """
         process = self._processes[name]
-        before = self.counts[name][-1].commits
+        before, was_sound = self.counts[name][-1].commits, not self.counts[name][-1].fired
         reply = process.ask("turn", self.offset_s)
         assert reply is not None, f"{name} vanished"
         self.counts[name][-1] = reply.count
@@ -272,7 +274,7 @@ class World:
             self.deaths.append(reply.error or reply.count.fired)
             self.restart(name)
             return True
-        return reply.count.commits > before
+        return reply.count.commits > before or (was_sound and bool(reply.count.fired))
 
     def restart(self, name: str) -> None:
         """Start a node anew, as after a kill; faults that were sticky are healed."""
@@ -335,10 +337,13 @@ class SameProcess:
         self.ground = ground
         self._nodes = {name: Node(ground, name) for name in NAMES}
 
-    def settle(self) -> bool:
-        for _ in range(6):
-            for node in self._nodes.values():
-                node.turn()
+    def settle(self, *, in_time: bool = True) -> bool:
+        """Some rounds; in_time: then some more after every wait of the settings is over."""
+        for offset_s in (0.0, World.JUMP_S, 2 * World.JUMP_S) if in_time else (0.0,):
+            set_clock(offset_s)
+            for _ in range(6):
+                for node in self._nodes.values():
+                    node.turn()
         return True
 
     def drop_hint(self, name: str, entry: str) -> None:
@@ -347,3 +352,4 @@ class SameProcess:
     def close(self) -> None:
         for node in self._nodes.values():
             node.close()
+        set_clock(0.0)

@@ -321,7 +321,7 @@ def test_the_hub_holds_a_message_against_the_ledger(province: Province) -> None:
     province.drop_folder(PROCURATORATE, "round3", message(names[0], ref="s3"))
     assert wait_for(lambda: receipt_texts(province, PROCURATORATE, "relay-rejected"))
     assert "FG-CTX-013" in receipt_texts(province, PROCURATORATE, "relay-rejected")[0]
-    assert len(province.entries(POLICE)) == 2
+    assert wait_for(lambda: len(province.entries(POLICE)) == 2), province.log("hub")
 
 
 def test_a_case_file_in_several_packages_is_listed_until_it_is_whole(province: Province) -> None:

@@ -142,6 +142,7 @@ def test_the_shared_folders_cannot_be_turned_against_the_gateway(province: Provi
         )
     ), province.log(POLICE)
     assert re.search(r"<Receipt ", (receipts / name).read_text("utf-8"))
+    assert wait_for(lambda: any(ident in n for n in province.entries(PROCURATORATE)))
     exchange(province, "two")
 
 

@@ -102,6 +102,7 @@ def test_a_unit_that_lost_its_disk_gets_everything_again_from_the_hub(province: 
     shutil.rmtree(province.home / PROCURATORATE / "state")
     for entry in (province.spool(PROCURATORATE) / "inbound").iterdir():
         shutil.rmtree(entry)
+    (province.spool(PROCURATORATE) / ".frontgate" / "delivered.log").unlink()
     province.start(PROCURATORATE)
     assert frontgate(province, "hub", *arguments)["job"]["done"] == 4
     assert wait_for(lambda: len(province.entries(PROCURATORATE)) == 4, 60), province.log(
