@@ -170,16 +170,22 @@ class Administrated:
 
 @contextmanager
 def failing(
-    step: str, *, skip: int = 0, times: int = 1, error: Exception | None = None
+    step: str,
+    *,
+    skip: int = 0,
+    times: int = 1,
+    once: Callable[[], bool] = lambda: True,
+    error: Exception | None = None,
 ) -> Iterator[list[int]]:
     """Let a durable step fail where it is taken: `before commit`, `after rename`, ….
 
-    skip: so many calls go well first. times: so many calls fail then. Yields: the calls seen.
+    skip: so many calls go well first. times: so many calls fail then. once: calls count from when
+    this is true. Yields: the calls seen.
     """
     seen = [0]
 
     def probe(when: str, name: str, places: object) -> None:
-        if f"{when} {name}" != step:
+        if f"{when} {name}" != step or not once():
             return
         seen[0] += 1
         if skip < seen[0] <= skip + times:

@@ -119,17 +119,17 @@ def test_a_line_that_breaks_often_but_carries_something_is_not_punished(steady: 
     assert waits[-1] >= 300, "one that carries nothing waits longer and longer"
 
 
-def test_500_gateways_do_not_come_back_in_one_wave(steady: Steady) -> None:
-    """The hub was away for an hour and takes 10 connections a second: each try beyond is refused."""
+def test_many_gateways_do_not_come_back_in_one_wave(steady: Steady) -> None:
+    """The hub was away for an hour and takes 4 connections a second: each try beyond is refused."""
     refused = TransportError("FG-TRN-005", what="handshake")
-    wires = [Wire(refused) for _ in range(500)]
+    wires = [Wire(refused) for _ in range(200)]
     links = [link_to(wire) for wire in wires]
     back_at = steady.at + 3600
     per_second: dict[int, int] = {}
     while steady.at < back_at + 1200:
         second = int(steady.at)
         for wire, link in zip(wires, links, strict=True):
-            room = per_second.get(second, 0) < 10
+            room = per_second.get(second, 0) < 4
             wire.error = None if steady.at >= back_at and room else refused
             tries = len(wire.tries)
             try:
@@ -140,4 +140,4 @@ def test_500_gateways_do_not_come_back_in_one_wave(steady: Steady) -> None:
                 per_second[second] = per_second.get(second, 0) + len(wire.tries) - tries
         steady.at += 1.0
     assert all(link.connected_at is not None for link in links), "all are back"
-    assert max(per_second.values()) <= 25, "and never more than a few at once"
+    assert max(per_second.values()) <= 10, "and never more than a few at once"
