@@ -193,11 +193,7 @@ class Intake:
     def _finish_known(self, post: Post, item: Claim | Refused, now: datetime) -> bool:
         """A claim that was judged before a crash: do what the journal says, judge nothing anew."""
         claim = _claim_of(item)
-        with_reader = self._journal.reader()
-        try:
-            known = packages.of_claim(with_reader, claim.claim_id)
-        finally:
-            with_reader.close()
+        known = packages.of_claim(self._journal.look, claim.claim_id)
         if known is None:
             return False
         findings = tuple(_finding(row) for row in json.loads(known[2]))

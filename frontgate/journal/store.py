@@ -193,6 +193,8 @@ class Journal:
         self._lock_fd = lock_fd
         self._write_lock = threading.Lock()
         self._clock_lock = threading.Lock()
+        self._look: Reader | None = None
+        self._look_lock = threading.Lock()
         self.on_full: Callable[[], object] = lambda: None
         """Called when the disk refuses: it may make room for the next try."""
         self._seq, self._head = 0, ""
@@ -330,10 +332,23 @@ class Journal:
         return self._epoch
 
     def reader(self) -> Reader:
+        """A connection of the caller's own, to be closed by it."""
         return open_reader(self.path)
+
+    @property
+    def look(self) -> Reader:
+        """The connection for short single reads of all threads: opening one costs more than they do."""
+        with self._look_lock:
+            if self._look is None:
+                self._look = open_reader(self.path)
+            return self._look
 
     def close(self) -> None:
         """Close the file and give the lock back."""
+        with self._look_lock:
+            if self._look is not None:
+                self._look.close()
+                self._look = None
         with self._write_lock:
             self._db.close()
             os.close(self._lock_fd)

@@ -169,22 +169,18 @@ def is_large(outgoing: bundles.Outgoing) -> bool:
 
 def open_bundle(journal: Journal, store: SegmentStore, outgoing: bundles.Outgoing) -> Composite:
     """The bundle's bytes as one seekable file: headers made here, packages read where they lie."""
-    reader = journal.reader()
-    try:
-        pieces: list[bytes | tuple[str, int, int]] = []
-        for member in outgoing.members:
-            pieces.append(bundle.member_header(_plain(member)))
-            if member.package_id is None:
-                at = member.extra_offset
-                pieces.append(outgoing.extra[at : at + member.size_bytes])
-            else:
-                place = packages.place(reader, member.package_id)
-                assert place is not None
-                pieces.append((place.path, place.offset, place.size_bytes))
-            pieces.append(bundle.member_padding(member.size_bytes))
-        pieces.append(bundle.TRAILER)
-    finally:
-        reader.close()
+    pieces: list[bytes | tuple[str, int, int]] = []
+    for member in outgoing.members:
+        pieces.append(bundle.member_header(_plain(member)))
+        if member.package_id is None:
+            at = member.extra_offset
+            pieces.append(outgoing.extra[at : at + member.size_bytes])
+        else:
+            place = packages.place(journal.look, member.package_id)
+            assert place is not None
+            pieces.append((place.path, place.offset, place.size_bytes))
+        pieces.append(bundle.member_padding(member.size_bytes))
+    pieces.append(bundle.TRAILER)
     return Composite(store.root, [p for p in pieces if p])
 
 
@@ -201,9 +197,7 @@ def ship(
     gone or changed here fails by itself: `fail` ends its transfers with a signed reason, the others
     wait for a new bundle. Raises: what `put` raises.
     """
-    reader = journal.reader()
-    rows = transfers.of_bundle(reader, outgoing.bundle_id)
-    reader.close()
+    rows = transfers.of_bundle(journal.look, outgoing.bundle_id)
     bad = damaged(journal, store, outgoing) if any(row.failures for row in rows) else {}
     if not bad:
         try:
@@ -233,15 +227,11 @@ def damaged(
     Raises: OSError for what may pass, as too many open files.
     """
     found: dict[int, JournalError] = {}
-    reader = journal.reader()
-    try:
-        places = {
-            m.package_id: packages.place(reader, m.package_id)
-            for m in outgoing.members
-            if m.package_id is not None
-        }
-    finally:
-        reader.close()
+    places = {
+        m.package_id: packages.place(journal.look, m.package_id)
+        for m in outgoing.members
+        if m.package_id is not None
+    }
     for package_id, place in places.items():
         assert place is not None
         sha = hashlib.sha256()
