@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from datetime import date
 from functools import lru_cache
+from operator import mul
 
 _UNIT = re.compile(r"[1-9]\d{9}[\dX]")
 _CASE = re.compile(r"C(?:19|20)\d{2}[1-9]\d{9}\d{7}[\dX]")
@@ -18,12 +19,15 @@ _USCC = re.compile(f"[{_USCC_ALPHABET}]{{2}}\\d{{6}}[0-9A-Z]{{8}}[\\dX][{_USCC_A
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
 
+_WEIGHTS = tuple(pow(2, n, 11) for n in range(32, 0, -1))
+"""Of the digits from the left; the last counts twice."""
+
+
 def mod11_2(digits: str) -> str:
-    """Check character of ISO 7064 MOD 11-2 over decimal digits: `0`-`9` or `X`."""
-    rest = 0
-    for digit in digits:
-        rest = (rest + int(digit)) * 2 % 11
-    return "0123456789X"[(12 - rest) % 11]
+    """Check character of ISO 7064 MOD 11-2: `0`-`9` or `X`. digits: ASCII digits, at most 32."""
+    weights = _WEIGHTS[len(_WEIGHTS) - len(digits) :]
+    total = sum(map(mul, digits.encode("ascii"), weights)) - 48 * sum(weights)  # 48 is ord("0")
+    return "0123456789X"[(12 - total) % 11]
 
 
 @lru_cache(maxsize=8192)

@@ -27,7 +27,7 @@ from frontgate.standard.calendars import read_calendar
 from frontgate.standard.codelists import Code, CodeList, read_codes
 from frontgate.standard.deadlines import Rule as DeadlineRule
 from frontgate.standard.deadlines import read_deadlines
-from frontgate.standard.declarations import Declarations
+from frontgate.standard.declarations import Declaration, Declarations
 from frontgate.standard.flows import Flow, Step, read_flow
 from frontgate.standard.reading import Table
 from frontgate.standard.rules import RuleSet, compile_rules
@@ -238,8 +238,22 @@ class Catalogue:
             bodies = tuple(
                 (name, BODY) for name in declarations.global_elements if name.startswith(namespace)
             )
-            found = self._marks[flow] = marks.build(declarations, ((MESSAGE, ""), *bodies))
+            found = self._marks[flow] = marks.build(
+                declarations, ((MESSAGE, ""), *bodies), self._is_settled
+            )
         return found
+
+    def _is_settled(self, declaration: Declaration) -> bool:
+        """Whether its type allows no other values than codes that are in force on every day."""
+        checks = declaration.checks
+        allowed = [value for name, value in declaration.facets if name == "enumeration"]
+        if not (checks.list and allowed) or checks.check:
+            return False
+        codes = self.code_list(checks.list).codes
+        return all(
+            any(row.valid_from is None and row.valid_to is None for row in codes.get(value, ()))
+            for value in allowed
+        )
 
     def rule_sets(self, flow: str) -> tuple[RuleSet, ...]:
         """The rules for all messages, then those of the flow; a file that is absent has none."""

@@ -135,7 +135,7 @@ class Checker:
             except ValueError:  # beyond the years that codes know, or unjudged by the schema
                 yield _undated(root, view, tools.places)
             else:
-                yield from tools.codes.check(root, on, tools.places)
+                yield from tools.codes.check(root, on, tools.places, is_valid=XSD in layers)
         if RULES in layers and tools.rules is not None:
             yield from tools.rules.check(root, tools.places)
         if DOCUMENTS in layers:
@@ -188,7 +188,7 @@ def _kind(
     ]
     for zh, en, code, roles in parties:
         usual = catalogue.roles_by_type(code)
-        if usual and roles and "any" not in roles and not usual & set(roles):
+        if usual and roles and usual.isdisjoint(roles) and "any" not in roles:
             yield finding(
                 "FG-STD-006",
                 Severity.WARNING,

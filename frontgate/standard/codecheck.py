@@ -62,7 +62,7 @@ def record_date(business_time: str) -> date:
 class CodeCheck:
     """Judges the codes of one flow's messages, for one thread.
 
-    What was found in force on a day is remembered for the next messages of that day.
+    Codes found in force on a day are remembered for the next messages of that day.
     """
 
     MOST_DAYS = 16
@@ -74,58 +74,65 @@ class CodeCheck:
         self._catalogue = catalogue
         self._marks = catalogue.marks(flow)
         self._names = self._marks.names
+        self._open = tuple(n for n in self._names if n not in self._marks.settled)
         self._days: dict[date, set[tuple[str, str]]] = {}
 
-    def check(self, root: etree._Element, on: date, places: Places) -> Iterator[Finding]:
+    def check(
+        self, root: etree._Element, on: date, places: Places, *, is_valid: bool = False
+    ) -> Iterator[Finding]:
         """Findings FG-COD-001..004 in the order of the document.
 
-        root: a message that the schema accepted. on: see `record_date`.
+        on: see `record_date`. is_valid: the schema accepted the message: what it has settled is not
+        asked again.
         """
-        marks = self._marks
+        by_name, by_place = self._marks.by_name, self._marks.of
         good = self._good_on(on)
         shown = 0
-        for element in root.iter(*self._names):
+        for element in root.iter(*(self._open if is_valid else self._names)):
             tag, text = element.tag, text_of(element)
             if (tag, text) in good:
                 continue
-            checks = marks.of(element)
-            found = list(self._judge(element, checks, text, on, places))
-            yield from found
-            shown += len(found)
-            if not found and tag in marks.by_name and _is_plain(element, checks):
-                if len(good) >= self.MOST_VALUES:
-                    good.clear()
-                good.add((tag, text))
+            checks = by_name.get(tag) or by_place(element)
+            if checks.list:
+                if not _is_in_force(self._catalogue, checks.list, text, on):
+                    codes = self._catalogue.code_list(checks.list)
+                    yield _refused(element, codes, text, on, places)
+                    shown += 1
+                elif not checks.check and tag in by_name:
+                    self._remember(good, tag, text)
+            if checks.check and not CHECKS[checks.check][0](text) and _applies(element, checks):
+                yield _unchecked(element, checks.check, text, places)
+                shown += 1
             if shown >= MAX_FINDINGS:
                 yield finding("FG-XSD-016", limit=MAX_FINDINGS)
                 return
 
-    def _judge(
-        self, element: etree._Element, checks: Checks, text: str, on: date, places: Places
-    ) -> Iterator[Finding]:
-        if checks.list and not _is_in_force(self._catalogue, checks.list, text, on):
-            yield _refused(element, self._catalogue.code_list(checks.list), text, on, places)
-        if checks.check and _applies(element, checks):
-            judge, zh, en = CHECKS[checks.check]
-            if not judge(text):
-                yield finding(
-                    "FG-COD-002",
-                    line=places.line(element),
-                    xpath=places.xpath(element),
-                    value=text,
-                    check_zh=zh + _should_be(checks.check, text, "，末位应为 "),
-                    check_en=en + _should_be(checks.check, text, "; it should end in "),
-                    **places.names(element),
-                )
+    def _remember(self, good: set[tuple[str, str]], tag: str, text: str) -> None:
+        if len(good) >= self.MOST_VALUES:
+            good.clear()
+        good.add((tag, text))
 
     def _good_on(self, on: date) -> set[tuple[str, str]]:
-        """Names and values found good on that day already, whatever stands around them."""
+        """Names and codes found in force on that day already."""
         found = self._days.get(on)
         if found is None:
             if len(self._days) >= self.MOST_DAYS:
                 self._days.clear()
             found = self._days[on] = set()
         return found
+
+
+def _unchecked(element: etree._Element, check: str, text: str, places: Places) -> Finding:
+    _, zh, en = CHECKS[check]
+    return finding(
+        "FG-COD-002",
+        line=places.line(element),
+        xpath=places.xpath(element),
+        value=text,
+        check_zh=zh + _should_be(check, text, "，末位应为 "),
+        check_en=en + _should_be(check, text, "; it should end in "),
+        **places.names(element),
+    )
 
 
 def _should_be(check: str, text: str, words: str) -> str:
@@ -177,11 +184,6 @@ def _refused(
         near_zh="、".join(f"{c} {codes.text(c)}" for c in near) or "无",
         near_en=", ".join(f"{c} {codes.text(c, 'en')}" for c in near) or "none",
     )
-
-
-def _is_plain(element: etree._Element, checks: Checks) -> bool:
-    """Whether nothing but name and value was asked."""
-    return not checks.check or not (checks.when_sibling or element.get("scheme"))
 
 
 def _applies(element: etree._Element, checks: Checks) -> bool:

@@ -40,7 +40,7 @@ def check_documents(
 
     Where variants fit, the set of the one that is nearest to satisfied is asked for.
     """
-    names = dict(prefixes(step.flow))
+    names = prefixes(step.flow)
     have = [document.doc_type for document in view.documents]
     yield from _judge(step.documents, have, root, names, catalogue)
     fitting = [v for v in step.variants if _fits(v, root, view, names, catalogue)]
@@ -53,7 +53,7 @@ def _fits(
     variant: Variant,
     root: etree._Element,
     view: MessageView,
-    names: dict[str, str],
+    names: Mapping[str, str],
     catalogue: Catalogue,
 ) -> bool:
     sender = catalogue.roles_by_type(view.header.sender)
@@ -69,21 +69,21 @@ def _fits(
     return holds(variant.when, root, names)
 
 
-def holds(condition: str, root: etree._Element, names: dict[str, str]) -> bool:
+def holds(condition: str, root: etree._Element, names: Mapping[str, str]) -> bool:
     """Whether an XPath 1.0 condition is true of the message; an empty one is.
 
     root: the Message, whose document node is the context.
     """
     if not condition:
         return True
-    return bool(root.xpath(f"boolean({condition})", namespaces=names))
+    return bool(root.xpath(f"boolean({condition})", namespaces=dict(names)))
 
 
 def _judge(
     rules: tuple[DocumentRule, ...],
     have: list[str],
     root: etree._Element,
-    names: dict[str, str],
+    names: Mapping[str, str],
     catalogue: Catalogue,
 ) -> Iterator[Finding]:
     titles = catalogue.code_list(_DOC_TYPES) if rules else None

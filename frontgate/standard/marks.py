@@ -9,7 +9,7 @@ marked element.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 
 from lxml import etree
@@ -26,11 +26,13 @@ NONE = Checks()
 @dataclass(frozen=True, slots=True)
 class Marks:
     """by_name: checks where the name alone decides. by_tail: for the other names, path tail →
-    checks, tails as tuples from the element upwards.
+    checks, tails as tuples from the element upwards. settled: names in `by_name` about which the
+    schema has said all already.
     """
 
     by_name: Mapping[str, Checks]
     by_tail: Mapping[str, Mapping[tuple[str, ...], Checks]]
+    settled: frozenset[str] = frozenset()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -58,19 +60,27 @@ class Marks:
         return NONE
 
 
-def build(declarations: Declarations, roots: tuple[tuple[str, str], ...]) -> Marks:
+def build(
+    declarations: Declarations,
+    roots: tuple[tuple[str, str], ...],
+    is_settled: Callable[[Declaration], bool] = lambda _: False,
+) -> Marks:
     """Walk the declarations from each root and make the map.
 
-    roots: (element name, name of the element that holds it, or empty). Raises: CatalogueError
-    FG-STD-003 where one full path carries two different checks.
+    roots: (element name, name of the element that holds it, or empty). is_settled: whether a
+    declaration's type leaves nothing to check. Raises: CatalogueError FG-STD-003 where one full
+    path carries two different checks.
     """
     paths: dict[str, dict[tuple[str, ...], Checks]] = defaultdict(dict)
+    open_names: set[str] = set()
 
     def walk(declaration: Declaration, above: tuple[str, ...]) -> None:
         path = (declaration.name, *above)
         if len(path) > _MAX_DEPTH:
             return
         known = paths[declaration.name].setdefault(path, declaration.checks)
+        if declaration.name not in open_names and not is_settled(declaration):
+            open_names.add(declaration.name)
         if known != declaration.checks:
             shown = "/".join(n.rpartition("}")[2] for n in reversed(path))
             raise CatalogueError(
@@ -84,10 +94,10 @@ def build(declarations: Declarations, roots: tuple[tuple[str, str], ...]) -> Mar
         declaration = declarations.root(name)
         if declaration is not None:
             walk(declaration, (holder,) if holder else ())
-    return _shorten(paths)
+    return _shorten(paths, open_names)
 
 
-def _shorten(paths: Mapping[str, Mapping[tuple[str, ...], Checks]]) -> Marks:
+def _shorten(paths: Mapping[str, Mapping[tuple[str, ...], Checks]], open_names: Set[str]) -> Marks:
     by_name: dict[str, Checks] = {}
     by_tail: dict[str, dict[tuple[str, ...], Checks]] = {}
     for name, places in paths.items():
@@ -106,4 +116,4 @@ def _shorten(paths: Mapping[str, Mapping[tuple[str, ...], Checks]]) -> Marks:
                 size += 1
             tails[path[:size]] = checks
         by_tail[name] = tails
-    return Marks(by_name, by_tail)
+    return Marks(by_name, by_tail, frozenset(by_name.keys() - open_names))

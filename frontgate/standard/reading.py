@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
@@ -19,6 +20,7 @@ SCHEMA_NS = "urn:frontgate:schema:1"
 CODES_NS = "urn:frontgate:codes:1"
 
 
+@lru_cache(maxsize=256)
 def prefixes(flow: str) -> Mapping[str, str]:
     """Prefix → namespace of XPaths in a flow's data: m message, t types, b the flow's body."""
     return MappingProxyType({"m": MESSAGE_NS, "t": TYPES_NS, "b": f"urn:frontgate:{flow}:1"})

@@ -25,8 +25,7 @@ def line_of(element: etree._Element | None) -> int | None:
 def text_of(element: etree._Element) -> str:
     """The element's own text, stripped. Comments split it; all pieces count, as for the schema."""
     if not len(element):
-        text = element.text
-        return text.strip() if text else ""
+        return (element.text or "").strip()
     pieces = [element.text or ""]
     pieces += [child.tail or "" for child in element]
     return "".join(pieces).strip()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from lxml import etree
 
 from frontgate.errors import CatalogueError
@@ -18,7 +21,45 @@ from frontgate.standard.tree import line_of, text_of
 
 _M = f"{{{MESSAGE_NS}}}"
 MESSAGE = f"{_M}Message"
-_PREFIX = len(_M)
+_HEADER, _DOCUMENTS, _DOCUMENT, _BODY = (
+    f"{_M}{n}" for n in ("Header", "Documents", "Document", "Body")
+)
+_RECEIVER, _PERSON, _SOFTWARE = (f"{_M}{n}" for n in ("Receiver", "PersonUid", "Software"))
+
+
+def _fields(**names: str) -> Mapping[str, str]:
+    """Tag → field, from field=local name."""
+    return {f"{_M}{local}": field for field, local in names.items()}
+
+
+_OF_HEADER = _fields(
+    message_type="MessageType",
+    sender="Sender",
+    business_time="BusinessTime",
+    message_id="MessageId",
+    flow_uid="FlowUid",
+    in_reply_to="InReplyTo",
+    replaces="Replaces",
+    sender_ref="SenderRef",
+    revision="Revision",
+    case_uid="CaseUid",
+    case_stage="CaseStage",
+    urgency="Urgency",
+    reply_by="ReplyBy",
+    confidentiality="Confidentiality",
+    test_flag="TestFlag",
+)
+_OF_SOFTWARE = _fields(vendor="Vendor", product="Product", version="Version")
+_OF_DOCUMENT = _fields(
+    doc_uid="DocUid",
+    doc_type="DocType",
+    title="Title",
+    carrier="Carrier",
+    file_name="FileName",
+    size_bytes="Bytes",
+    digest="Digest",
+    media_type="MediaType",
+)
 
 
 def read_view(root: etree._Element) -> MessageView:
@@ -29,16 +70,16 @@ def read_view(root: etree._Element) -> MessageView:
     if root.tag != MESSAGE:
         raise CatalogueError("FG-STD-004", value=str(root.tag)[:120])
     parts = _children(root)
-    header = parts.get("Header")
+    header = parts.get(_HEADER)
     read = _header(header, root.get("standard", "").strip()) if header is not None else None
     if read is None or not read.message_type:
         raise CatalogueError("FG-STD-005")
-    documents = parts.get("Documents")
-    body = parts.get("Body")
+    documents = parts.get(_DOCUMENTS)
+    body = parts.get(_BODY)
     content = next(body.iterchildren("*"), None) if body is not None else None
     return MessageView(
         header=read,
-        documents=tuple(_document(d) for d in documents.iterchildren(f"{_M}Document"))
+        documents=tuple(_document(d) for d in documents if d.tag == _DOCUMENT)
         if documents is not None
         else (),
         body_tag=str(content.tag) if content is not None else "",
@@ -52,82 +93,63 @@ def body_of(root: etree._Element) -> etree._Element | None:
 
 
 def _header(header: etree._Element, standard: str) -> Header:
-    first: dict[str, str] = {}
+    found: dict[str, Any] = {"message_type": "", "sender": "", "business_time": ""}
+    seen = set()
     receivers: list[Address] = []
     persons: list[str] = []
-    made_by: dict[str, str] | None = None
+    software: Software | None = None
     for child in header:
         tag = child.tag
-        if type(tag) is not str or not tag.startswith(_M):
-            continue
-        name = tag[_PREFIX:]
-        if name == "Receiver":
+        field = _OF_HEADER.get(tag)
+        if field is not None:
+            if field not in seen:
+                seen.add(field)
+                found[field] = text_of(child)
+        elif tag == _RECEIVER:
             receivers.append(Address(text_of(child), child.get("scheme", "")))
-        elif name == "PersonUid":
+        elif tag == _PERSON:
             persons.append(text_of(child))
-        elif name == "Software":
-            made_by = made_by or _first(child)
-        elif name not in first:
-            first[name] = text_of(child)
-    get = first.get
+        elif tag == _SOFTWARE and software is None:
+            software = Software(
+                **{"vendor": "", "product": "", "version": ""} | _first(child, _OF_SOFTWARE)
+            )
+    for field in ("urgency", "confidentiality"):
+        if not found.get(field):
+            found.pop(field, None)  # as if it were absent: the default
+    found["test_flag"] = found.get("test_flag") in ("true", "1")
     return Header(
         standard=standard,
-        message_type=get("MessageType", ""),
-        sender=get("Sender", ""),
         receivers=tuple(receivers),
-        business_time=get("BusinessTime", ""),
-        message_id=get("MessageId", ""),
-        flow_uid=get("FlowUid", ""),
-        in_reply_to=get("InReplyTo", ""),
-        replaces=get("Replaces", ""),
-        sender_ref=get("SenderRef", ""),
-        revision=get("Revision", ""),
-        case_uid=get("CaseUid", ""),
-        case_stage=get("CaseStage", ""),
         person_uids=tuple(persons),
-        urgency=get("Urgency") or "1",
-        reply_by=get("ReplyBy", ""),
-        confidentiality=get("Confidentiality") or "2",
-        software=Software(
-            made_by.get("Vendor", ""), made_by.get("Product", ""), made_by.get("Version", "")
-        )
-        if made_by is not None
-        else None,
-        test_flag=get("TestFlag", "") in ("true", "1"),
+        software=software,
+        **found,
     )
 
 
 def _document(node: etree._Element) -> DocumentRef:
-    first = _first(node)
-    size = first.get("Bytes", "")
-    return DocumentRef(
-        doc_uid=first.get("DocUid", ""),
-        doc_type=first.get("DocType", ""),
-        title=first.get("Title", ""),
-        carrier=first.get("Carrier") or Carrier.NETWORK,
-        file_name=first.get("FileName", ""),
-        size_bytes=int(size) if size.isascii() and size.isdigit() and len(size) < 19 else None,
-        digest=first.get("Digest", ""),
-        media_type=first.get("MediaType", ""),
-        line=line_of(node),
+    found: dict[str, Any] = {"doc_uid": "", "doc_type": "", "title": ""}
+    found |= _first(node, _OF_DOCUMENT)
+    size = found.get("size_bytes", "")
+    found["size_bytes"] = (
+        int(size) if size.isascii() and size.isdigit() and len(size) < 19 else None
     )
+    found["carrier"] = found.get("carrier") or Carrier.NETWORK
+    return DocumentRef(line=line_of(node), **found)
 
 
-def _first(parent: etree._Element) -> dict[str, str]:
-    """Text of the first child of each name in the message's namespace, in one pass."""
+def _first(parent: etree._Element, fields: Mapping[str, str]) -> dict[str, str]:
+    """Field → text of its first child, in one pass."""
     found: dict[str, str] = {}
     for child in parent:
-        tag = child.tag
-        if type(tag) is str and tag.startswith(_M) and (name := tag[_PREFIX:]) not in found:
-            found[name] = text_of(child)
+        field = fields.get(child.tag)
+        if field is not None and field not in found:
+            found[field] = text_of(child)
     return found
 
 
 def _children(parent: etree._Element) -> dict[str, etree._Element]:
-    """The first child of each name in the message's namespace."""
+    """The first child of each name."""
     found: dict[str, etree._Element] = {}
     for child in parent:
-        tag = child.tag
-        if type(tag) is str and tag.startswith(_M):
-            found.setdefault(tag[_PREFIX:], child)
+        found.setdefault(child.tag, child)
     return found
