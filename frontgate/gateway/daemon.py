@@ -23,13 +23,14 @@ from frontgate.errors import SpoolError, TransportError, said
 from frontgate.gateway import new_directory
 from frontgate.gateway.acts import Acts
 from frontgate.gateway.build import build_keeper, build_posts, reference_files
-from frontgate.gateway.delivery import Delivery, PickUp
+from frontgate.gateway.delivery import Delivery
 from frontgate.gateway.inbound import Inbound
 from frontgate.gateway.intake import Intake
 from frontgate.gateway.link import Connect, Destination, Link
 from frontgate.gateway.medium import GatewayMedium
 from frontgate.gateway.new_directory import NewDirectory
 from frontgate.gateway.pace import Pace
+from frontgate.gateway.pick_up import PickUp
 from frontgate.gateway.receipt_files import ReceiptFiles
 from frontgate.gateway.reconcile import GatewayReconcile
 from frontgate.gateway.resync import GatewayResync

@@ -1,13 +1,12 @@
-"""The last hop: packages into `inbound/`, and noticing that the case software took them.
+"""The last hop: packages into `inbound/`.
 
 A delivery is a transfer to `spool:<key>`: SENT when the entry stands in `inbound/`, whole and
 fsynced (receipt `delivered`, which starts the terms that run "from receipt"); ACKNOWLEDGED when it
-was taken (receipt `handed-over`).
+was taken (receipt `handed-over`, see `pick_up`).
 """
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -17,8 +16,8 @@ import structlog
 from frontgate import clock, durable
 from frontgate.core.lifecycle import TransferEvent
 from frontgate.core.routing import HUB
-from frontgate.errors import CatalogueError, FrontgateError, SpoolError, XmlError
-from frontgate.gateway.stations import SPOOL, TROUBLE_LOOK_S, Post, Posts
+from frontgate.errors import CatalogueError, FrontgateError, XmlError
+from frontgate.gateway.stations import TROUBLE_LOOK_S, Post, Posts
 from frontgate.journal import Journal, Reader, Tx, packages, transfers
 from frontgate.model.receipt import Kind, Reason
 from frontgate.pipeline import issue
@@ -31,7 +30,6 @@ from frontgate.spool.claiming import spool_error
 from frontgate.spool.inbound import (
     DeliveryPart,
     entry_name,
-    is_collected,
     publish,
     settled,
     stage,
@@ -299,85 +297,3 @@ def draft_for(tx: Tx, row: transfers.Row, kind: Kind, reasons: tuple[Reason, ...
         destinations=(HUB,),
         reasons=reasons,
     )
-
-
-class PickUp:
-    """Notices what the case software has taken. `turn` is the body of a loop."""
-
-    LOOK_S = 0.5
-
-    def __init__(
-        self,
-        journal: Journal,
-        posts: Posts,
-        issuers: dict[str, Issuer],
-        *,
-        limit_s: float,
-        wake_sender: Callable[[], None],
-    ) -> None:
-        self._journal = journal
-        self._reader: Reader = journal.reader()
-        self._posts = posts
-        self._issuers = issuers
-        self._limit_ms = int(limit_s * 1000)
-        self._wake_sender = wake_sender
-
-    def turn(self) -> float | None:
-        """Look at every entry that was delivered and not yet taken."""
-        after: transfers.Row | None = None
-        while True:
-            rows = transfers.sent_page(self._reader, SPOOL, after=after)
-            if not rows:
-                return self.LOOK_S
-            after = rows[-1]
-            taken = self._taken(rows)
-            late = [row for row in rows if row not in taken and self._is_late(row)]
-            if taken or late:
-                self._settle(taken, late)
-
-    def _taken(self, rows: Sequence[transfers.Row]) -> list[transfers.Row]:
-        """Those whose entries were taken. A spool that cannot be looked at says nothing."""
-        taken: list[transfers.Row] = []
-        for destination, group in itertools.groupby(rows, key=lambda row: row.destination):
-            post = self._posts.of_destination(destination)
-            if post is not None:
-                post.attempt("pick-up", partial(self._look, post, list(group), taken))
-        return taken
-
-    @staticmethod
-    def _look(post: Post, rows: Sequence[transfers.Row], taken: list[transfers.Row]) -> None:
-        fault: OSError | None = None
-        for row in rows:
-            try:
-                if is_collected(post.paths, row.entry):
-                    taken.append(row)
-            except OSError as error:
-                fault = error  # of this one entry: the others are looked at all the same
-        if fault is not None:
-            raise fault
-
-    def _is_late(self, row: transfers.Row) -> bool:
-        known = self._reader.one(
-            "SELECT t.changed_ms, EXISTS (SELECT 1 FROM receipt r WHERE r.package_id = t.package_id"
-            " AND r.receiver = t.receiver AND r.kind = 'handover-failed') FROM transfer t WHERE t.id = ?",
-            row.transfer_id,
-        )
-        assert known is not None
-        age_ms = self._journal.now_ms() - int(known[0])
-        return not known[1] and age_ms > self._limit_ms
-
-    def _settle(self, taken: list[transfers.Row], late: list[transfers.Row]) -> None:
-        with self._journal.write() as tx:
-            drafts: dict[str, list[Draft]] = {}
-            for row in taken:
-                transfers.apply(tx, row.transfer_id, TransferEvent.RECEIPT_ACCEPTED)
-                drafts.setdefault(row.receiver, []).append(draft_for(tx, row, Kind.HANDED_OVER))
-            for row in late:
-                days = self._limit_ms // 86_400_000
-                reason = issue.reason_of(SpoolError("FG-RTE-018", days=days))
-                drafts.setdefault(row.receiver, []).append(
-                    draft_for(tx, row, Kind.HANDOVER_FAILED, (reason,))
-                )
-            for unit, made in drafts.items():
-                issue.issue(tx, self._issuers[unit], made)
-        self._wake_sender()

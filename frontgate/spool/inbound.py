@@ -12,6 +12,7 @@ appeared. The proof lies in the spool itself, so that a spool that was replaced 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import zipfile
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -223,6 +224,57 @@ def _stage_zip(
         file.flush()
         if sync:
             durable.fsync_file(file)
+
+
+MOST_NAMES = 50_000
+"""Names of one folder held in memory at a time."""
+SETTLED_S = 3.0
+"""A folder's time says that nothing changed since only if it is older than this: file systems count
+in steps of up to two seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What stood in `inbound/` at one moment. names: filled by `read`."""
+
+    identity: tuple[int, int]
+    changed_ns: int
+    names: set[str]
+
+    def is_same(self, other: Standing) -> bool:
+        """Whether the folder seems not to have changed between the two."""
+        return (self.identity, self.changed_ns) == (other.identity, other.changed_ns)
+
+    def is_settled(self, now_s: float) -> bool:
+        """Whether a later change is sure to give the folder another time. now_s: by the system."""
+        return now_s - self.changed_ns / 1e9 > SETTLED_S
+
+    def read(self, paths: SpoolPaths) -> None:
+        """List the folder's names, after its time was taken; of a very full one only so many."""
+        with os.scandir(paths.inbound) as entries:
+            self.names.update(entry.name for entry in itertools.islice(entries, MOST_NAMES))
+
+    def has_untaken(self, name: str) -> bool:
+        """Whether an entry stands there in any form, without the mark that it was taken. False
+        where that has to be asked by name.
+        """
+        return len(self.names) < MOST_NAMES and any(
+            name + suffix in self.names and name + suffix + DONE not in self.names
+            for suffix in _SUFFIX.values()
+        )
+
+    def without_names(self) -> Standing:
+        """For comparing later."""
+        return Standing(self.identity, self.changed_ns, set())
+
+
+def standing(paths: SpoolPaths) -> Standing | None:
+    """The folder's identity and time; None where there is no folder."""
+    try:
+        info = os.stat(paths.inbound, follow_symlinks=False)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return Standing((info.st_dev, info.st_ino), info.st_mtime_ns, set())
 
 
 def is_collected(paths: SpoolPaths, name: str) -> bool:
