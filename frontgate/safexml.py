@@ -9,6 +9,7 @@ Source: reliability threat B3; XML 1.0 (5th ed.) 2.8, 4.3.3.
 from __future__ import annotations
 
 import re
+import threading
 from typing import Any
 
 from lxml import etree
@@ -49,6 +50,28 @@ def check_encoding(data: bytes) -> None:
         ) from None
 
 
+class _OfThread(threading.local):
+    """A parser is made once a thread: to make one costs as much as to parse a small document."""
+
+    parser: etree.XMLParser | None = None
+
+
+_own = _OfThread()
+
+
+def _parser() -> etree.XMLParser:
+    if _own.parser is None:
+        _own.parser = etree.XMLParser(
+            resolve_entities=False,
+            no_network=True,
+            load_dtd=False,
+            huge_tree=False,
+            remove_comments=False,
+            strip_cdata=False,
+        )
+    return _own.parser
+
+
 def parse(data: bytes, *, max_bytes: int = 32 << 20) -> etree._Element:
     """Parse a whole document and return its root.
 
@@ -58,22 +81,14 @@ def parse(data: bytes, *, max_bytes: int = 32 << 20) -> etree._Element:
     if len(data) > max_bytes:
         raise XmlError("FG-XML-007", size=len(data), limit=max_bytes)
     check_encoding(data)
-    parser = etree.XMLParser(
-        resolve_entities=False,
-        no_network=True,
-        load_dtd=False,
-        huge_tree=False,
-        remove_comments=False,
-        strip_cdata=False,
-    )
     try:
-        root = etree.fromstring(data, parser)
+        root = etree.fromstring(data, _parser())
     except etree.XMLSyntaxError as error:
         raise XmlError("FG-XML-001", line=error.lineno or 1, reason=error.msg or "") from None
     docinfo: Any = root.getroottree().docinfo
     if docinfo.doctype or docinfo.internalDTD is not None:
         raise XmlError("FG-XML-005", line=1)
-    _check_shape(root)
+    _check_shape(root, len(data))
     return root
 
 
@@ -97,9 +112,12 @@ _TOO_DEEP = etree.XPath(f"boolean({'/*' * (MAX_DEPTH + 1)})")
 _COUNT = etree.XPath("count(//*)")
 
 
-def _check_shape(root: etree._Element) -> None:
-    """Asked of libxml2: a walk from here costs as much as the parsing."""
-    if _TOO_DEEP(root) or float(str(_COUNT(root))) > MAX_ELEMENTS:
+def _check_shape(root: etree._Element, size_bytes: int) -> None:
+    """Asked of libxml2: a walk from here costs as much as the parsing. The shortest element, `<a/>`,
+    has four bytes: a small document cannot have too many.
+    """
+    has_many = size_bytes > 4 * MAX_ELEMENTS and float(str(_COUNT(root))) > MAX_ELEMENTS
+    if has_many or _TOO_DEEP(root):
         raise XmlError("FG-XML-006", depth=MAX_DEPTH, elements=MAX_ELEMENTS)
 
 

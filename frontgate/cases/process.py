@@ -10,7 +10,6 @@ import argparse
 import json
 import os
 import signal
-import sys
 import threading
 from pathlib import Path
 
@@ -73,7 +72,8 @@ def main() -> None:
 
 
 def _until_eof(stop: threading.Event) -> None:
-    while sys.stdin.buffer.read(1):
+    # Not through `sys.stdin`: its lock would still be held here when the interpreter ends, which is fatal.
+    while os.read(0, 1):
         pass
     stop.set()
 

@@ -76,10 +76,11 @@ def replay_history(
         show_table(out, table)
         f = figures
         out.line(
-            f"{f.units} 个单位，{f.messages} 件报文与 {f.receipts} 份回执；核验入账 {f.ledger_s} 秒，"
-            f"案件视图 {f.project_s} 秒，重建 {f.rebuild_s} 秒",
-            f"{f.units} units, {f.messages} messages and {f.receipts} receipts; verified and in the ledger "
-            f"{f.ledger_s} s, projected {f.project_s} s, rebuilt {f.rebuild_s} s",
+            f"{f.units} 个单位，{f.messages} 件报文与 {f.receipts} 份回执；核验、入账并入案件视图 {f.whole_s} 秒"
+            f"（入账 {f.ledger_s} 秒；处理器：入账 {f.ledger_cpu_s} 秒，视图 {f.project_cpu_s} 秒），重建 {f.rebuild_s} 秒",
+            f"{f.units} units, {f.messages} messages and {f.receipts} receipts; verified, in the ledger and projected "
+            f"in {f.whole_s} s (ledger {f.ledger_s} s; processor: ledger {f.ledger_cpu_s} s, projections "
+            f"{f.project_cpu_s} s), rebuilt in {f.rebuild_s} s",
         )
     if not agrees:
         raise click.exceptions.Exit(1)

@@ -33,9 +33,12 @@ class Link:
     head: str
 
 
+_JSON = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
 def canonical(data: Mapping[str, object]) -> str:
     """The one JSON text of `data`: sorted keys, no blanks, UTF-8 kept."""
-    return json.dumps(data, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return _JSON.encode(data)
 
 
 def genesis(node: str, epoch: int) -> str:

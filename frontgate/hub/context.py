@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lxml import etree
 
-from frontgate import safexml
 from frontgate.journal import Tx, facts
 from frontgate.model.envelope import Envelope
 from frontgate.model.finding import Finding
@@ -75,18 +74,18 @@ class ContextChecks:
         header: Header,
         envelope: Envelope,
         data: bytes,
+        root: etree._Element,
     ) -> InContext:
-        """Parse a message that passed its XSD and take its facts. No look at the ledger yet."""
+        """Take the facts of a message that passed its XSD. No look at the ledger yet."""
         context = self._read.get(catalogue.version)
         if context is None:
             context = self._read[catalogue.version] = read_context(catalogue.context)
-        root: etree._Element = safexml.parse(data)
         addressed = tuple(Address(code) for code in envelope.receivers)
         taken = Taken(
             catalogue,
             flow,
             step,
-            Header(**{**{n: getattr(header, n) for n in header.__slots__}, "receivers": addressed}),
+            replace(header, receivers=addressed),
             envelope.recipients,
             root,
             context.facts_of(flow, step, root),

@@ -14,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 
 import structlog
+from lxml import etree
 
 from frontgate import clock, durable
 from frontgate.core import routing
@@ -42,7 +43,7 @@ from frontgate.journal import (
 )
 from frontgate.model.envelope import Copy, Envelope
 from frontgate.model.finding import Finding, Severity, finding, finding_of
-from frontgate.model.message import Address, MessageView
+from frontgate.model.message import Address, Header, MessageView
 from frontgate.model.receipt import Kind, Receipt
 from frontgate.model.unit import Directory
 from frontgate.pipeline import answers, issue
@@ -72,6 +73,7 @@ _TO_RECEIVER = {
 _ACCEPTED = TransferEvent.RECEIPT_ACCEPTED
 _AWAITING = (Transfer.SENDING, Transfer.SENT)
 
+_XSD = frozenset({"xsd"})
 PAUSED_LOOK_S = 5.0
 AVOID_S = 30.0
 """An upload that cannot be read is looked at again after this long."""
@@ -312,20 +314,20 @@ class HubIntake:
             step = step_of(catalogue, header.message_type)
         except FrontgateError as error:
             return [finding_of(error)], None
-        found = list(
-            self._checker.check(
-                message, files=None, layers=frozenset({"xsd"}), minted=True
-            ).report.findings
-        )
-        view = self._checker.read(message)
-        if (view.header.message_id, view.header.sender) != (header.message_id, header.sender):
-            found.append(finding_of(SignatureError("FG-SIG-040", value=header.message_id)))
+        checked = self._checker.check(message, files=None, layers=_XSD, minted=True)
+        found = list(checked.report.findings)
+        view, root = checked.view, checked.root
+        if view is None or root is None:
+            return found, None
+        if _identity(view.header) != _identity(header):
+            # Nothing may be asked by the envelope's type of a message of another.
+            return [*found, finding_of(SignatureError("FG-SIG-040", value=header.message_id))], None
         if envelope.original_message_id:
             roles = routing.StepRoles(step.from_roles, ())
             expected: tuple[Copy, ...] | None = () if envelope.copies else None
         else:
             roles = routing.StepRoles(step.from_roles, step.to_roles)
-            expected = self._expected_copies(catalogue, message, view, envelope)
+            expected = self._expected_copies(catalogue, root, view, envelope)
         if expected is not None:
             found.append(
                 finding("FG-RTE-014", value=_shown(envelope.copies), expected=_shown(expected))
@@ -339,10 +341,10 @@ class HubIntake:
         ):
             return found, None
         flow = catalogue.flow(step.flow)
-        return found, self._context.prepare(catalogue, flow, step, header, envelope, message)
+        return found, self._context.prepare(catalogue, flow, step, header, envelope, message, root)
 
     def _expected_copies(
-        self, catalogue: Catalogue, message: bytes, view: MessageView, envelope: Envelope
+        self, catalogue: Catalogue, message: etree._Element, view: MessageView, envelope: Envelope
     ) -> tuple[Copy, ...] | None:
         """The copies that the standard asks for, if the envelope's are others; None if they agree.
 
@@ -498,42 +500,65 @@ class HubIntake:
             )
 
     def _settle_receipts(self, tx: Tx, peer: str, group: ReceiptGroup) -> None:
-        """Keep a gateway's receipts, apply them to our transfers, pass them on to the sender."""
+        """Keep a gateway's receipts, apply them to our transfers, pass them on to the sender.
+
+        Most packages get two receipts in one list: what is known of one is looked up once.
+        """
+        found: dict[tuple[str, str], packages.Bound | None] = {}
+        going: dict[int, list[transfers.Row]] = {}
+
+        def bound(receipt: Receipt) -> packages.Bound | None:
+            key = receipt.sender, receipt.message_id
+            if key not in found:
+                found[key] = packages.bound(tx, "in", *key)
+            return found[key]
 
         def package_of(receipt: Receipt) -> int | None:
-            known = packages.find_admitted(tx, "in", receipt.sender, receipt.message_id)
-            if known is None and not receipt.sender:
-                known = packages.find_by_message(tx, "in", receipt.message_id)
+            known = bound(receipt)
             return known.package_id if known else None
 
+        def rows_of(package_id: int) -> list[transfers.Row]:
+            if package_id not in going:
+                going[package_id] = transfers.of_package(tx, package_id)
+            return going[package_id]
+
         def refuse(receipt: Receipt, package_id: int | None) -> FrontgateError | None:
-            return self._may_not_say(tx, peer, receipt, package_id)
+            rows = rows_of(package_id) if package_id is not None else []
+            return self._may_not_say(peer, receipt, rows, is_known=package_id is not None)
+
+        def apply(receipt: Receipt, package_id: int, *, is_repeat: bool) -> None:
+            if self._apply(tx, peer, receipt, rows_of(package_id), is_repeat=is_repeat):
+                del going[package_id]
 
         def known(receipt: Receipt, package_id: int | None) -> None:
             if package_id is not None:
-                self._apply(tx, peer, receipt, package_id, is_repeat=True)
+                apply(receipt, package_id, is_repeat=True)
 
         for row, receipt, package_id in keep_receipts(tx, group, package_of, refuse, known):
             if receipt.issuer_node == "hub":
                 self._resync.adopted(tx, receipt, package_id)
+                going.clear()
                 continue
             if receipt.kind is Kind.SUBMISSION_ACCEPTED or package_id is None:
                 continue
-            self._apply(tx, peer, receipt, package_id)
-            sender = self._trust().directory.units.get(packages.sender_of(tx, package_id))
+            apply(receipt, package_id, is_repeat=False)
+            of = bound(receipt)
+            sender = self._trust().directory.units.get(of.sender) if of is not None else None
             if sender is not None:
                 receipts.send(tx, row, ACCOUNT + sender.account)
 
     def _may_not_say(
-        self, tx: Tx, peer: str, receipt: Receipt, package_id: int | None
+        self, peer: str, receipt: Receipt, rows: Sequence[transfers.Row], *, is_known: bool
     ) -> FrontgateError | None:
-        """A sender speaks of its own messages, a receiver of what its gateway was given; no more."""
+        """A sender speaks of its own messages, a receiver of what its gateway was given; no more.
+
+        rows: transfers of the package; is_known: it is here.
+        """
         if receipt.issuer_node == "hub":
             return None  # our own, come back after a restore: held to be ours before
         if receipt.kind in _BY_SENDER:
             allowed = receipt.sender == receipt.issuer
-        elif receipt.kind in _BY_RECEIVER and package_id is not None:
-            rows = transfers.of_package(tx, package_id)
+        elif receipt.kind in _BY_RECEIVER and is_known:
             allowed = any(row.destination == peer for row in rows)
         else:
             allowed = receipt.kind in _BY_RECEIVER and self._resync.may_be_early()
@@ -542,25 +567,34 @@ class HubIntake:
         return RoutingError("FG-RTE-021", value=receipt.issuer, kind=receipt.kind.value)
 
     def _apply(
-        self, tx: Tx, peer: str, receipt: Receipt, package_id: int, *, is_repeat: bool = False
-    ) -> None:
+        self,
+        tx: Tx,
+        peer: str,
+        receipt: Receipt,
+        rows: Sequence[transfers.Row],
+        *,
+        is_repeat: bool = False,
+    ) -> bool:
         """What a receiver's gateway says ends the newest transfer to it. Where it could not even
         read whose package it was, it speaks for all that went to its account.
 
-        is_repeat: the receipt was kept before; it ends an attempt that waits for its answer, and
-        says nothing new of one that has it.
+        rows: transfers of its package. is_repeat: the receipt was kept before; it ends an attempt that
+        waits for its answer, and says nothing new of one that has it. Returns: whether any changed.
         """
         event = _TO_RECEIVER.get(receipt.kind)
         if event is None:
-            return
+            return False
         reason = receipt.reasons[0].code if receipt.reasons else ""
         told: set[str] = set()
-        for row in reversed(transfers.of_package(tx, package_id)):
+        has_changed = False
+        for row in reversed(rows):
             meant = row.receiver == receipt.receiver or not receipt.sender
             if row.destination == peer and meant and row.receiver not in told:
                 told.add(row.receiver)
                 if not is_repeat or (row.state in _AWAITING and event is _ACCEPTED):
                     transfers.settle(tx, row, event, reason=reason)
+                    has_changed = True
+        return has_changed
 
     def _issuer_error(self, mailbox: Mailbox, group: ReceiptGroup) -> FrontgateError | None:
         if self._resync.is_own(group):
@@ -578,6 +612,10 @@ class HubIntake:
             except FrontgateError as error:
                 return error
         return None
+
+
+def _identity(header: Header) -> tuple[str, str, str, str]:
+    return header.message_id, header.sender, header.standard, header.message_type
 
 
 def _shown(copied: Sequence[Copy]) -> str:

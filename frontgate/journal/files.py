@@ -20,7 +20,7 @@ import apsw
 
 from frontgate import durable
 from frontgate.errors import JournalError
-from frontgate.journal.store import Reader
+from frontgate.journal.store import Reader, keep_plans
 
 
 class File:
@@ -111,6 +111,7 @@ def open_reading(path: Path) -> Reader:
     """A read-only connection. Raises: JournalError FG-JRN-001 where there is no such file yet."""
     try:
         db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+        keep_plans(db)
         db.set_busy_timeout(5000)
         db.execute("PRAGMA query_only = ON")
         next(iter(db.execute("SELECT count(*) FROM meta")))
@@ -130,6 +131,7 @@ def _connect(path: Path) -> apsw.Connection:
     try:
         db = apsw.Connection(str(path))
         db.set_busy_timeout(5000)
+        keep_plans(db)
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = NORMAL")
         db.execute("PRAGMA cache_size = -64000")

@@ -205,17 +205,26 @@ def of_claim(source: Tx | Reader, claim_id: str) -> tuple[int, str, str] | None:
     return None if row is None else (int(row[0]), str(row[1]), str(row[2]))
 
 
-def find_by_message(source: Tx | Reader, direction: str, message_id: str) -> Known | None:
-    """The admitted package with this MessageId where only one sender used it."""
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """Which admitted package somebody speaks of, and whose it is."""
+
+    package_id: int
+    sender: str
+
+
+def bound(source: Tx | Reader, direction: str, sender: str, message_id: str) -> Bound | None:
+    """The admitted package of a (sender, MessageId). sender: empty where it is not known; then the
+    MessageId alone must tell.
+    """
+    known = find_admitted(source, direction, sender, message_id)
+    if known is not None:
+        return Bound(known.package_id, sender)
+    if sender:
+        return None
     rows = source.all(
-        "SELECT id, content_digest, drop_digest FROM package WHERE direction = ?"
-        " AND message_id = ? AND state = 'ADMITTED' LIMIT 2",
+        "SELECT id, sender FROM package WHERE direction = ? AND message_id = ? AND state = 'ADMITTED' LIMIT 2",
         direction,
         message_id,
     )
-    return Known(int(rows[0][0]), str(rows[0][1]), str(rows[0][2])) if len(rows) == 1 else None
-
-
-def sender_of(source: Tx | Reader, package_id: int) -> str:
-    row = source.one("SELECT sender FROM package WHERE id = ?", package_id)
-    return "" if row is None else str(row[0])
+    return Bound(int(rows[0][0]), str(rows[0][1])) if len(rows) == 1 else None

@@ -36,13 +36,10 @@ def keep(
     tx: Tx, receipt: Receipt, xml: bytes, digest: str, signature_id: int, package_id: int | None
 ) -> int | None:
     """Store a receipt. Returns: its row id, or None if it was known already."""
-    known = tx.one("SELECT id FROM receipt WHERE receipt_id = ?", receipt.receipt_id)
-    if known is not None:
-        return None
-    return tx.insert(
+    return tx.insert_new(
         "INSERT INTO receipt (receipt_id, kind, sender, message_id, receiver, issuer, issuer_node,"
         " event_time, attempt, audit_seq, audit_head, digest, xml, signature_id, package_id, kept_at)"
-        " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+        " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (receipt_id) DO NOTHING",
         receipt.receipt_id,
         receipt.kind.value,
         receipt.sender,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from frontgate.core.lifecycle import FINAL, Transfer, TransferEvent, advance
 from frontgate.errors import InternalError
@@ -43,26 +44,13 @@ _OF_INDEX = " t.state IN ('QUEUED', 'SENDING', 'SENT', 'HELD', 'UNCONFIRMED')"
 """The condition of the partial index `transfer_open`: without it the index cannot be used."""
 
 
-def _row(values: Sequence[object]) -> Row:
+def _row(values: tuple[Any, ...]) -> Row:
+    """The tables are STRICT: each column has its type already."""
     v = values
     return Row(
-        int(str(v[0])),
-        int(str(v[1])),
-        str(v[2]),
-        str(v[3]),
-        int(str(v[4])),
-        Transfer(str(v[5])),
-        int(str(v[6])),
-        str(v[7]),
-        str(v[8]),
-        str(v[9]),
-        int(str(v[10])),
-        str(v[11]),
-        str(v[12]),
-        bool(v[13]),
-        str(v[14]),
-        int(str(v[15])),
-    )
+        v[0], v[1], v[2], v[3], v[4], Transfer(v[5]), v[6], v[7], v[8], v[9], v[10], v[11], v[12],
+        bool(v[13]), v[14], v[15],
+    )  # fmt: skip
 
 
 def add(

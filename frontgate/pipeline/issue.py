@@ -8,6 +8,7 @@ in the spool is planned. Nothing of it can exist without the outcome, nor the ou
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -80,6 +81,7 @@ def issue(tx: Tx, issuer: Issuer, drafts: Sequence[Draft]) -> list[int]:
         return []
     made: list[Receipt] = []
     newest: dict[tuple[str, str], str] = {}
+    several = {m for m, n in Counter(d.message_id for d in drafts).items() if m and n > 1}
     for draft in drafts:
         seq, head = tx.event(
             "receipt",
@@ -99,7 +101,7 @@ def issue(tx: Tx, issuer: Issuer, drafts: Sequence[Draft]) -> list[int]:
             previous = receipts.previous_digest(tx, draft.message_id, draft.receiver)
         receipt = _receipt(tx, issuer, draft, seq, head, previous)
         made.append(receipt)
-        if draft.message_id:
+        if draft.message_id in several:
             newest[draft.message_id, draft.receiver] = receipt_digest(receipt_xml(receipt))
     rows: list[int] = []
     for start in range(0, len(made), GROUP):

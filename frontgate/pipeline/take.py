@@ -6,10 +6,12 @@ judged later is what was hashed here.
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import BinaryIO
 
 from frontgate import bundle
 from frontgate.errors import BundleError, ContainerError, FrontgateError, SignatureError, XmlError
@@ -138,6 +140,10 @@ class Taking:
         self._segment.abandon()
 
 
+SMALL_BYTES = 256 << 10
+"""A package up to this is read whole: a bundle's 64 members stay below 16 MiB."""
+
+
 class _Discard:
     def write(self, data: bytes) -> int:
         return len(data)
@@ -175,9 +181,14 @@ def open_member(store: SegmentStore, path: str, member: bundle.Located) -> Opene
 
     Whether its certificate may speak for the sender is the caller's question.
     """
-    file = store.open(path)
+    file: BinaryIO = store.open(path)
+    offset = member.offset
+    if member.size_bytes <= SMALL_BYTES:  # one read instead of one for each record and part
+        with file:
+            file.seek(offset)
+            file, offset = io.BytesIO(file.read(member.size_bytes)), 0
     try:
-        package = open_package(file, offset=member.offset, length=member.size_bytes)
+        package = open_package(file, offset=offset, length=member.size_bytes)
         package.verify()
     except (ContainerError, XmlError, SignatureError) as error:
         file.close()

@@ -282,8 +282,17 @@ def _verify_group(node: etree._Element, receipts: Sequence[etree._Element]) -> R
 
 
 def _read(node: etree._Element) -> Receipt:
-    children = _texts(node)
-    issuer = node.find(f"{_R}Issuer")
+    children: dict[str, str] = {}
+    issuer = listed = None
+    for child in node:
+        name = str(child.tag).removeprefix(_R)
+        if name in children:
+            continue
+        children[name] = child.text or ""
+        if name == "Issuer":
+            issuer = child
+        elif name == "Reasons":
+            listed = child
 
     def one(name: str, texts: dict[str, str] = children) -> str:
         return texts.get(name, "")
@@ -323,7 +332,7 @@ def _read(node: etree._Element) -> Receipt:
                     value=one("Value", n),
                     severity=one("Severity", n),
                 )
-                for n in map(_texts, node.iterfind("r:Reasons/r:Reason", _NS))
+                for n in map(_texts, () if listed is None else listed.iterchildren(f"{_R}Reason"))
             ),
         )
     except ValueError:

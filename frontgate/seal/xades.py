@@ -11,12 +11,14 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from urllib.parse import quote
+from urllib.parse import quote, unquote
+
+from lxml import etree
 
 from frontgate import safexml
 from frontgate.errors import SignatureError
 from frontgate.model.envelope import Part
-from frontgate.seal.xml import DS, INCLUSIVE_11, attribute, b64, child_text, hex_of, text, unb64
+from frontgate.seal.xml import DS, INCLUSIVE_11, attribute, b64, hex_of, text, unb64
 from frontgate.suites import Signer, by_uri, public_key_of
 
 ASIC = "http://uri.etsi.org/02918/v1.2.1#"
@@ -140,35 +142,7 @@ def read_signatures(data: bytes) -> Facts:
         raise SignatureError("FG-SIG-021")
     if len(signatures) != 1:
         raise SignatureError("FG-SIG-020", what="Signature")
-    node = signatures[0]
-    method = node.find("ds:SignedInfo/ds:SignatureMethod", _NS)
-    references: list[tuple[str, str]] = []
-    properties_digest = ""
-    for reference in node.iterfind("ds:SignedInfo/ds:Reference", _NS):
-        digest = hex_of(child_text(reference, "ds:DigestValue", _NS, "DigestValue"), "DigestValue")
-        if reference.get("Type") == SIGNED_PROPERTIES:
-            properties_digest = digest
-        else:
-            references.append((_unquote(reference.get("URI", "")), digest))
-    base = "ds:Object/xades:QualifyingProperties/xades:SignedProperties/"
-    facts = Facts(
-        signature_uri="" if method is None else method.get("Algorithm", ""),
-        references=tuple(references),
-        media_types=tuple(
-            n.text or ""
-            for n in node.iterfind(
-                base + "xades:SignedDataObjectProperties/xades:DataObjectFormat/xades:MimeType", _NS
-            )
-        ),
-        signing_time=child_text(
-            node, base + "xades:SignedSignatureProperties/xades:SigningTime", _NS, "SigningTime"
-        ),
-        certificate=unb64(
-            child_text(node, "ds:KeyInfo/ds:X509Data/ds:X509Certificate", _NS, "X509Certificate"),
-            "X509Certificate",
-        ),
-        value=unb64(child_text(node, "ds:SignatureValue", _NS, "SignatureValue"), "SignatureValue"),
-    )
+    facts, properties_digest = _values(signatures[0])
     properties = _signed_properties(facts)
     info = _signed_info(facts, properties_digest)
     if _document(facts, info, properties) != data:
@@ -176,10 +150,39 @@ def read_signatures(data: bytes) -> Facts:
     return replace(facts, properties=properties, properties_digest=properties_digest, info=info)
 
 
-def _unquote(uri: str) -> str:
-    from urllib.parse import unquote
+def _values(node: etree._Element) -> tuple[Facts, str]:
+    """What varies in a `ds:Signature`, and the digest that it states of its properties. Children are
+    taken by their place: whether all are what they should be shows when the text is written again.
+    """
+    try:
+        info, value, key_info, holder = node
+        references: list[tuple[str, str]] = []
+        properties_digest = ""
+        for reference in list(info)[2:]:
+            digest = hex_of(_content(reference[-1]), "DigestValue")
+            if reference.get("Type") == SIGNED_PROPERTIES:
+                properties_digest = digest
+            else:
+                references.append((unquote(reference.get("URI", "")), digest))
+        of_signature, of_data = holder[0][0]
+        facts = Facts(
+            signature_uri=info[1].get("Algorithm", ""),
+            references=tuple(references),
+            media_types=tuple(form[0].text or "" for form in of_data),
+            signing_time=_content(of_signature[0]),
+            certificate=unb64(_content(key_info[0][0]), "X509Certificate"),
+            value=unb64(_content(value), "SignatureValue"),
+        )
+    except (IndexError, ValueError):
+        raise SignatureError("FG-SIG-020", what="signatures.xml") from None
+    return facts, properties_digest
 
-    return unquote(uri)
+
+def _content(node: etree._Element) -> str:
+    """The text of an element that holds nothing else. Raises: SignatureError FG-SIG-020."""
+    if len(node) or node.text is None:
+        raise SignatureError("FG-SIG-020", what=str(node.tag).rpartition("}")[2])
+    return node.text
 
 
 def verify_signatures(facts: Facts, allowed: frozenset[str] | None) -> str:

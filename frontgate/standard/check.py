@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from lxml import etree
 
@@ -43,20 +44,29 @@ _M = f"{{{MESSAGE_NS}}}"
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """view: None if the header cannot be read."""
+    """view, root: None if the header cannot be read. root: the parsed message, not to be changed."""
 
     report: Report
     view: MessageView | None
+    root: etree._Element | None = None
 
 
 class _Tools:
-    """What one thread needs for one flow."""
+    """What one thread needs for one flow; the hub asks for the schema alone."""
 
     def __init__(self, catalogue: Catalogue, flow: str) -> None:
+        self._catalogue = catalogue
+        self._flow = flow
         self.schema = compile_schema(catalogue, flow)
         self.places = Places(catalogue.declarations(flow).names, prefixes(flow))
-        self.codes = CodeCheck(catalogue, flow) if flow else None
-        self.rules = Rules(catalogue.rule_sets(flow)) if flow else None
+
+    @cached_property
+    def codes(self) -> CodeCheck | None:
+        return CodeCheck(self._catalogue, self._flow) if self._flow else None
+
+    @cached_property
+    def rules(self) -> Rules | None:
+        return Rules(self._catalogue.rule_sets(self._flow)) if self._flow else None
 
 
 class Checker:
@@ -95,7 +105,7 @@ class Checker:
         except (XmlError, CatalogueError) as error:
             return Checked(Report((_in_message(finding_of(error)),)), None)
         found = tuple(map(_in_message, self._judge(root, view, files, layers, minted)))
-        return Checked(Report(found), view)
+        return Checked(Report(found), view, root)
 
     def _judge(
         self,

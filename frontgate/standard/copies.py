@@ -29,11 +29,11 @@ NARROWED = "narrowed"
 
 
 def copies(
-    catalogue: Catalogue, root_bytes: bytes, view: MessageView, directory: Directory
+    catalogue: Catalogue, message: bytes | etree._Element, view: MessageView, directory: Directory
 ) -> tuple[tuple[Copy, ...], tuple[Finding, ...]]:
     """The copies that the message's step asks for, and warnings for those that cannot be made.
 
-    root_bytes: the message. Units come from the rule's XPath, or are the active units of the
+    message: its bytes, or parsed. Units come from the rule's XPath, or are the active units of the
     rule's role in the division of sender or receivers. Each unit once, a full copy before a
     narrowed one; receivers and the sender get none. A test message is copied to test units only.
     Findings: FG-STD-012 for a named unit that the directory does not know or that is not active.
@@ -41,7 +41,7 @@ def copies(
     step = catalogue.step(view.header.message_type)
     if not step.cc:
         return (), ()
-    root = safexml.parse(root_bytes)
+    root = safexml.parse(message) if isinstance(message, bytes) else message
     names = dict(prefixes(step.flow))
     chosen: dict[str, Copy] = {}
     missing: list[Finding] = []

@@ -29,6 +29,35 @@ def _certificate(der: bytes) -> x509.Certificate:
     return x509.load_der_x509_certificate(der)
 
 
+@dataclass(frozen=True, slots=True)
+class _Stated:
+    """What a certificate says of itself."""
+
+    start: datetime
+    end: datetime
+    may_sign: bool
+    unit: str
+    fingerprint: str
+
+
+@lru_cache(maxsize=4096)
+def _stated(der: bytes) -> _Stated:
+    """Remembered: the same few hundred certificates sign everything. Raises: ValueError."""
+    parsed = _certificate(der)
+    try:
+        usage = parsed.extensions.get_extension_for_class(x509.KeyUsage).value
+        may_sign = usage.digital_signature
+    except x509.ExtensionNotFound:
+        may_sign = False
+    return _Stated(
+        parsed.not_valid_before_utc,
+        parsed.not_valid_after_utc,
+        may_sign,
+        unit_of(parsed),
+        fingerprint(der),
+    )
+
+
 @lru_cache(maxsize=4096)
 def _is_issued_by(der: bytes, ca_der: bytes) -> bool:
     try:
@@ -54,37 +83,37 @@ class TrustStore:
         unit (003) · 5 the unit is in the directory (007) and not revoked (006) · 6 it is a
         registered certificate of that unit (004).
         """
-        parsed = self._check(certificate, at)
-        if unit_of(parsed) != unit:
+        stated = self._check(certificate, at)
+        if stated.unit != unit:
             raise TrustError("FG-TRU-003", unit=unit)
         known = self.directory.units.get(unit)
         if known is None:
             raise TrustError("FG-TRU-007", unit=unit)
         if known.status == REVOKED:
             raise TrustError("FG-TRU-006", unit=unit)
-        if fingerprint(certificate) not in known.certificates:
+        if stated.fingerprint not in known.certificates:
             raise TrustError("FG-TRU-004", unit=unit)
 
     def judge_hub(self, certificate: bytes, at: datetime) -> None:
         """Whether this certificate speaks for the hub at `at`. Raises: TrustError."""
-        parsed = self._check(certificate, at)
-        if unit_of(parsed) != self.directory.hub or certificate != self.hub_certificate:
+        stated = self._check(certificate, at)
+        if stated.unit != self.directory.hub or certificate != self.hub_certificate:
             raise TrustError("FG-TRU-004", unit=self.directory.hub)
 
-    def _check(self, certificate: bytes, at: datetime) -> x509.Certificate:
+    def _check(self, certificate: bytes, at: datetime) -> _Stated:
         try:
-            parsed = _certificate(certificate)
+            stated = _stated(certificate)
         except ValueError as error:
             raise SignatureError("FG-SIG-004", detail=str(error)) from error
         if not _is_issued_by(certificate, self.ca):
             raise TrustError("FG-TRU-001")
-        start, end = parsed.not_valid_before_utc, parsed.not_valid_after_utc
-        if not start <= at <= end:
-            raise TrustError("FG-TRU-002", at=_day(at), start=_day(start), end=_day(end))
-        usage = parsed.extensions.get_extension_for_class(x509.KeyUsage).value
-        if not usage.digital_signature:
+        if not stated.start <= at <= stated.end:
+            raise TrustError(
+                "FG-TRU-002", at=_day(at), start=_day(stated.start), end=_day(stated.end)
+            )
+        if not stated.may_sign:
             raise TrustError("FG-TRU-005")
-        return parsed
+        return stated
 
     def with_directory(self, document: bytes) -> TrustStore:
         """A new snapshot with a newer signed directory.

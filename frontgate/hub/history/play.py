@@ -1,61 +1,80 @@
-"""The run: bundles into mailboxes, the hub's intake, then projections; with what each of it took.
+"""The run: units make their bundles, the hub takes them, projections follow; with what each took.
 
 Real are seals, verification, XSD, context, dedupe, routing, signed receipts, fsync, ledger and
-projections. Virtual is the clock alone. The SFTP wire and the placing of bundles are not played.
+projections; as in a running hub, projections are made by a process of their own beside the intake.
+Virtual is the clock alone. The SFTP wire and the placing of bundles are not played: an upload is
+renamed into its mailbox, as an SFTP server does last.
 """
 
 from __future__ import annotations
 
-import multiprocessing
+import json
+import os
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from datetime import time as of_day
 from fractions import Fraction
 from pathlib import Path
-from queue import Empty
-from typing import Any
 
 from frontgate import clock
-from frontgate.cases.project import Projector, rebuild
+from frontgate.cases.project import rebuild
 from frontgate.core.deadlines import LEGAL_TIME
-from frontgate.errors import InternalError
+from frontgate.errors import InternalError, JournalError
 from frontgate.hub.history.plan import Volumes, days, scaled
 from frontgate.hub.history.province import Province, found
-from frontgate.hub.history.units import Units, Upload
+from frontgate.hub.history.units import Units
 from frontgate.hub.intake import HubIntake
 from frontgate.hub.mailboxes import Mailboxes
 from frontgate.hub.resync import HubResync
-from frontgate.journal import Journal
+from frontgate.journal import Journal, Reader, extracts, open_reader
+from frontgate.journal.files import open_reading
 from frontgate.pipeline.issue import Issuer
 from frontgate.pipeline.segments import SegmentStore
+from frontgate.settings import HubSettings
 from frontgate.standard import Checker, Standards
 from frontgate.suites import load_signer
 from frontgate.trust.store import load_trust
 
-AHEAD = 40
-"""Bundles that wait between the makers and the hub."""
+LOOK_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """messages, receipts: of units and hub together. Seconds are real ones, `cpu` those of the processor; making: waiting for units
-    to make their bundles, which is no work of a hub."""
+    """messages, receipts: of units and hub together. Seconds of the clock on the wall, `cpu` those of
+    the processor. making: by the units, before. whole: from the first upload to the last projection;
+    ledger: of that, until the hub had taken the last upload.
+    """
 
     share: str
     units: int
     exchanges: int
     messages: int
     receipts: int
+    bundles: int
+    making_s: float
+    whole_s: float
     ledger_s: float
     ledger_cpu_s: float
-    making_s: float
-    project_s: float
     project_cpu_s: float
     rebuild_s: float
     refused: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """A bundle that lies ready below `uploads/`."""
+
+    path: Path
+    account: str
+    name: str
+    at: datetime
+    messages: int
+    receipts: int
 
 
 def play(
@@ -81,20 +100,19 @@ def play(
         units = Units(province, standards, answers=answers, seed=seed)
         # A share is a stretch of the two years at their full density, so that its cost scales.
         length = max(7, round(volumes.days * share))
-        plan = days(counts, first, length, seed)
-        stream = _made_apart(units, plan)
-        ledger_s, ledger_cpu_s, making_s, messages, receipts = _take(
-            province, standards, stream, moment, sum(counts.values()), said
-        )
-        end = datetime.combine(first + timedelta(days=length), of_day(8), LEGAL_TIME)
-        moment[0] = end
-        state = province.settings.path(province.settings.node.state)
+        began = time.perf_counter()
+        made = list(_made(home / "uploads", units, days(counts, first, length, seed)))
+        making_s = time.perf_counter() - began
+        settings = province.settings
+        state = settings.path(settings.node.state)
         journal, cases = state / "journal.db", state / "cases.db"
-        began, cpu = time.perf_counter(), time.process_time()
-        projector = Projector(journal, cases, standards)
-        with closing(projector):
-            projector.catch_up()
-        project_s, project_cpu_s = time.perf_counter() - began, time.process_time() - cpu
+        Journal.open(journal, node=f"hub:{settings.unit}").close()
+        began = time.perf_counter()
+        with _projecting(journal, cases, settings) as projected:
+            ledger_cpu_s = _take(province, standards, made, moment, sum(counts.values()), said)
+            ledger_s = time.perf_counter() - began
+            projected.wait_until_even()
+            whole_s = time.perf_counter() - began
         began = time.perf_counter()
         if with_rebuild:
             rebuild(journal, cases, standards)
@@ -102,31 +120,47 @@ def play(
         refused = _refused(journal)
     finally:
         clock.use(None, None)
+    messages = sum(m.messages for m in made)
     return Figures(
         share=str(share),
         units=len(province.directory.units),
         exchanges=sum(counts.values()),
         messages=messages,
-        receipts=receipts + messages,
+        receipts=sum(m.receipts for m in made) + messages,
+        bundles=len(made),
+        making_s=round(making_s, 1),
+        whole_s=round(whole_s, 1),
         ledger_s=round(ledger_s, 1),
         ledger_cpu_s=round(ledger_cpu_s, 1),
-        making_s=round(making_s, 1),
-        project_s=round(project_s, 1),
-        project_cpu_s=round(project_cpu_s, 1),
+        project_cpu_s=round(projected.cpu_s, 1),
         rebuild_s=round(rebuild_s, 1),
         refused=refused,
     )
 
 
+def _made(folder: Path, units: Units, plan: Iterable[object]) -> Iterator[_Made]:
+    """Let the units make all their bundles, so that what is measured then is the hub's work alone."""
+    folder.mkdir()
+    number = 0
+    for day in plan:
+        for upload in units.day(day):  # type: ignore[arg-type]
+            number += 1
+            path = folder / f"{number:08d}"
+            path.write_bytes(upload.data)
+            yield _Made(
+                path, upload.account, upload.name, upload.at, upload.messages, upload.receipts
+            )
+
+
 def _take(
     province: Province,
     standards: Standards,
-    stream: Iterator[Upload],
+    made: Iterable[_Made],
     moment: list[datetime],
     total: int,
     said: Callable[[int, int], None],
-) -> tuple[float, float, float, int, int]:
-    """Let the hub's intake take every bundle at its own time."""
+) -> float:
+    """Let the hub's intake take every bundle at its own time. Returns: seconds of the processor."""
     settings = province.settings
     keys = settings.path(settings.node.keys)
     state = settings.path(settings.node.state)
@@ -141,56 +175,74 @@ def _take(
         lambda: (trust.directory,), standards, Checker(standards), wake_placer=lambda: None,
         resync=HubResync(journal, mailboxes, issuer, lambda: trust, wake_placer=lambda: None),
     )  # fmt: skip
-    spent = making = cpu = 0.0
-    messages = receipts = 0
-    began = time.perf_counter()
-    for upload in stream:
-        making += time.perf_counter() - began
+    messages = 0
+    used = time.process_time()
+    for upload in made:
         moment[0] = upload.at
-        (root / upload.account / "to-hub" / f"{upload.name}.bundle").write_bytes(upload.data)
-        began, used = time.perf_counter(), time.process_time()
+        os.rename(upload.path, root / upload.account / "to-hub" / f"{upload.name}.bundle")
         intake.turn()
-        spent += time.perf_counter() - began
-        cpu += time.process_time() - used
         messages += upload.messages
-        receipts += upload.receipts
         said(min(messages, total), total)
-        began = time.perf_counter()
+    used = time.process_time() - used
     mailboxes.close()
     journal.close()
-    return spent, cpu, making, messages, receipts
+    return used
 
 
-def _made_apart(units: Units, plan: Iterator[Any]) -> Iterator[Upload]:
-    """Bundles from a process of their own. The keys are inherited, so it is a fork."""
-    context = multiprocessing.get_context("fork")
-    queue: Any = context.Queue(AHEAD)
-    work = list(plan)
+class _Projected:
+    """The projector's process, as the hub starts it. cpu_s: what it used, once it has ended."""
 
-    def make() -> None:
-        for day in work:
-            for upload in units.day(day):
-                queue.put(upload)
-        queue.put(None)
+    def __init__(self, journal: Path, cases: Path, settings: HubSettings) -> None:
+        self._journal, self._cases = journal, cases
+        of = settings.node.standards
+        config = {
+            "journal": str(journal),
+            "cases": str(cases),
+            "standards": str(settings.path(of)) if of else "",
+        }
+        self._process = subprocess.Popen(  # noqa: S603 (our own interpreter and module)
+            [sys.executable, "-m", "frontgate.cases.process", "--config", json.dumps(config)],
+            stdin=subprocess.PIPE,
+        )
+        self.cpu_s = 0.0
 
-    maker = context.Process(target=make, daemon=True)
-    maker.start()
-    while True:
-        try:
-            upload = queue.get(timeout=2)
-        except Empty:
-            if not maker.is_alive():
-                raise InternalError("FG-INT-001", what="replay-history") from None
-            continue
-        if upload is None:
-            break
-        yield upload
-    maker.join()
+    def wait_until_even(self) -> None:
+        """Until the rows of the journal's last entry are there."""
+        journal = open_reader(self._journal)
+        newest = extracts.newest(journal)
+        journal.close()
+        cases: Reader | None = None
+        while True:
+            if self._process.poll() is not None:
+                raise InternalError("FG-INT-001", what="replay-history: the projector ended")
+            try:
+                cases = cases or open_reading(self._cases)
+                cursor = (cases.meta("cursor") or "0").partition(" ")[0]
+            except JournalError:
+                cursor = "0"  # it makes its file when it starts
+            if newest is None or int(cursor) >= newest[0]:
+                break
+            time.sleep(LOOK_S)
+        if cases is not None:
+            cases.close()
+
+    def end(self) -> None:
+        self._process.terminate()
+        _, _, usage = os.wait4(self._process.pid, 0)
+        self._process.returncode = 0
+        self.cpu_s = usage.ru_utime + usage.ru_stime
+
+
+@contextmanager
+def _projecting(journal: Path, cases: Path, settings: HubSettings) -> Iterator[_Projected]:
+    projected = _Projected(journal, cases, settings)
+    try:
+        yield projected
+    finally:
+        projected.end()
 
 
 def _refused(journal: Path) -> int:
-    from frontgate.journal import open_reader
-
     reader = open_reader(journal)
     row = reader.one("SELECT count(*) FROM package WHERE state <> 'ADMITTED'")
     reader.close()
