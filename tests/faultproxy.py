@@ -81,9 +81,13 @@ class FaultProxy:
         self._stop_listening()
 
         def again() -> None:
-            if not self._closing.wait(seconds):
-                self._listener = self._listen(self.port)
+            while not self._closing.wait(seconds):
+                try:
+                    self._listener = self._listen(self.port)
+                except OSError:
+                    continue  # somebody was given the port meanwhile; he gives it back
                 threading.Thread(target=self._serve, daemon=True).start()
+                return
 
         threading.Thread(target=again, daemon=True).start()
 

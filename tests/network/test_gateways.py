@@ -79,18 +79,20 @@ def test_several_gateways_on_one_flaky_link_deliver_once(tmp_path: Path) -> None
             through(province, code, proxy.port)
         province.start()
         try:
-            for n in range(COUNT):
-                province.drop(POLICE, f"d{n}.xml", message(ref=f"f{n}"))
+            sent = 0
+            while sent < COUNT or proxy.faults < 5:  # how often they connect is a matter of pace
+                assert sent < 20 * COUNT, proxy.faults
+                province.drop(POLICE, f"d{sent}.xml", message(ref=f"f{sent}"))
+                sent += 1
                 time.sleep(0.2)
-            assert wait_for(lambda: len(province.entries(PROCURATORATE)) >= COUNT, 240), (
+            assert wait_for(lambda: len(province.entries(PROCURATORATE)) >= sent, 240), (
                 province.log(POLICE) + province.log(PROCURATORATE)
             )
             assert wait_for(
-                lambda: sum("-delivered-" in n for n in province.receipts(POLICE)) >= COUNT, 240
+                lambda: sum("-delivered-" in n for n in province.receipts(POLICE)) >= sent, 240
             ), province.log(POLICE)
             delivered = ids(province, PROCURATORATE)
-            assert len(delivered) == len(set(delivered)) == COUNT
-            assert proxy.faults >= 5
+            assert len(delivered) == len(set(delivered)) == sent
             add_row("network", "three gateways on a flaky link", tried=proxy.faults)
         finally:
             province.stop()
