@@ -32,6 +32,7 @@ from frontgate.hub import desk
 from frontgate.model.receipt import Kind
 from frontgate.pipeline import operate
 from frontgate.pipeline.service import ControlSocket
+from frontgate.settings import replace
 
 CASE = "C2026520102110000000016"
 OTHER_CASE = case_uid(2026, OTHER_POLICE, 77)
@@ -69,7 +70,7 @@ class Site:
         self.ledger = Ledger(home)
         self.ids = Ids()
         self._tell()
-        settings = self.ledger.settings.model_copy(update={"file": str(home / "hub" / "hub.toml")})
+        settings = replace(self.ledger.settings, file=str(home / "hub" / "hub.toml"))
         with (home / "hub" / "hub.toml").open("a") as file:
             file.write('[console]\nport = 0\nhosts = ["console.test"]\n')
         self.accounts = Accounts(self.ledger.state)

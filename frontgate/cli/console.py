@@ -44,12 +44,11 @@ def console(out: Output, port: int | None) -> None:
     """Serve the console until stopped. The hub starts it by itself where [console] enabled = true."""
     from frontgate.console.server import run
     from frontgate.pipeline.service import set_up_logs
+    from frontgate.settings import replace
 
     settings = _settings(out)
     if port is not None:
-        settings = settings.model_copy(
-            update={"console": settings.console.model_copy(update={"port": port})}
-        )
+        settings = replace(settings, console=replace(settings.console, port=port))
     set_up_logs(settings.log.format, settings.log.level)
     run(settings)
 

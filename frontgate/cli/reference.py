@@ -39,7 +39,7 @@ def _cell(text: str) -> str:
 
 
 def main() -> None:
-    from frontgate.settings import settings_reference
+    from frontgate.settings.reference import settings_reference
 
     texts = {"errors": errors_reference, "settings": settings_reference}
     if len(sys.argv) != 2 or sys.argv[1] not in texts:
