@@ -9,11 +9,9 @@ The table lives in `frontgate/error_codes/*.toml`, one file a family, and is rea
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 from types import MappingProxyType
 
 TRANSIENT = "transient"
@@ -164,6 +162,9 @@ class _Fields(dict[str, object]):
 
 @cache
 def _table() -> Mapping[str, CodeText]:
+    import tomllib
+    from importlib import resources  # most processes show no code; these two are 20 ms
+
     rows: dict[str, CodeText] = {}
     for entry in sorted(resources.files("frontgate.error_codes").iterdir(), key=lambda e: e.name):
         if not entry.name.endswith(".toml"):

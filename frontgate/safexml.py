@@ -1,6 +1,6 @@
 """The only file that builds an XML parser: no DTD, no entities, no network, fixed limits.
 
-Offers: `parse`, `canonical`. Guarantees: what comes back was strict UTF-8 without a DOCTYPE,
+Offers: `parse`, `canonical`, `escape`. Guarantees: what comes back was strict UTF-8 without a DOCTYPE,
 within the limits below; nothing outside the given bytes was read.
 Fails: `XmlError` with line and a code of FG-XML.
 Source: reliability threat B3; XML 1.0 (5th ed.) 2.8, 4.3.3.
@@ -23,6 +23,11 @@ MAX_ELEMENTS = 2_000_000
 
 _DECLARATION = re.compile(rb"^<\?xml[^>]{0,200}?encoding\s*=\s*[\"']([A-Za-z0-9._\-]{1,40})[\"']")
 _BOM = b"\xef\xbb\xbf"
+
+
+def escape(text: str) -> str:
+    """`text` as an element's content, as xml.sax.saxutils does it; that imports urllib and http."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def strip_bom(data: bytes) -> tuple[bytes, bool]:

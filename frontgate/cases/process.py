@@ -13,13 +13,12 @@ import signal
 import threading
 from pathlib import Path
 
-import structlog
-
 from frontgate.cases.project import Projector, rebuild
 from frontgate.errors import FrontgateError
+from frontgate.log import get_logger
 from frontgate.standard import Standards
 
-log = structlog.get_logger()
+log = get_logger()
 
 POLL_S = 0.5
 RETRY_S = 5.0

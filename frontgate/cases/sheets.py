@@ -11,8 +11,6 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
-import xlsxwriter
-
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
@@ -33,6 +31,8 @@ def _safe(value: Any) -> Any:
 
 def to_xlsx(sheets: Sequence[tuple[str, Sequence[dict[str, Any]]]]) -> bytes:
     """One workbook; (name, rows) a sheet."""
+    import xlsxwriter  # a fifth of the start-up of the console, for a rare act
+
     out = io.BytesIO()
     options = {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False}
     with xlsxwriter.Workbook(out, options) as book:

@@ -40,13 +40,12 @@ def replay_history(
     the clock is virtual. The counts of flows are exact; flows that the seed names without a number
     share the rest of its total evenly, and the table says so.
     """
-    import structlog
-
     from frontgate.cases.read import Cases
     from frontgate.cases.stats import seed_table
     from frontgate.errors import SettingsError
     from frontgate.hub.history.plan import read_volumes, scaled
     from frontgate.hub.history.play import play
+    from frontgate.log import structlog
     from frontgate.standard import Standards
 
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))

@@ -12,69 +12,20 @@ from collections.abc import Mapping, Sequence
 
 import click
 
+from frontgate.cli.commands import EVERYDAY, HUB
 from frontgate.cli.output import Output
 from frontgate.errors import FrontgateError, SettingsError
 
-EVERYDAY: Mapping[str, str] = {
-    "demo": "frontgate.cli.demo:demo",
-    "init": "frontgate.cli.enrolment:init",
-    "enrol": "frontgate.cli.enrolment:enrol",
-    "doctor": "frontgate.cli.doctor:doctor",
-    "run": "frontgate.cli.run:run",
-    "check": "frontgate.cli.check:check",
-    "sample": "frontgate.cli.standard:sample",
-    "standard": "frontgate.cli.standard:standard",
-    "draft": "frontgate.cli.draft:draft",
-    "send": "frontgate.cli.send:send",
-    "status": "frontgate.cli.status:status",
-    "alarms": "frontgate.cli.alarms:alarms",
-    "list": "frontgate.cli.transfers:list_",
-    "show": "frontgate.cli.transfers:show",
-    "trace": "frontgate.cli.transfers:trace",
-    "replay": "frontgate.cli.acts:replay",
-    "hold": "frontgate.cli.acts:hold",
-    "release": "frontgate.cli.acts:release",
-    "cancel": "frontgate.cli.acts:cancel",
-    "verify": "frontgate.cli.verify:verify",
-    "explain": "frontgate.cli.verify:explain",
-    "volumes": "frontgate.cli.volumes:volumes",
-    "reconcile": "frontgate.cli.reconcile:reconcile",
-    "audit": "frontgate.cli.audit:audit",
-    "archive": "frontgate.cli.keep:archive",
-    "prune": "frontgate.cli.keep:prune",
-    "export": "frontgate.cli.medium:export",
-    "import": "frontgate.cli.medium:import_",
-    "backup": "frontgate.cli.keep:backup",
-    "restore": "frontgate.cli.keep:restore",
-    "hub": "frontgate.cli.main:hub",
-}
-HUB: Mapping[str, str] = {
-    "init": "frontgate.cli.hub_admin:init",
-    "admit": "frontgate.cli.hub_admin:admit",
-    "units": "frontgate.cli.hub_admin:units",
-    "suspend": "frontgate.cli.hub_admin:suspend",
-    "revoke": "frontgate.cli.hub_admin:revoke",
-    "sshd-config": "frontgate.cli.hub_admin:sshd_config",
-    "reconcile": "frontgate.cli.reconcile:hub_reconcile",
-    "run": "frontgate.cli.run:hub_run",
-    "project": "frontgate.cli.cases:project",
-    "rebuild": "frontgate.cli.cases:rebuild",
-    "cases": "frontgate.cli.cases:cases",
-    "admit-unit": "frontgate.cli.cases:admit",
-    "due": "frontgate.cli.due:due",
-    "ask": "frontgate.cli.ask:ask",
-    "stats": "frontgate.cli.stats:stats",
-    "replay-history": "frontgate.cli.history:replay_history",
-    "console": "frontgate.cli.console:console",
-    "user": "frontgate.cli.console:user",
-    "token": "frontgate.cli.console:token",
-}
-
 
 class LazyGroup(click.Group):
-    """A group that imports a command's module only when that command is named."""
+    """A group that imports a command's module only when that command is named.
 
-    def __init__(self, *args: object, table: Mapping[str, str], **kwargs: object) -> None:
+    table: as in `frontgate.cli.commands`.
+    """
+
+    def __init__(
+        self, *args: object, table: Mapping[str, tuple[str, str]], **kwargs: object
+    ) -> None:
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]
         self._table = table
 
@@ -82,13 +33,21 @@ class LazyGroup(click.Group):
         return list(self._table)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        target = self._table.get(cmd_name)
-        if target is None:
+        if cmd_name not in self._table:
             return None
-        module, _, attribute = target.partition(":")
+        module, _, attribute = self._table[cmd_name][0].partition(":")
         command = getattr(importlib.import_module(module), attribute)
         assert isinstance(command, click.Command)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        limit = formatter.width - 6 - max(map(len, self._table))
+        rows = [
+            (name, click.Command(name, help=text).get_short_help_str(limit))
+            for name, (_, text) in self._table.items()
+        ]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

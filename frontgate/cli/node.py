@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import getpass
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -87,4 +86,6 @@ def find_node(out: Output) -> Node:
 
 def actor() -> str:
     """Who acts, for the audit trail: the login behind sudo, else the account."""
+    import getpass
+
     return os.environ.get("SUDO_USER") or getpass.getuser()

@@ -13,11 +13,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import structlog
-
 from frontgate.errors import ConsoleError
+from frontgate.log import get_logger
 
-log = structlog.get_logger()
+log = get_logger()
 
 MOST = 400
 PATIENCE_S = 10.0

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-import structlog
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
@@ -33,8 +32,9 @@ from frontgate.console.web import (
     local_path,
 )
 from frontgate.errors import ConsoleError, FrontgateError
+from frontgate.log import get_logger
 
-log = structlog.get_logger()
+log = get_logger()
 
 NOBODY = Person("", "", "")
 STATUS = {

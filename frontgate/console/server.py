@@ -8,14 +8,14 @@ import socket
 import sys
 import threading
 
-import structlog
 import uvicorn
 
 from frontgate.console.app import build, is_tls
 from frontgate.console.desk import Desk
+from frontgate.log import get_logger
 from frontgate.settings import HubSettings
 
-log = structlog.get_logger()
+log = get_logger()
 
 
 def address_of(settings: HubSettings, port: int) -> str:

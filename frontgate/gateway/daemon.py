@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import structlog
 from lxml import etree
 
 from frontgate import __version__, clock
@@ -39,6 +38,7 @@ from frontgate.gateway.stations import Post
 from frontgate.gateway.tend import Tend
 from frontgate.gateway.uplink import Fetcher, Sender
 from frontgate.journal import audit, packages, transfers
+from frontgate.log import get_logger
 from frontgate.model.message import CONTROL_MAP, CONTROL_NS
 from frontgate.pipeline import answers, epochs, operate
 from frontgate.pipeline.bulk import BulkWorker
@@ -66,7 +66,7 @@ from frontgate.transports.sftp import SftpPeer, connect_sftp
 from frontgate.trust.reference import units_csv
 from frontgate.trust.store import TrustStore, certificate_days, load_trust
 
-log = structlog.get_logger()
+log = get_logger()
 
 SPOOL_RESERVE_BYTES = 16 << 20
 LONG_S = 30 * 86400.0

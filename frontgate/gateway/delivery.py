@@ -11,14 +11,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
-import structlog
-
 from frontgate import clock, durable
 from frontgate.core.lifecycle import TransferEvent
 from frontgate.core.routing import HUB
 from frontgate.errors import CatalogueError, FrontgateError, XmlError
 from frontgate.gateway.stations import TROUBLE_LOOK_S, Post, Posts
 from frontgate.journal import Journal, Reader, Tx, packages, transfers
+from frontgate.log import get_logger
 from frontgate.model.receipt import Kind, Reason
 from frontgate.pipeline import issue
 from frontgate.pipeline.issue import Draft, Issuer
@@ -36,7 +35,7 @@ from frontgate.spool.inbound import (
     tidy,
 )
 
-log = structlog.get_logger()
+log = get_logger()
 
 BATCH = 64
 SYNC_TOGETHER = 4

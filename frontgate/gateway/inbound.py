@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from datetime import datetime
 
-import structlog
-
 from frontgate import clock
 from frontgate.core.lifecycle import Intake as State
 from frontgate.core.lifecycle import IntakeEvent, Transfer, TransferEvent, admit
@@ -20,6 +18,7 @@ from frontgate.gateway.receipt_files import ReceiptFiles
 from frontgate.gateway.resync import GatewayResync
 from frontgate.gateway.stations import Posts
 from frontgate.journal import Journal, Tx, bundles, packages, receipts, reconcile, transfers
+from frontgate.log import get_logger
 from frontgate.model.envelope import Envelope
 from frontgate.model.receipt import Kind, Receipt
 from frontgate.pipeline import answers, dispatch, issue
@@ -33,7 +32,7 @@ from frontgate.seal.control import Control
 from frontgate.seal.receipts import ReceiptGroup
 from frontgate.trust.store import TrustStore
 
-log = structlog.get_logger()
+log = get_logger()
 
 _TO_SENDER = {
     Kind.RELAY_ACCEPTED: TransferEvent.RECEIPT_ACCEPTED,

@@ -14,8 +14,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-import structlog
-
 from frontgate import clock
 from frontgate.core.lifecycle import Intake as State
 from frontgate.core.lifecycle import IntakeEvent, admit
@@ -24,6 +22,7 @@ from frontgate.errors import FrontgateError
 from frontgate.gateway.receipt_files import ReceiptFiles
 from frontgate.gateway.stations import Post
 from frontgate.journal import Journal, Tx, packages, receipts, transfers
+from frontgate.log import get_logger
 from frontgate.model.finding import Finding, Report, Severity, finding
 from frontgate.model.receipt import Kind, Reason
 from frontgate.pipeline import issue
@@ -37,7 +36,7 @@ from frontgate.spool.drop import discard
 from frontgate.spool.rejected import reject
 from frontgate.standard import Checker
 
-log = structlog.get_logger()
+log = get_logger()
 
 
 @dataclass(frozen=True, slots=True)

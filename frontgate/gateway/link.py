@@ -17,14 +17,13 @@ import threading
 from collections.abc import Callable
 from datetime import datetime
 
-import structlog
-
 from frontgate import clock
 from frontgate.core.backoff import delay_s
 from frontgate.errors import TransportError
+from frontgate.log import get_logger
 from frontgate.transports import Transport
 
-log = structlog.get_logger()
+log = get_logger()
 
 Connect = Callable[[], Transport]
 BUSY_S = 0.2

@@ -11,8 +11,6 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any
 
-import structlog
-
 from frontgate import clock
 from frontgate.core import reconcile as core
 from frontgate.core.reconcile import EMPTY, Direction, Key, Outcome, View
@@ -20,13 +18,14 @@ from frontgate.core.routing import HUB
 from frontgate.errors import FrontgateError
 from frontgate.journal import Journal, Reader, Tx, timestamp
 from frontgate.journal import reconcile as ledger
+from frontgate.log import get_logger
 from frontgate.pipeline import answers
 from frontgate.pipeline import reconcile as talk
 from frontgate.pipeline.issue import Issuer
 from frontgate.pipeline.reconcile import Range, Row, Tally
 from frontgate.seal.control import read_control
 
-log = structlog.get_logger()
+log = get_logger()
 
 DAYS = 7
 """Days that a run covers; on Mondays all that a message may take to arrive."""

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import structlog
-
 from frontgate.bundle import Located
 from frontgate.core import minting
 from frontgate.core.identifiers import is_case_uid
@@ -19,6 +17,7 @@ from frontgate.core.lifecycle import Transfer, TransferEvent
 from frontgate.core.routing import HUB
 from frontgate.gateway.stations import Post, Posts
 from frontgate.journal import Journal, Tx, keeping, packages, receipts, resync, transfers
+from frontgate.log import get_logger
 from frontgate.model.receipt import Kind, Receipt
 from frontgate.pipeline.issue import Issuer
 from frontgate.pipeline.resync import ANSWER, REQUEST, Asking, Page, Telling, is_recent
@@ -27,7 +26,7 @@ from frontgate.spool import ledger
 from frontgate.spool.inbound import stands, stands_or_stood
 from frontgate.spool.receipts import receipt_name
 
-log = structlog.get_logger()
+log = get_logger()
 
 ACTOR = "resync"
 _RELAYED = frozenset({Kind.RELAY_ACCEPTED, Kind.RELAY_REJECTED})

@@ -12,18 +12,17 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import islice
 
-import structlog
-
 from frontgate import clock
 from frontgate.gateway.intake import Intake
 from frontgate.gateway.stations import TROUBLE_LOOK_S, Post, Posts
+from frontgate.log import get_logger
 from frontgate.pipeline.disk import DiskGate
 from frontgate.pipeline.dispatch import LARGE_BYTES
 from frontgate.spool import beneath, trash
 from frontgate.spool.claiming import Claim, Refused
 from frontgate.spool.watch import Watcher
 
-log = structlog.get_logger()
+log = get_logger()
 
 BATCH = 64
 """Most drops of one spool in one turn: one segment, one transaction, one signature over receipts."""

@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-import structlog
-
 from frontgate.core.routing import choose_app
 from frontgate.errors import FrontgateError, InternalError, JournalError
+from frontgate.log import get_logger
 from frontgate.pipeline.prepare import Station
 from frontgate.spool.claiming import spool_error
 from frontgate.spool.guard import SpoolGuard
 from frontgate.spool.layout import SpoolPaths
 from frontgate.spool.sweep import Sweeper
 
-log = structlog.get_logger()
+log = get_logger()
 
 TROUBLE_LOOK_S = 5.0
 """A spool in trouble is looked at again after this long."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 
-import structlog
 from lxml import etree
 
 from frontgate import __version__, clock
@@ -13,13 +12,14 @@ from frontgate.core.lifecycle import TransferEvent
 from frontgate.core.routing import HUB
 from frontgate.gateway.stations import Posts
 from frontgate.journal import Journal, Reader, Tx, bundles, receipts, transfers
+from frontgate.log import get_logger
 from frontgate.model.message import CONTROL_MAP, CONTROL_NS
 from frontgate.model.receipt import Kind, Reason
 from frontgate.pipeline import answers, issue
 from frontgate.pipeline.issue import Draft, FilePlan, Issuer
 from frontgate.pipeline.limits import Limits
 
-log = structlog.get_logger()
+log = get_logger()
 
 
 class Tend:

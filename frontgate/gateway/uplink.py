@@ -14,8 +14,6 @@ import errno
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import structlog
-
 from frontgate import clock
 from frontgate.core.routing import HUB
 from frontgate.errors import FrontgateError, JournalError, TransportError
@@ -23,13 +21,14 @@ from frontgate.gateway.inbound import Inbound
 from frontgate.gateway.link import Link
 from frontgate.gateway.pace import Pace
 from frontgate.journal import Journal, Reader, bundles, transfers
+from frontgate.log import get_logger
 from frontgate.pipeline import dispatch
 from frontgate.pipeline.dispatch import Lane
 from frontgate.pipeline.segments import Composite, SegmentStore
 from frontgate.pipeline.take import Taken, Taking
 from frontgate.transports import Entry, Transport
 
-log = structlog.get_logger()
+log = get_logger()
 
 MOST_WAITING = 64
 """Bundles that may lie untaken at the hub before no more are sent: a hub that is down behind an SFTP

@@ -8,12 +8,11 @@ import sys
 import threading
 import time
 
-import structlog
-
 from frontgate import clock
+from frontgate.log import get_logger
 from frontgate.settings import HubSettings
 
-log = structlog.get_logger()
+log = get_logger()
 
 PAUSES_S = (0.2, 1.0, 5.0, 30.0)
 

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-import structlog
 from watchdog.events import FileMovedEvent, FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
 
@@ -36,6 +35,7 @@ from frontgate.hub.quota import Quotas
 from frontgate.hub.reconcile import HubReconcile
 from frontgate.hub.resync import HubResync
 from frontgate.hub.tend import HubTend
+from frontgate.log import get_logger
 from frontgate.model.unit import Directory
 from frontgate.pipeline import epochs, operate
 from frontgate.pipeline.bulk import BulkWorker
@@ -54,7 +54,7 @@ from frontgate.transports.ferry import Ferry
 from frontgate.transports.ferry_way import Way
 from frontgate.trust.store import TrustStore, certificate_days, earlier_directories, load_trust
 
-log = structlog.get_logger()
+log = get_logger()
 
 
 class SftpProcess:

@@ -13,7 +13,6 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-import structlog
 from lxml import etree
 
 from frontgate import clock, durable
@@ -41,6 +40,7 @@ from frontgate.journal import (
     reconcile,
     transfers,
 )
+from frontgate.log import get_logger
 from frontgate.model.envelope import Copy, Envelope
 from frontgate.model.finding import Finding, Severity, finding, finding_of
 from frontgate.model.message import Address, Header, MessageView
@@ -60,7 +60,7 @@ from frontgate.standard import Catalogue, Checker, Standards, copies, step_of
 from frontgate.standard.extract import head_of
 from frontgate.trust.store import TrustStore
 
-log = structlog.get_logger()
+log = get_logger()
 
 _BY_SENDER = frozenset({Kind.SUBMISSION_ACCEPTED, Kind.RELAY_FAILED, Kind.RELAY_DELAYED})
 _BY_RECEIVER = frozenset(

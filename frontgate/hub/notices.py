@@ -13,9 +13,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from xml.sax.saxutils import escape
-
-import structlog
 
 from frontgate import clock
 from frontgate.cases.read import DEADLINE, Case, Cases, Deadline, deadline
@@ -25,18 +22,20 @@ from frontgate.core.lifecycle import Intake as State
 from frontgate.errors import JournalError
 from frontgate.hub.mailboxes import ACCOUNT
 from frontgate.journal import Journal, Tx, extracts, packages, transfers
+from frontgate.log import get_logger
 from frontgate.model.envelope import Envelope
 from frontgate.model.message import Address, Header, Software
 from frontgate.model.receipt import Kind
 from frontgate.pipeline import issue
 from frontgate.pipeline.issue import Draft, Issuer
 from frontgate.pipeline.segments import SegmentStore
+from frontgate.safexml import escape
 from frontgate.seal import PackageWriter
 from frontgate.standard import Catalogue
 from frontgate.standard.extract import compact, head_of
 from frontgate.trust.store import TrustStore
 
-log = structlog.get_logger()
+log = get_logger()
 
 LEVELS = {"yellow": "1", "red": "2", "overdue": "3"}
 LOOK_S = 60.0

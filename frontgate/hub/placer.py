@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import structlog
-
 from frontgate import clock
 from frontgate.errors import FrontgateError
 from frontgate.hub.mailboxes import ACCOUNT, Mailboxes
 from frontgate.journal import Journal, Reader, bundles, receipts, transfers
+from frontgate.log import get_logger
 from frontgate.pipeline import dispatch
 from frontgate.pipeline.dispatch import Lane
 from frontgate.pipeline.segments import SegmentStore
 
-log = structlog.get_logger()
+log = get_logger()
 
 BROKEN_S = 5.0
 FULL_S = 0.5

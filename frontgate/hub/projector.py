@@ -8,11 +8,10 @@ import sys
 import threading
 import time
 
-import structlog
-
+from frontgate.log import get_logger
 from frontgate.settings import HubSettings
 
-log = structlog.get_logger()
+log = get_logger()
 
 AGAIN_S = 5.0
 """A projector that ended is started again after this long."""

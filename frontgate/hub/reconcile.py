@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-import structlog
-
 from frontgate import clock
 from frontgate.core import reconcile as core
 from frontgate.core.reconcile import EMPTY, Direction, Key, Outcome, Said, Sum, View
@@ -20,6 +18,7 @@ from frontgate.hub.mailboxes import ACCOUNT
 from frontgate.journal import Journal, Reader, Tx, timestamp
 from frontgate.journal import reconcile as ledger
 from frontgate.journal.reconcile import EVER, Held, Newest
+from frontgate.log import get_logger
 from frontgate.model.unit import Directory
 from frontgate.pipeline import answers
 from frontgate.pipeline import reconcile as talk
@@ -27,7 +26,7 @@ from frontgate.pipeline.issue import Issuer
 from frontgate.pipeline.reconcile import Range, Row, Tally
 from frontgate.seal.control import read_control
 
-log = structlog.get_logger()
+log = get_logger()
 
 MOST_DAYS = 40
 """Days of one run; a message may take 30."""

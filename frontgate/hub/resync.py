@@ -12,12 +12,11 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
-import structlog
-
 from frontgate.core.lifecycle import OPEN, Transfer, TransferEvent
 from frontgate.errors import FrontgateError
 from frontgate.hub.mailboxes import ACCOUNT, Mailboxes
 from frontgate.journal import Journal, Tx, keeping, receipts, resync, transfers
+from frontgate.log import get_logger
 from frontgate.model.receipt import Kind, Receipt
 from frontgate.model.unit import Directory
 from frontgate.pipeline.issue import Issuer
@@ -34,7 +33,7 @@ from frontgate.seal.control import Control
 from frontgate.seal.receipts import ReceiptGroup
 from frontgate.trust.store import TrustStore
 
-log = structlog.get_logger()
+log = get_logger()
 
 ACTOR = "resync"
 _ENDS = {

@@ -6,13 +6,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 
-import structlog
 from lxml import etree
 
 from frontgate import clock, durable
 from frontgate.core.lifecycle import TransferEvent
 from frontgate.hub.mailboxes import ACCOUNT, Mailboxes
 from frontgate.journal import Journal, Reader, Tx, bundles, receipts, transfers
+from frontgate.log import get_logger
 from frontgate.model.message import CONTROL_MAP, CONTROL_NS
 from frontgate.model.receipt import Kind, Reason
 from frontgate.pipeline import answers, issue
@@ -20,7 +20,7 @@ from frontgate.pipeline.issue import Draft, Issuer
 from frontgate.pipeline.limits import Limits
 from frontgate.trust.store import TrustStore
 
-log = structlog.get_logger()
+log = get_logger()
 
 PART_RESTS_S = 35 * 86400.0
 """A part of an upload that rests longer than any relay limit is nobody's any more."""

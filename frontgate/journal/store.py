@@ -17,7 +17,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -407,6 +406,8 @@ def _migrate(db: apsw.Connection, node: str, path: Path) -> None:
     if found > VERSION:
         raise JournalError("FG-JRN-003", found=found, known=VERSION, detail=str(path))
     for version in range(found + 1, VERSION + 1):
+        from importlib import resources  # once in a journal's life
+
         sql = (
             resources.files("frontgate.journal")
             .joinpath(f"schema_{version}.sql")

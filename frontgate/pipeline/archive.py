@@ -17,20 +17,19 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-import structlog
-
 from frontgate import durable
 from frontgate.core import chain
 from frontgate.errors import FrontgateError, KeepError
 from frontgate.journal import Journal, Reader, audit, keeping, timestamp
 from frontgate.journal.keeping import Border, Original
+from frontgate.log import get_logger
 from frontgate.pipeline.evidence import check_archive
 from frontgate.pipeline.parcel import Manifest, ParcelWriter
 from frontgate.pipeline.segments import read_slice
 from frontgate.seal.receipts import write_list
 from frontgate.suites import Signer
 
-log = structlog.get_logger()
+log = get_logger()
 
 KIND = "archive"
 PAGE = 200

@@ -12,13 +12,12 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-import structlog
-
 from frontgate import clock, durable
 from frontgate.errors import JournalError
 from frontgate.journal import Journal
+from frontgate.log import get_logger
 
-log = structlog.get_logger()
+log = get_logger()
 
 FEWEST_INODES = 1000
 REOPEN = 0.02

@@ -13,13 +13,12 @@ import random
 import threading
 from collections.abc import Callable
 
-import structlog
-
 from frontgate import clock
 from frontgate.core.backoff import delay_s
 from frontgate.errors import FrontgateError, InternalError, JournalError
+from frontgate.log import get_logger
 
-log = structlog.get_logger()
+log = get_logger()
 
 IDLE_S = 30.0
 """Without a wake-up a loop looks again after this long: a lost wake-up costs time, nothing else."""

@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-import structlog
-
 from frontgate import durable
 from frontgate.journal import Journal, keeping, timestamp
 from frontgate.journal.keeping import Terms
+from frontgate.log import get_logger
 
-log = structlog.get_logger()
+log = get_logger()
 
 AT_ONCE = 100
 EVENTS_AT_ONCE = 1000

@@ -14,18 +14,18 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-import structlog
 from lxml import etree
 
 from frontgate import clock
 from frontgate.journal import Journal, Reader, Tx, resync, timestamp
+from frontgate.log import get_logger
 from frontgate.model.message import CONTROL_MAP, CONTROL_NS
 from frontgate.pipeline import answers
 from frontgate.pipeline.epochs import RESYNC
 from frontgate.pipeline.issue import Issuer
 from frontgate.seal.control import Control
 
-log = structlog.get_logger()
+log = get_logger()
 
 REQUEST = "resync-request"
 ANSWER = "resync-answer"

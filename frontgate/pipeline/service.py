@@ -7,7 +7,6 @@ while the daemon runs: one process writes the journal.
 from __future__ import annotations
 
 import json
-import logging
 import os
 import signal
 import socket
@@ -24,7 +23,9 @@ MAX_LINE = 1 << 20
 
 def set_up_logs(form: str, level: str) -> None:
     """Structured logs to stderr: JSON for the journal, or text for a terminal. Ids, never payload."""
-    import structlog  # half of the start-up of a command that only asks the daemon
+    import logging
+
+    from frontgate.log import structlog  # not for a command that only asks the daemon
 
     number = {"debug": 10, "info": 20, "warning": 30, "error": 40}[level]
     renderer: Any = (

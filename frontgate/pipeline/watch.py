@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import structlog
-
 from frontgate import clock
 from frontgate.journal import Journal, Reader
+from frontgate.log import get_logger
 from frontgate.model.unit import Directory
 from frontgate.pipeline.alarms import alarms, note
 
-log = structlog.get_logger()
+log = get_logger()
 
 
 class AlarmWatch:

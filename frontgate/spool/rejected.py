@@ -11,10 +11,10 @@ import os
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote_from_bytes
-from xml.sax.saxutils import escape, quoteattr
 
 from frontgate import durable
 from frontgate.model.finding import Finding, Report
+from frontgate.safexml import escape
 from frontgate.spool import beneath, trash
 from frontgate.spool.beneath import Folder
 from frontgate.spool.claiming import LEFT, Claim, keep_left
@@ -85,19 +85,25 @@ def report_xml(name: bytes, report: Report, now: datetime) -> bytes:
     verdict = "refused" if report.is_refused else "accepted"
     return (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
-        f'<Report xmlns="{REPORT_NS}" drop={quoteattr(quote_from_bytes(name))} at="{at}"'
+        f'<Report xmlns="{REPORT_NS}" drop={_quoted(quote_from_bytes(name))} at="{at}"'
         f' verdict="{verdict}">\n{rows}</Report>\n'
     ).encode("utf-8", "backslashreplace")
 
 
+def _quoted(value: str) -> str:
+    from xml.sax.saxutils import quoteattr  # brings urllib and http along; few drops are refused
+
+    return quoteattr(value)
+
+
 def _finding_xml(f: Finding) -> str:
-    attributes = [f"rule={quoteattr(f.rule)}", f'severity="{f.severity.value}"']
+    attributes = [f"rule={_quoted(f.rule)}", f'severity="{f.severity.value}"']
     if f.file:
-        attributes.append(f"file={quoteattr(_clean(f.file))}")
+        attributes.append(f"file={_quoted(_clean(f.file))}")
     if f.line is not None:
         attributes.append(f'line="{f.line}"')
     if f.xpath:
-        attributes.append(f"xpath={quoteattr(_clean(f.xpath))}")
+        attributes.append(f"xpath={_quoted(_clean(f.xpath))}")
     inner = [
         f'    <Text xml:lang="zh">{escape(_clean(f.zh))}</Text>\n',
         f'    <Text xml:lang="en">{escape(_clean(f.en))}</Text>\n',

@@ -17,12 +17,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import structlog
 from watchdog.observers.inotify_c import CallbackId, InotifyConstants, InotifyFD
 
+from frontgate.log import get_logger
 from frontgate.spool.layout import filesystem_kind
 
-log = structlog.get_logger()
+log = get_logger()
 
 _READY = InotifyConstants.IN_MOVED_TO | InotifyConstants.IN_CLOSE_WRITE
 _MASK = _READY | InotifyConstants.IN_CREATE | InotifyConstants.IN_ONLYDIR

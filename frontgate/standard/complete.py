@@ -10,10 +10,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from xml.sax.saxutils import escape
 
 from frontgate import safexml
 from frontgate.errors import CatalogueError
+from frontgate.safexml import escape
 from frontgate.standard.view import read_view
 
 ORDER: tuple[str, ...] = (

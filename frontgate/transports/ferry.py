@@ -23,18 +23,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import structlog
-
 from frontgate import clock, durable
 from frontgate.core.backoff import delay_s
 from frontgate.errors import TransportError
+from frontgate.log import get_logger
 from frontgate.transports import carried
 from frontgate.transports.carried import ACK, CHUNK, DATA, Trailer
 from frontgate.transports.ferry_in import Arrivals
 from frontgate.transports.ferry_memory import Memory
 from frontgate.transports.ferry_way import Counts, Way
 
-log = structlog.get_logger()
+log = get_logger()
 
 MOST_RESEND_S = 3600.0
 KEEP_ACKS = 4

@@ -14,15 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-import structlog
-
 from frontgate import clock, durable
+from frontgate.log import get_logger
 from frontgate.transports import carried
 from frontgate.transports.carried import ACK, CHUNK, DATA, Astray, NotWhole, Stamp, Trailer
 from frontgate.transports.ferry_memory import Memory
 from frontgate.transports.ferry_way import Counts, Way
 
-log = structlog.get_logger()
+log = get_logger()
 
 MOST_AHEAD = 100_000
 """A number further ahead than this of what came without a gap is not believed."""

@@ -12,11 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import structlog
-
 from frontgate import durable
+from frontgate.log import get_logger
 
-log = structlog.get_logger()
+log = get_logger()
 
 MOST_EPOCHS = 8
 """Epochs of the far end that are remembered: more would mean that it loses its memory daily."""
