@@ -3,8 +3,7 @@
 A test of any section calls `add_row` once for each kind of fault that it tried. Where the variable
 FRONTGATE_CHAOS_ROWS names a file, the row goes there as one JSON line; `./dev chaos` and
 `./dev chaos-quick` set it and print all rows at the end: `python tests/chaos_table.py FILE`.
-`is_long()` and `is_quick()` say which of the two is asked for; a plain run of pytest is neither, and
-takes the smallest share.
+`is_long()` says which of the two is asked for; a plain run of pytest is the quick one.
 """
 
 from __future__ import annotations
@@ -23,11 +22,6 @@ LONG = "FRONTGATE_CHAOS"
 def is_long() -> bool:
     """Whether the long form was asked for."""
     return os.environ.get(LONG) == "long"
-
-
-def is_quick() -> bool:
-    """Whether the quick form was asked for."""
-    return os.environ.get(LONG) == "quick"
 
 
 def add_row(

@@ -1,7 +1,6 @@
 """A fault at every durable step of one message's life, at every node and in recovery itself.
 
-The long form takes all points; the quick form and a plain run take a share, spread evenly and moved
-by FRONTGATE_SEED. A failing point prints the command that replays it.
+The long form takes all points, a plain run a share, spread evenly and moved by FRONTGATE_SEED. A failing point prints the command that replays it.
 """
 
 from __future__ import annotations
@@ -12,15 +11,15 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from chaos_table import add_row, is_long, is_quick
+from chaos_table import add_row, is_long
 from faults.disk import MODELS
 from faults.points import ERRORS, Ended, Range
 from faults.scenes import SCENES
 from faults.world import ROLES
 
 SEED = int(os.environ.get("FRONTGATE_SEED", "20261125"))
-QUICK_KILLS, QUICK_FAILURES, QUICK_CUTS = (6, 6, 4) if is_quick() else (2, 2, 1)
-"""Points of each scene and role in the quick form, and beside all other tests."""
+QUICK_KILLS, QUICK_FAILURES, QUICK_CUTS = 3, 3, 2
+"""Points of each scene and role in the quick form."""
 PLACES = [(scene, role) for scene in SCENES for role in ROLES.values()]
 
 
