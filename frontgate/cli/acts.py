@@ -185,8 +185,8 @@ def _replay_ids(
         elif d["receipt"]:
             r = d["receipt"]
             out.line(
-                f"{d['message']} 早已办结，原回执：{r['kind']} {r['time']}",
-                f"{d['message']} was done before; its receipt: {r['kind']} {r['time']}",
+                f"{d['message']} 早已办结，原回执：{out.word('receipt', r['kind'])} {out.when(r['time'])}",
+                f"{d['message']} was done before; its receipt: {r['kind']} {out.when(r['time'])}",
             )
         elif d["is_pruned"]:
             out.line(

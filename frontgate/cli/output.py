@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
 
 import click
+
+_LOCAL = timezone(timedelta(hours=8))
 
 
 def locale_language() -> str:
@@ -37,6 +41,27 @@ class Output:
     def pick(self, zh: str, en: str) -> str:
         """The text in the wanted language."""
         return zh if self.language == "zh" else en
+
+    def word(self, section: str, value: str, width: int = 0) -> str:
+        """A standard word as people read it: in Chinese with its meaning before it, padded to
+        `width` columns. section: `state` of a transfer or `receipt` (its kind).
+        """
+        if self.language == "zh":
+            from frontgate.console import texts
+
+            key = f"{section}.{value}"
+            if texts.has(key):
+                value = f"{texts.text(key, 'zh')} {value}"
+        wide = sum(unicodedata.east_asian_width(c) in "WF" for c in value)
+        return value.ljust(width - wide)
+
+    def when(self, moment: str) -> str:
+        """A moment of the journal (ISO 8601, UTC) in China Standard Time, to the second."""
+        try:
+            local = datetime.fromisoformat(moment).astimezone(_LOCAL)
+        except ValueError:
+            return moment
+        return local.strftime("%Y-%m-%d %H:%M:%S") + "+08:00"
 
     def json(self, value: object) -> None:
         """Print one JSON document, UTF-8, keys in the given order."""

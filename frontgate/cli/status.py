@@ -63,7 +63,7 @@ def _show(out: Output, value: dict[str, Any]) -> None:
         out.line("没有等待中的传输", "Nothing is waiting")
     for row in value["queues"]:
         click.echo(
-            f"  {row['destination']:<28} {row['state']:<12} {row['count']:>7}  {row['oldest']}"
+            f"  {row['destination']:<28} {out.word('state', row['state'], 22)} {row['count']:>7}  {row['oldest']}"
         )
     shown = "  ".join(f"{k}={v}" for k, v in value["totals"].items())
     out.line(f"累计：{shown}", f"Totals: {shown}")

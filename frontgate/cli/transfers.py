@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import click
@@ -39,7 +40,7 @@ def list_(out: Output, state: str, kind: str, case: str, limit: int, failed: boo
         return
     for r in rows:
         click.echo(
-            f"{r['transfer']:>7}  {r['state']:<12} {r['type']:<28} {r['message']}  "
+            f"{r['transfer']:>7}  {out.word('state', r['state'], 22)} {r['type']:<28} {r['message']}  "
             f"{r['destination']}{' ' + r['receiver'] if r['receiver'] else ''}  {r['reason']}"
         )
 
@@ -51,12 +52,13 @@ def _list_failed(out: Output, rows: list[dict[str, Any]]) -> None:
         out.json({"transfers": rows})
     for r in rows if not out.as_json else ():
         click.echo(
-            f"{r['transfer']:>7}  {r['state']:<12} {r['type']:<28} {r['message']}  {r['destination']}"
+            f"{r['transfer']:>7}  {out.word('state', r['state'], 22)} {r['type']:<28} {r['message']}"
+            f"  {r['destination']}"
             f"{' ' + r['receiver'] if r['receiver'] else ''}"
         )
         since = out.pick("自", "since")
         click.echo(
-            f"         {since} {r['changed_at']}  {r['reason']} {out.pick(r['zh'], r['en'])}"
+            f"         {since} {out.when(r['changed_at'])}  {r['reason']} {out.pick(r['zh'], r['en'])}"
         )
         click.echo(f"         → {out.pick(r['advice_zh'], r['advice_en'])}")
     if not rows and not out.as_json:
@@ -65,24 +67,23 @@ def _list_failed(out: Output, rows: list[dict[str, Any]]) -> None:
         raise click.exceptions.Exit(1)
 
 
+@cache
 def _advice(reason: str) -> dict[str, str]:
     """Text and advice of a reason's code; a code of another version's table says only itself."""
-    from frontgate.errors import all_codes, render
+    from frontgate.cli.rule_texts import plain, rule_text
+    from frontgate.errors import all_codes
 
     row = all_codes().get(reason)
-    if row is None:
+    if row is not None:
         return {
-            "zh": reason,
-            "en": reason,
-            "advice_zh": "frontgate show",
-            "advice_en": "frontgate show",
+            "zh": plain(row.zh),
+            "en": plain(row.en),
+            "advice_zh": row.advice_zh,
+            "advice_en": row.advice_en,
         }
-    return {
-        "zh": render(reason, {}, "zh").replace("?", "…"),
-        "en": render(reason, {}, "en").replace("?", "…"),
-        "advice_zh": row.advice_zh,
-        "advice_en": row.advice_en,
-    }
+    rule = rule_text(reason) or {"zh": reason, "en": reason}
+    advice = f"frontgate explain {reason}"
+    return {"zh": rule["zh"], "en": rule["en"], "advice_zh": advice, "advice_en": advice}
 
 
 @click.command()
@@ -125,19 +126,22 @@ def _show(out: Output, p: dict[str, Any]) -> None:
         ("内容摘要", "content", "content_digest"),
     ):
         if p[key]:
-            click.echo(f"  {out.pick(zh, en)}: {p[key]}")
+            shown = out.when(p[key]) if key == "made_at" else p[key]
+            click.echo(f"  {out.pick(zh, en)}: {shown}")
     for f in p["report"]:
         click.echo(f"  [{f['rule']}] {out.pick(f['zh'], f['en'])}")
     for t in p["transfers"]:
         click.echo(
-            f"  → {t['destination']} {t['receiver']} #{t['attempt']} {t['state']} {t['reason']}"
-            f" ({t['changed_at']})"
+            f"  → {t['destination']} {t['receiver']} #{t['attempt']} {out.word('state', t['state'])}"
+            f" {t['reason']} ({out.when(t['changed_at'])})"
         )
         if t["advice_zh"]:
             click.echo(f"      {out.pick(t['zh'], t['en'])}")
             click.echo(f"      → {out.pick(t['advice_zh'], t['advice_en'])}")
     for r in p["receipts"]:
-        click.echo(f"  ← {r['time']} {r['kind']} {r['receiver']} ({r['issuer']})")
+        click.echo(
+            f"  ← {out.when(r['time'])} {out.word('receipt', r['kind'])} {r['receiver']} ({r['issuer']})"
+        )
 
 
 @click.command()
@@ -174,4 +178,7 @@ def trace(out: Output, ident: str) -> None:
         out.json({"course": steps})
         return
     for s in steps:
-        click.echo(f"{s['time']}  {s['what']:<22} {s['type']:<26} {s['from']} → {s['to'] or '*'}")
+        click.echo(
+            f"{out.when(s['time'])}  {out.word('receipt', s['what'], 30)} {s['type']:<26}"
+            f" {s['from']} → {s['to'] or '*'}"
+        )

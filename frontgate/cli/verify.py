@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import click
 
 from frontgate.cli.output import Output
+from frontgate.cli.rule_texts import plain, rule_text
 from frontgate.errors import FrontgateError, all_codes
 
 
@@ -213,7 +213,7 @@ def explain(out: Output, code: str) -> None:
     codes = all_codes()
     row = codes.get(code.partition(":")[0].upper())
     if row is None:
-        rule = _rule_text(code)
+        rule = rule_text(code)
         if rule is not None:
             if out.as_json:
                 out.json(rule)
@@ -231,43 +231,13 @@ def explain(out: Output, code: str) -> None:
             {
                 "code": row.code,
                 "disposition": row.disposition,
-                "zh": _plain(row.zh),
-                "en": _plain(row.en),
+                "zh": plain(row.zh),
+                "en": plain(row.en),
                 "advice_zh": row.advice_zh,
                 "advice_en": row.advice_en,
             }
         )
         return
     click.echo(
-        f"{row.code} ({row.disposition})\n{_plain(row.zh)}\n  → {row.advice_zh}\n{_plain(row.en)}\n  → {row.advice_en}"
+        f"{row.code} ({row.disposition})\n{plain(row.zh)}\n  → {row.advice_zh}\n{plain(row.en)}\n  → {row.advice_en}"
     )
-
-
-def _plain(text: str) -> str:
-    """A text of the table for a reader who has no case of it: what varies shows as `…`."""
-    return re.sub(r"\{\w+\}", "…", text)
-
-
-def _rule_text(code: str) -> dict[str, str] | None:
-    """A business rule or context check of the newest standard, as the handbook has it."""
-    from frontgate.standard import Standards
-    from frontgate.standard.context import read_context
-
-    standards = Standards.load()
-    catalogue = standards.version(standards.newest)
-    wanted = code.partition(":")[0].casefold()
-    for check in read_context(catalogue.context).checks:
-        if check.id.casefold() == wanted:
-            return _row(
-                check.id, check.severity.value, _plain(check.zh), _plain(check.en), check.basis
-            )
-    for flow in catalogue.flow_names:
-        for rules in catalogue.rule_sets(flow):
-            for rule in rules.rules.values():
-                if rule.id.casefold() == wanted:
-                    return _row(rule.id, rule.severity.value, rule.zh, rule.en, rule.basis)
-    return None
-
-
-def _row(code: str, severity: str, zh: str, en: str, basis: str) -> dict[str, str]:
-    return {"code": code, "severity": severity, "zh": zh, "en": en, "basis": basis}
