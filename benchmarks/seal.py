@@ -6,18 +6,23 @@ Run: python -m benchmarks.seal. Medians with min..max of alternating rounds in o
 from __future__ import annotations
 
 import argparse
+import hashlib
 import io
 import json
 import statistics
 import tempfile
 import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import apsw
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from lxml import etree
 
 from benchmarks.check import alternate, of_size
 from frontgate.journal import Journal
@@ -84,10 +89,9 @@ def receipt(number: int) -> Receipt:
     )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=11)
-    options = parser.parse_args()
+@contextmanager
+def acts() -> Iterator[dict[str, Callable[[], object]]]:
+    """What is measured, by name; and beside each what its libraries alone cost (`bare_…`)."""
     data, key, facts = of_size(20_000), signer(), envelope()
 
     def seal() -> bytes:
@@ -105,26 +109,52 @@ def main() -> None:
     eight = [receipt(n) for n in range(8)]
     signed = sign_receipts(eight, key)
     wire = write_list([(signed.signature, [xml for _, xml, _ in signed.items])])
+    plain = ec.generate_private_key(ec.SECP256R1())
+    mark = plain.sign(data, ec.ECDSA(hashes.SHA256()))
     with tempfile.TemporaryDirectory() as folder:
         journal = Journal.open(Path(folder) / "journal.db", node="gateway:benchmark")
+        bare = apsw.Connection(str(Path(folder) / "bare.db"))
+        for pragma in ("journal_mode = WAL", "synchronous = FULL"):
+            bare.execute(f"PRAGMA {pragma}")
+        bare.execute("CREATE TABLE event (seq INTEGER PRIMARY KEY, body TEXT, hash TEXT)")
 
         def commit() -> None:
             with journal.write() as tx:
                 for number in range(64):
                     tx.event("benchmark", number=number, message="0" * 36)
 
-        found = alternate(
-            {
-                "seal": seal,
-                "verify": verify,
-                "sign_8_receipts": lambda: sign_receipts(eight, key),
-                "read_8_receipts": lambda: read_list(wire),
-                "commit_64_events": commit,
-            },
-            options.rounds,
-            100,
-        )
+        def bare_commit() -> None:
+            with bare:
+                for number in range(64):
+                    body = json.dumps({"number": number, "message": "0" * 36})
+                    bare.execute(
+                        "INSERT INTO event (body, hash) VALUES (?, ?)",
+                        (body, hashlib.sha256(body.encode()).hexdigest()),
+                    )
+
+        yield {
+            "seal": seal,
+            "bare_seal": lambda: plain.sign(data, ec.ECDSA(hashes.SHA256())),
+            "verify": verify,
+            "bare_verify": lambda: plain.public_key().verify(mark, data, ec.ECDSA(hashes.SHA256())),
+            "sign_8_receipts": lambda: sign_receipts(eight, key),
+            "bare_sign_8_receipts": lambda: plain.sign(b"x", ec.ECDSA(hashes.SHA256())),
+            "read_8_receipts": lambda: read_list(wire),
+            "bare_read_8_receipts": lambda: etree.fromstring(wire),
+            "commit_64_events": commit,
+            "bare_commit_64_events": bare_commit,
+        }
+        bare.close()
         journal.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=11)
+    options = parser.parse_args()
+    with acts() as all_acts:
+        wanted = {n: act for n, act in all_acts.items() if not n.startswith("bare_")}
+        found = alternate(wanted, options.rounds, 100)
     shown = {
         name: {"ms": round(statistics.median(v), 3), "range": [round(min(v), 3), round(max(v), 3)]}
         for name, v in found.items()
