@@ -8,6 +8,7 @@ Fails: `JournalError` where a file cannot be used.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from importlib import resources
@@ -26,7 +27,6 @@ from frontgate.journal.files import File, open_file, remove_file, take_lock
 from frontgate.standard import Standards
 from frontgate.standard.extract import expand
 
-SCHEMA_VERSION = 1
 BATCH = 2000
 """Events of one transaction."""
 
@@ -40,7 +40,7 @@ class Projector:
         self._journal: Reader = open_reader(journal)
         schema = resources.files("frontgate.cases").joinpath("schema.sql").read_text("utf-8")
         marks = fingerprint(*(standards.version(v) for v in standards.versions))
-        version = f"{SCHEMA_VERSION} {marks}"
+        version = f"{hashlib.sha256(schema.encode()).hexdigest()[:16]} {marks}"
         self._file: File = open_file(cases, schema, version)
         if not self._goes_on():
             self._file.close()

@@ -65,10 +65,13 @@ class Questions:
         near = difflib.get_close_matches(name, [q.name for q in self.all], n=3, cutoff=0.3)
         raise CaseError("FG-CAS-007", value=name[:80], near=", ".join(near) or "-")
 
-    def count(self, name: str, now: datetime, *, unit: str = "") -> int:
-        """How many rows the question has now."""
-        sql = f"{_at(self.question(name))} SELECT count(*) FROM q WHERE {_PARTY}"  # noqa: S608 (the question is data of the standard)
-        row = self._reader.one(sql, *_moments(now), unit, unit)
+    def count(self, name: str, now: datetime, *, unit: str = "", most: int = -1) -> int:
+        """How many rows the question has now. most: counting ends there; -1: never."""
+        sql = (
+            f"{_at(self.question(name))} SELECT count(*) FROM"  # noqa: S608 (the question is data of the standard)
+            f" (SELECT 1 FROM q WHERE {_PARTY} LIMIT ?)"
+        )
+        row = self._reader.one(sql, *_moments(now), unit, unit, most)
         return int(row[0]) if row is not None else 0
 
     def rows(

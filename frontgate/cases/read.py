@@ -20,6 +20,7 @@ from frontgate.cases.times import stored
 from frontgate.journal import Reader
 from frontgate.journal.files import open_reading
 
+FEW = 2000
 MOST = 500
 """The longest list that one call gives."""
 
@@ -288,6 +289,27 @@ DEADLINE = (
 )
 
 
+_NUMBERS = ("case_uid = ?", "police_no = ?", "procuratorate_no = ?", "court_no = ?")
+_NAMED = "(name >= ? AND name < ? || char(1114111))"
+_TEXT = "case_uid IN ({})".format(
+    # Each by its own index and no further than it may be listed: a common name has very many cases.
+    " UNION ALL ".join(
+        f"SELECT * FROM (SELECT case_uid FROM {table} WHERE {condition} LIMIT {FEW})"  # noqa: S608 (fixed texts)
+        for table, condition in (
+            *(("casefile", c) for c in (*_NUMBERS, _NAMED)),
+            ("person", "id_no = ?"),
+            ("person", _NAMED),
+        )
+    )
+)
+"""What fits a text, among all cases."""
+_TEXT_OF_ONE = (
+    f"({' OR '.join((*_NUMBERS, _NAMED))} OR EXISTS (SELECT 1 FROM person p"  # noqa: S608 (fixed texts)
+    " WHERE p.case_uid = casefile.case_uid AND (p.id_no = ? OR (p.name >= ? AND p.name < ? || char(1114111)))))"
+)
+"""The same among a unit's cases, which are few: none is left out for others of that name."""
+
+
 class Cases:
     """Queries over one read-only connection; may be shared by threads."""
 
@@ -325,21 +347,19 @@ class Cases:
         identity number, or the beginning of a case's or person's name. unit: cases it is a party of.
         since, until: of the last message. before: (last_at, case_uid) of the last row of the page before.
         """
-        where, values = ["1 = 1"], []
-        if text:
-            where.append(
-                "case_uid IN (SELECT case_uid FROM casefile WHERE case_uid = ?1 OR police_no = ?1"
-                " OR procuratorate_no = ?1 OR court_no = ?1 OR (name >= ?1 AND name < ?1 || char(1114111))"
-                " UNION SELECT case_uid FROM person WHERE id_no = ?1 AND id_no <> ''"
-                " UNION SELECT case_uid FROM person WHERE name <> '' AND name >= ?1"
-                " AND name < ?1 || char(1114111) LIMIT 2000)".replace("?1", "?")
-            )
-            values += [text] * 9
-        if unit:
+        where, values = ["1 = 1"], list[str]()
+        is_small = bool(unit) and self._has_few(unit)
+        if is_small:
+            where.append("case_uid IN (SELECT case_uid FROM party WHERE unit = ?)")
+            values.append(unit)
+        elif unit:
             where.append(
                 "EXISTS (SELECT 1 FROM party p WHERE p.case_uid = casefile.case_uid AND p.unit = ?)"
             )
             values.append(unit)
+        if text:
+            where.append(_TEXT_OF_ONE if is_small else _TEXT)
+            values += [text] * (_TEXT_OF_ONE if is_small else _TEXT).count("?")
         for column, value, sign in (
             ("stage", stage, "="), ("last_at", since, ">="), ("last_at", until, "<")
         ):  # fmt: skip
@@ -351,10 +371,22 @@ class Cases:
             values += list(before)
         rows = self._reader.all(
             f"SELECT {_CASE} FROM casefile WHERE {' AND '.join(where)}"  # noqa: S608 (fixed texts)
-            " ORDER BY last_at DESC, case_uid DESC LIMIT ?",
+            # Few are sorted; of many the newest are found by the index of the last message.
+            + (
+                " ORDER BY +last_at DESC, +case_uid DESC LIMIT ?"
+                if text or is_small
+                else " ORDER BY last_at DESC, case_uid DESC LIMIT ?"
+            ),
             *values, min(limit, MOST),
         )  # fmt: skip
         return [_case(r) for r in rows]
+
+    def _has_few(self, unit: str) -> bool:
+        """Whether a unit is a party of so few cases that they are better sorted than searched for."""
+        row = self._reader.one(
+            "SELECT count(*) FROM (SELECT 1 FROM party WHERE unit = ? LIMIT ?)", unit, FEW
+        )
+        return row is not None and int(row[0]) < FEW
 
     def case(self, case_uid: str) -> Case | None:
         rows = self._reader.all(f"SELECT {_CASE} FROM casefile WHERE case_uid = ?", case_uid)  # noqa: S608

@@ -35,9 +35,12 @@ CREATE TABLE message (
   flags        TEXT NOT NULL DEFAULT '[]'
 ) STRICT;
 CREATE UNIQUE INDEX message_identity ON message (message_id, sender);
-CREATE INDEX message_case ON message (case_uid, id) WHERE case_uid <> '';
+CREATE INDEX message_case ON message (case_uid, id);
 CREATE INDEX message_flow ON message (flow_uid, flow, id);
-CREATE INDEX message_original ON message (original) WHERE original <> '';
+CREATE INDEX message_original ON message (original);
+-- For supervision: the messages of one type.
+CREATE INDEX message_type ON message (type, is_outside);
+CREATE INDEX message_return ON message (case_uid, flow) WHERE step = 'return';
 
 CREATE TABLE recipient (
   message      INTEGER NOT NULL,
@@ -99,9 +102,9 @@ CREATE TABLE casefile (
 CREATE TABLE bound (case_uid TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
 CREATE INDEX casefile_last ON casefile (last_at, case_uid);
 CREATE INDEX casefile_stage ON casefile (stage, last_at);
-CREATE INDEX casefile_police ON casefile (police_no) WHERE police_no <> '';
-CREATE INDEX casefile_procuratorate ON casefile (procuratorate_no) WHERE procuratorate_no <> '';
-CREATE INDEX casefile_court ON casefile (court_no) WHERE court_no <> '';
+CREATE INDEX casefile_police ON casefile (police_no);
+CREATE INDEX casefile_procuratorate ON casefile (procuratorate_no);
+CREATE INDEX casefile_court ON casefile (court_no);
 CREATE INDEX casefile_name ON casefile (name);
 
 CREATE TABLE person (
@@ -126,9 +129,9 @@ CREATE TABLE person (
   measure_at     TEXT NOT NULL DEFAULT ''
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX person_case ON person (case_uid);
-CREATE INDEX person_name ON person (name) WHERE name <> '';
-CREATE INDEX person_id ON person (id_no) WHERE id_no <> '';
-CREATE INDEX person_custody ON person (custody, custody_due) WHERE custody <> '';
+CREATE INDEX person_name ON person (name);
+CREATE INDEX person_id ON person (id_no);
+CREATE INDEX person_custody ON person (custody, custody_due);
 
 -- Every state of custody ever told of a person, for terms that depend on it.
 CREATE TABLE custody (
@@ -154,7 +157,7 @@ CREATE TABLE outcome (
   PRIMARY KEY (message, position)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX outcome_case ON outcome (case_uid, at);
-CREATE INDEX outcome_person ON outcome (person_uid, at) WHERE person_uid <> '';
+CREATE INDEX outcome_person ON outcome (person_uid, at);
 
 -- Who a message names, so that a person's course can be told alone.
 CREATE TABLE concerns (
@@ -171,7 +174,7 @@ CREATE TABLE instance (
   is_closed INTEGER NOT NULL DEFAULT 0,
   PRIMARY KEY (flow, flow_uid)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX instance_case ON instance (case_uid, opened_at) WHERE case_uid <> '';
+CREATE INDEX instance_case ON instance (case_uid, opened_at);
 CREATE INDEX instance_receiver ON instance (receiver, is_closed);
 
 -- Cases that belong together. kind: same-person, persons-moved (split or merge), replaces, shared-flow.
@@ -224,8 +227,10 @@ CREATE TABLE deadline (
 CREATE INDEX deadline_triple ON deadline (term, scope, subject);
 CREATE INDEX deadline_open ON deadline (due_at, id) WHERE state = 'open';
 CREATE INDEX deadline_unit ON deadline (unit, state, due_at);
-CREATE INDEX deadline_case ON deadline (case_uid) WHERE case_uid <> '';
-CREATE INDEX deadline_subject ON deadline (subject) WHERE subject <> '';
+CREATE INDEX deadline_case ON deadline (case_uid);
+CREATE INDEX deadline_subject ON deadline (subject);
+-- On-time rates are counted from this index alone.
+CREATE INDEX deadline_rate ON deadline (is_lapsing, rule, state, unit, due_at);
 
 -- Acts of persons that the journal recorded. act: explain, dispute, close, confirm, admit.
 CREATE TABLE act (

@@ -10,6 +10,8 @@ from frontgate.console.web import Answer, Endpoint, Page, Visit, link
 from frontgate.errors import CaseError, ConsoleError
 
 ROWS = 100
+COUNTED = 1000
+"""Counting ends here and says so: the list behind it pages on."""
 
 
 def questions_of(visit: Visit) -> Questions:
@@ -19,8 +21,9 @@ def questions_of(visit: Visit) -> Questions:
 def listed(visit: Visit) -> Answer:
     """All questions, with how much each finds of what is theirs to see."""
     found, now, unit = questions_of(visit), clock.now(), own_unit(visit.person)
-    rows = [(q, found.count(q.name, now, unit=unit)) for q in found.all]
-    return Page("questions.html", {"rows": rows, "as_of": visit.desk.cases().as_of()[1]})
+    rows = [(q, found.count(q.name, now, unit=unit, most=COUNTED)) for q in found.all]
+    data = {"rows": rows, "counted": COUNTED}
+    return Page("questions.html", {**data, "as_of": visit.desk.cases().as_of()[1]})
 
 
 def show(visit: Visit) -> Answer:
