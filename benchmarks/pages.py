@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urljoin, urlsplit
 
 import httpx
 
@@ -38,7 +38,7 @@ from frontgate.standard import Standards
 PAGE_MS, SEARCH_MS, MOST_BYTES = 200.0, 300.0, 300_000
 OF_EACH_KIND = 3
 ROLES = ("committee", "clerk", "operator", "hub-operator", "auditor")
-_LINK = re.compile(r'<a [^>]*?href="(/[^"#]*)"')
+_LINK = re.compile(r'<a [^>]*?href="([^"#]+)"')
 _OWN = re.compile(r'(?:src|href)="(/static/[^"]+)"')
 _ID = re.compile(r"/(?:C\d|D[0-9a-f]{15}|[0-9a-f]{8}-|\d)[^/?]*")
 
@@ -139,6 +139,10 @@ def crawl(client: httpx.Client, role: str, first: list[str], rounds: int) -> Ite
         url = waiting.pop(0)
         answer = client.get(url)
         if answer.status_code == 303:
+            onward = answer.headers.get("location", "")
+            if onward.startswith("/handbook") and onward not in seen:
+                seen.add(onward)
+                waiting.append(onward)
             continue
         times = []
         for _ in range(rounds):
@@ -155,8 +159,11 @@ def crawl(client: httpx.Client, role: str, first: list[str], rounds: int) -> Ite
         size = len(answer.content)
         # A sheet to be saved is no page: only its time is told.
         yield Page(role, url, answer.status_code, median, longest, size, weight if is_page else 0)
-        for link in _LINK.findall(answer.text.replace("&amp;", "&")) if is_page else ():
+        for found in _LINK.findall(answer.text.replace("&amp;", "&")) if is_page else ():
+            link = urljoin(url, found).partition("#")[0]
             parts = urlsplit(link)
+            if parts.scheme:
+                continue
             names = sorted(p.partition("=")[0] for p in parts.query.split("&"))
             kind = _ID.sub("/*", parts.path) + "?" + "&".join(names)
             if link in seen or parts.path.startswith(("/language", "/logout", "/static")):

@@ -61,7 +61,24 @@ class Content:
 
 def page_names(catalogue: Catalogue) -> tuple[str, ...]:
     """The pages of the handbook: links between them are `<name>.html`."""
-    return ("index", "start", *catalogue.flow_names, "codes")
+    return (
+        *("index", "start", *catalogue.flow_names, "codes"),
+        *(f"{_LIST}{n}" for n in catalogue.list_names if _is_long(catalogue, n)),
+    )
+
+
+_LIST = "codes-"
+LONG = 150
+"""A list of more codes has a page of its own: no page is heavy."""
+
+
+def _is_long(catalogue: Catalogue, name: str) -> bool:
+    return len(catalogue.code_list(name).codes) > LONG
+
+
+def _codes_at(catalogue: Catalogue, name: str) -> str:
+    """Where a code list stands."""
+    return f"{_LIST}{name}.html" if _is_long(catalogue, name) else f"codes.html#{name}"
 
 
 def content(catalogue: Catalogue, name: str) -> Content:
@@ -70,6 +87,8 @@ def content(catalogue: Catalogue, name: str) -> Content:
         return _index(catalogue)
     if name == "codes":
         return _codes_page(catalogue)
+    if name.startswith(_LIST) and name in page_names(catalogue):
+        return _long_codes_page(catalogue, name.removeprefix(_LIST))
     if name == "start":
         return _start_page()
     return _flow_page(catalogue, catalogue.flow(name))
@@ -184,7 +203,7 @@ def _search(catalogue: Catalogue) -> etree._Element:
         page = f"{first.partition('.')[0]}.html#deadlines" if first else "#"
         entries.append((page, f"{deadline.id} {deadline.zh} {deadline.en}"))
     for name in catalogue.list_names:
-        entries.append((f"codes.html#{name}", name))
+        entries.append((_codes_at(catalogue, name), name))
     data = json.dumps(list(dict.fromkeys(entries)), ensure_ascii=False).replace("<", "\\u003c")
     return el(
         "div",
@@ -277,7 +296,7 @@ def _step_section(
         el("h3", both("文书", "Documents")),
         _documents_table(catalogue, step),
         el("h3", both("字段", "Fields")),
-        _fields_table(fields_of(catalogue, step.message_type)),
+        _fields_table(catalogue, fields_of(catalogue, step.message_type)),
     ]
     if valid:
         text = valid[0].data.decode("utf-8").replace("\r\n", "\n")
@@ -310,7 +329,7 @@ def _documents_table(catalogue: Catalogue, step: Step) -> etree._Element:
     )
 
 
-def _fields_table(fields: tuple[Field, ...]) -> etree._Element:
+def _fields_table(catalogue: Catalogue, fields: tuple[Field, ...]) -> etree._Element:
     return table(
         (
             "元素 element",
@@ -330,7 +349,7 @@ def _fields_table(fields: tuple[Field, ...]) -> etree._Element:
                 f.occurs,
                 f.type_name,
                 f.limits,
-                el("a", f.codes, href=f"codes.html#{f.codes}") if f.codes else f.check,
+                el("a", f.codes, href=_codes_at(catalogue, f.codes)) if f.codes else f.check,
             )
             for f in fields
         ),
@@ -358,26 +377,35 @@ def _start_page() -> Content:
 
 
 def _codes_page(catalogue: Catalogue) -> Content:
+    """All lists but the long ones, and where those stand."""
     nodes: list[etree._Element] = []
     for name in catalogue.list_names:
-        codes = catalogue.code_list(name)
-        nodes.append(el("h2", name, id=name))
-        nodes.append(
-            table(
-                ("代码 code", "名称 name", "有效期 valid", "上级 parent", "说明 note"),
-                (
-                    (
-                        c.code,
-                        both(c.zh, c.en),
-                        f"{c.valid_from or ''} – {c.valid_to or ''}".strip(" –"),
-                        c.parent,
-                        c.note,
-                    )
-                    for rows in codes.codes.values()
-                    for c in rows
-                ),
-            )
-        )
-    contents = el("ul", *(el("li", el("a", n, href=f"#{n}")) for n in catalogue.list_names))
+        if not _is_long(catalogue, name):
+            nodes += [el("h2", name, id=name), _codes_table(catalogue, name)]
+    places = [(n, _codes_at(catalogue, n).removeprefix("codes.html")) for n in catalogue.list_names]
+    contents = el("ul", *(el("li", el("a", n, href=place)) for n, place in places))
     back = el("p", el("a", *both("目录", "Contents"), href="index.html"))
     return Content("代码表", "Code lists", (back, contents, *nodes))
+
+
+def _long_codes_page(catalogue: Catalogue, name: str) -> Content:
+    back = el("p", el("a", *both("代码表", "Code lists"), href="codes.html"))
+    table_ = _codes_table(catalogue, name)
+    return Content(f"代码表 {name}", f"Code list {name}", (back, table_))
+
+
+def _codes_table(catalogue: Catalogue, name: str) -> etree._Element:
+    return table(
+        ("代码 code", "名称 name", "有效期 valid", "上级 parent", "说明 note"),
+        (
+            (
+                c.code,
+                both(c.zh, c.en),
+                f"{c.valid_from or ''} – {c.valid_to or ''}".strip(" –"),
+                c.parent,
+                c.note,
+            )
+            for rows in catalogue.code_list(name).codes.values()
+            for c in rows
+        ),
+    )

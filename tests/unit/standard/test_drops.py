@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import zipfile
 from pathlib import Path
 
@@ -188,3 +189,15 @@ def test_a_message_in_capitals_is_the_message(checker: Checker, tmp_path: Path) 
     (folder / "message.xml").rename(folder / "MESSAGE.XML")
     assert list(find_drops(tmp_path / "in")) == [folder]
     assert judged(checker, folder) == []
+
+
+def test_no_page_of_the_handbook_is_heavy_and_every_link_leads_somewhere(tmp_path: Path) -> None:
+    """Long code lists have pages of their own."""
+    pages = write_handbook(Standards.load().version("1.0"), tmp_path)
+    texts = {p.name: p.read_text("utf-8") for p in pages}
+    assert max(len(t.encode()) for t in texts.values()) < 300_000
+    assert "codes-crime.html" in texts
+    for text in texts.values():
+        for name, anchor in re.findall(r'href="([a-z-]+\.html)(?:#([^"]*))?"', text):
+            assert name in texts
+            assert not anchor or f'id="{anchor}"' in texts[name], (name, anchor)
