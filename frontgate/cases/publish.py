@@ -1,6 +1,6 @@
 """A month published as a frozen, signed sheet; what changes later appears as a correction.
 
-Offers: `Publisher`. Guarantees: a sheet is written once and never changed; it names the journal's
+Offers: `Publisher`, `published_sheets`. Guarantees: a sheet is written once and never changed; it names the journal's
 number and head that it was made at, and the definitions of what is counted. A second publishing of the
 same month writes the rows that differ, old and new, with the digest of the sheet before. Each is an
 event of the audit chain. Form: `trust.signed`, format `frontgate-statistics-1`.
@@ -10,8 +10,11 @@ Fails: `CaseError` FG-CAS-009.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
+from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +45,36 @@ DEFINITIONS = {
     ),
     "reject": ("退回：平台拒收的报文，按软件与规则", "messages that the hub refused, by software and rule"),
 }  # fmt: skip
+
+
+NAME = re.compile(r"20\d\d-(0[1-9]|1[0-2])\.[0-9]{3}\.json")
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """One file. number: 0 the sheet, then its corrections. changes: rows that a correction alters."""
+
+    name: str
+    month: str
+    number: int
+    made_at: str
+    changes: int
+
+
+def published_sheets(folder: Path, most: int = 60) -> list[Published]:
+    """The newest months' sheets with their corrections, the newest month first."""
+    if not folder.is_dir():
+        return []
+    names = sorted(n for n in os.listdir(folder) if NAME.fullmatch(n))[-most:]
+    found = [_published(folder / n, (folder / n).stat().st_mtime_ns) for n in names]
+    return sorted(found, key=lambda p: (p.month, -p.number), reverse=True)
+
+
+@lru_cache(maxsize=512)
+def _published(path: Path, _: int) -> Published:
+    body, _certificate = read_signed(path.read_bytes(), FORMAT)
+    month, number = path.name.split(".")[:2]
+    return Published(path.name, month, int(number), body["made_at"], len(body.get("changes", ())))
 
 
 class Publisher:

@@ -25,6 +25,9 @@ _DIMENSIONS = {
     "prefecture": "substr(unit, 1, 4) || '00'",
 }
 MOST = 20_000
+SPREAD = "statistics_spread"
+"""Meta key of a journal that was played from a table of volumes: its flows, parted by blanks, whose
+counts are a share of what the table does not name. Whoever shows counts says so."""
 
 
 def exchanges(

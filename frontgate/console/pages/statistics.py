@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from frontgate import clock
 from frontgate.cases import sheets, stats
+from frontgate.cases.publish import Published, published_sheets
 from frontgate.console.access import Right
 from frontgate.console.charts import bars
 from frontgate.console.pages.cases import own_unit
@@ -40,12 +42,13 @@ def flows(visit: Visit) -> Rows:
         str(r["flow"]): (int(r["exchanges"]), int(r["messages"]))
         for r in stats.exchanges(visit.desk.cases().reader, ("flow",), **asked)
     }
+    spread = spread_flows(visit)
     order = sorted(
         (f for f in counts if f in catalogue.flow_names), key=lambda f: catalogue.flow(f).number
     )
     rows = [
         {
-            "flow": visit.desk.flow_name(f, visit.language),
+            "flow": visit.desk.flow_name(f, visit.language) + (" *" if f in spread else ""),
             "exchanges": counts[f][0],
             "messages": counts[f][1],
         }
@@ -57,6 +60,21 @@ def flows(visit: Visit) -> Rows:
         "messages": sum(c[1] for c in counts.values()),
     }
     return [*rows, total] if rows else []
+
+
+def spread_flows(visit: Visit) -> frozenset[str]:
+    """Flows of a played journal whose counts are a share of a remainder; empty for real traffic."""
+    return frozenset((visit.desk.journal().meta(stats.SPREAD) or "").split())
+
+
+def published(visit: Visit) -> list[Published]:
+    """Signed sheets of months; they tell of all units, so only to who sees the province."""
+    return [] if own_unit(visit.person) else published_sheets(_published_folder(visit))
+
+
+def _published_folder(visit: Visit) -> Path:
+    settings = visit.desk.settings
+    return settings.path(settings.node.state) / "published"
 
 
 def _by(visit: Visit, dimension: str, name: Callable[[str], str]) -> Rows:
@@ -157,15 +175,23 @@ def show(visit: Visit) -> Answer:
         ),
         "title": lambda column: title(visit, column),
         "span": span(visit),
+        "published": published(visit),
+        "has_spread": any(str(r["flow"]).endswith(" *") for r in by_name["flows"]),
         "as_of": visit.desk.cases().as_of()[1],
     }
     return Page("statistics.html", data)
 
 
 def sheet(visit: Visit) -> Answer:
-    """One table as CSV, or all of them as one workbook. Raises: ConsoleError FG-CON-014."""
+    """One table as CSV, all of them as one workbook, or a published month as it was signed.
+
+    Raises: ConsoleError FG-CON-014.
+    """
     name, _, form = visit.path["sheet"].partition(".")
-    if name == "all" and form == "xlsx":
+    if visit.path["sheet"] in {p.name for p in published(visit)}:
+        path = _published_folder(visit) / visit.path["sheet"]
+        answer = Sheet(path.read_bytes(), "application/json", path.name)
+    elif name == "all" and form == "xlsx":
         pages = [(visit.t(f"statistics.{n}"), _titled(visit, f(visit))) for n, f in TABLES.items()]
         answer = Sheet(sheets.to_xlsx(pages), XLSX, "statistics.xlsx")
     elif name in TABLES and form == "csv":

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 from datetime import time as of_day
@@ -22,6 +22,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from frontgate import clock
+from frontgate.cases import stats
 from frontgate.cases.project import rebuild
 from frontgate.core.deadlines import LEGAL_TIME
 from frontgate.errors import InternalError, JournalError
@@ -106,7 +107,11 @@ def play(
         settings = province.settings
         state = settings.path(settings.node.state)
         journal, cases = state / "journal.db", state / "cases.db"
-        Journal.open(journal, node=f"hub:{settings.unit}").close()
+        with (
+            closing(Journal.open(journal, node=f"hub:{settings.unit}")) as opened,
+            opened.write() as tx,
+        ):
+            tx.set_meta(stats.SPREAD, " ".join(sorted(volumes.spread)))
         began = time.perf_counter()
         with _projecting(journal, cases, settings) as projected:
             ledger_cpu_s = _take(province, standards, made, moment, sum(counts.values()), said)

@@ -55,7 +55,14 @@ def urls(site: Site) -> dict[str, list[str]]:
         "request": ["1"],
         "decision": ["approve", "refuse"],
         "login": ["clerk"],
-        "sheet": ["flows.csv", "all.xlsx", "units.csv", "outcomes.csv", "rates.csv"],
+        "sheet": [
+            "2026-10.000.json",
+            "flows.csv",
+            "all.xlsx",
+            "units.csv",
+            "outcomes.csv",
+            "rates.csv",
+        ],
     }
     found: dict[str, list[str]] = {"own": [], "other": []}
     for side, known in values.items():
