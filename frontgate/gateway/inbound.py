@@ -13,7 +13,8 @@ from frontgate import clock
 from frontgate.core.lifecycle import Intake as State
 from frontgate.core.lifecycle import IntakeEvent, Transfer, TransferEvent, admit
 from frontgate.core.routing import HUB
-from frontgate.errors import FrontgateError, RoutingError
+from frontgate.errors import FrontgateError, RoutingError, SignatureError, TrustError
+from frontgate.gateway.new_directory import KIND as DIRECTORY
 from frontgate.gateway.receipt_files import ReceiptFiles
 from frontgate.gateway.resync import GatewayResync
 from frontgate.gateway.stations import Posts
@@ -24,11 +25,11 @@ from frontgate.model.receipt import Kind, Receipt
 from frontgate.pipeline import answers, dispatch, issue
 from frontgate.pipeline.dispatch import LARGE_BYTES
 from frontgate.pipeline.issue import Draft, FilePlan, Issuer
-from frontgate.pipeline.members import Fault, keep_receipts, open_members, set_aside
+from frontgate.pipeline.members import Fault, Members, keep_receipts, open_members, set_aside
 from frontgate.pipeline.reconcile import KIND as TALLY
 from frontgate.pipeline.segments import SegmentStore
 from frontgate.pipeline.take import Opened, Taken
-from frontgate.seal.control import Control
+from frontgate.seal.control import Control, read_control
 from frontgate.seal.receipts import ReceiptGroup
 from frontgate.trust.store import TrustStore
 
@@ -40,6 +41,11 @@ _TO_SENDER = {
     Kind.RELAY_FAILED: TransferEvent.RECEIPT_REFUSED,
 }
 _AWAITING = (Transfer.SENDING, Transfer.SENT)
+
+
+def _is_unknown(error: FrontgateError | None) -> bool:
+    """Whether a newer directory may tell otherwise: of a certificate or a unit."""
+    return error is not None and error.code in ("FG-TRU-004", "FG-TRU-007")
 
 
 class Inbound:
@@ -80,11 +86,11 @@ class Inbound:
 
     def _take(self, taken: Taken) -> None:
         members = open_members(self._store, taken, self._authorise)
-        refused = [group.error or self._issuer_error(group) for group in members.groups]
-        relayed = self._relayed(
-            group for group, error in zip(members.groups, refused, strict=True) if error is None
-        )
-        judged = [(o, o.error or self._authenticate(o, relayed)) for o in members.packages]
+        refused, judged = self._judge(members, self._trust())
+        if any(_is_unknown(error) for error in (*refused, *(fault for _, fault in judged))):
+            # A certificate that was registered a moment ago: the directory that has it comes
+            # before what it signed, but may not be in use yet.
+            refused, judged = self._judge(members, self._newest_trust(members))
         try:
             with self._journal.write() as tx:
                 if bundles.is_taken(tx, HUB, taken.bundle_id):
@@ -128,6 +134,31 @@ class Inbound:
         for control, xml in fresh:
             self._on_control(control, xml)
 
+    def _judge(
+        self, members: Members, trust: TrustStore
+    ) -> tuple[list[FrontgateError | None], list[tuple[Opened, FrontgateError | None]]]:
+        """What is wrong with each group of receipts, and with each package."""
+        refused = [group.error or self._issuer_error(group, trust) for group in members.groups]
+        relayed = self._relayed(
+            group for group, error in zip(members.groups, refused, strict=True) if error is None
+        )
+        judged = [(o, o.error or self._authenticate(o, relayed, trust)) for o in members.packages]
+        return refused, judged
+
+    def _newest_trust(self, members: Members) -> TrustStore:
+        """With the newest directory that the hub has sent, in this bundle or before it."""
+        trust = self._trust()
+        kept = bundles.last_control(self._journal.look, trust.directory.hub, DIRECTORY)
+        controls = [control for control, _ in members.controls if control.kind == DIRECTORY]
+        if kept is not None:
+            controls.append(read_control(kept))
+        for control in controls:
+            try:
+                trust = trust.with_directory((control.body.text or "").encode())
+            except (SignatureError, TrustError):
+                continue  # an older one, or none of the hub's: the loop that uses them says so
+        return trust
+
     def _authorise(self, control: Control) -> None:
         self._trust().judge_hub(control.certificate, clock.now())
 
@@ -141,7 +172,7 @@ class Inbound:
         }
 
     def _authenticate(
-        self, opened: Opened, relayed: dict[tuple[str, str], Receipt]
+        self, opened: Opened, relayed: dict[tuple[str, str], Receipt], trust: TrustStore
     ) -> FrontgateError | None:
         """Whether the seal is the registered one of the sender, at the hub's relay time."""
         assert opened.package is not None
@@ -153,7 +184,7 @@ class Inbound:
                 return RoutingError("FG-RTE-011", value=header.message_id)
             at = datetime.fromisoformat(receipt.event_time)
         try:
-            self._trust().judge(opened.package.certificate, header.sender, at)
+            trust.judge(opened.package.certificate, header.sender, at)
         except FrontgateError as error:
             return error
         if not set(opened.package.envelope.recipients) & set(self._posts.units):
@@ -210,15 +241,16 @@ class Inbound:
         reason = receipt.reasons[0].code if receipt.reasons else ""
         transfers.settle(tx, transfer, event, reason=reason)
 
-    def _issuer_error(self, group: ReceiptGroup) -> FrontgateError | None:
+    @staticmethod
+    def _issuer_error(group: ReceiptGroup, trust: TrustStore) -> FrontgateError | None:
         """Receipts count only if signed by who they say issued them."""
         for receipt, _, _ in group.items:
             at = datetime.fromisoformat(receipt.event_time)
             try:
                 if receipt.issuer_node == "hub":
-                    self._trust().judge_hub(group.certificate, at)
+                    trust.judge_hub(group.certificate, at)
                 else:
-                    self._trust().judge(group.certificate, receipt.issuer, at)
+                    trust.judge(group.certificate, receipt.issuer, at)
             except FrontgateError as error:
                 return error
         return None

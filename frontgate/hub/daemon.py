@@ -335,6 +335,7 @@ class Hub:
         if stamp != self._trust_stamp:
             trust = load_trust(self._trust_folder)
             if trust.directory.version >= self.trust.directory.version:
+                self._tend.announce(trust)
                 self.trust = trust
                 self._earlier = self._earlier_directories()
                 if self.sftp is not None:

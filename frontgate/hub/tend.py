@@ -65,7 +65,7 @@ class HubTend:
 
     def turn(self) -> float | None:
         now = clock.now()
-        self._announce_directory()
+        self.announce(self._trust())
         self._answer_bundles()
         self._overdue()
         self._forget_answered()
@@ -103,13 +103,18 @@ class HubTend:
                     for destination, bundle_id in settled:
                         receipts.answered(tx, destination, bundle_id)
 
-    def _announce_directory(self) -> None:
-        """A new directory goes to every gateway once, as a signed control message."""
-        document = self._trust().directory_document
-        version = str(self._trust().directory.version)
+    def announce(self, trust: TrustStore) -> None:
+        """A new directory goes to every gateway once, as a signed control message.
+
+        It is queued before the hub itself goes by it, so that no gateway gets anything signed by a
+        certificate that was registered later than the directory it has.
+        """
+        document, version = trust.directory_document, str(trust.directory.version)
         if self._reader.meta("directory-announced") == version:
             return
         with self._journal.write() as tx:
+            if tx.meta("directory-announced") == version:
+                return
             body = etree.Element(f"{{{CONTROL_NS}}}Directory", nsmap=CONTROL_MAP)
             body.text = document.decode()
             for mailbox in self._mailboxes.admitted():

@@ -173,7 +173,8 @@ def test_a_download_goes_on_after_every_cut(kind: str, tmp_path: Path) -> None:
     assert broke >= CUTS * 0.9
     assert restarts
     print(f"{kind}: {broke} cuts, {size} bytes, {got - size} fetched again")
-    assert got <= ALLOWED
+    # Each restart is one more interruption, with what was on its way.
+    assert got <= ALLOWED + restarts * (1 << 20)
     add_row("network", f"cut of a download, {kind}", tried=broke)
 
 

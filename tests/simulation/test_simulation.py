@@ -17,10 +17,11 @@ import pytest
 import structlog
 from chaos_table import add_row, is_long
 
-from frontgate.gateway import delivery, intake
+from frontgate.gateway import delivery, intake, pick_up
 from frontgate.gateway.tend import Tend
 from frontgate.hub.intake import HubIntake
 from frontgate.journal import bundles, packages, receipts, transfers
+from frontgate.spool.inbound import Standing
 from frontgate.spool.layout import SpoolPaths
 
 from .history import History, play
@@ -232,7 +233,8 @@ def test_a_pick_up_that_nobody_made_is_found(monkeypatch: pytest.MonkeyPatch) ->
         shutil.rmtree(paths.inbound / name, ignore_errors=True)
         return True
 
-    monkeypatch.setattr(delivery, "is_collected", removed)
+    monkeypatch.setattr(pick_up, "is_collected", removed)
+    monkeypatch.setattr(Standing, "has_untaken", lambda *_: False)
     assert _is_found("nobody took it")
 
 
