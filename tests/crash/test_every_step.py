@@ -18,7 +18,7 @@ from faults.scenes import SCENES
 from faults.world import ROLES
 
 SEED = int(os.environ.get("FRONTGATE_SEED", "20261125"))
-QUICK_KILLS, QUICK_FAILURES, QUICK_CUTS = 3, 3, 2
+QUICK_KILLS, QUICK_FAILURES, QUICK_CUTS = 2, 2, 1
 """Points of each scene and role in the quick form."""
 PLACES = [(scene, role) for scene in SCENES for role in ROLES.values()]
 
