@@ -48,7 +48,7 @@ class Sample:
 
 
 def rule_of(stem: str) -> str:
-    """The rule that an invalid sample is named after: `FG-XXX-001-2` → `FG-XXX-001`.
+    """The rule that an invalid sample is named after: `FG-common-001-2` → `FG-common-001`.
 
     A name without a number stands for its whole family: `FG-XSD-order` → `FG-XSD`.
     """
