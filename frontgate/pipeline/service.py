@@ -16,13 +16,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from frontgate.errors import FrontgateError
+from frontgate.errors import FrontgateError, all_codes
 
 MAX_LINE = 1 << 20
 
 
 def set_up_logs(form: str, level: str) -> None:
-    """Structured logs to stderr: JSON for the journal, or text for a terminal. Ids, never payload."""
+    """Structured logs to stderr: JSON for the journal, or text for a terminal. Ids, never payload.
+
+    What a fault will be told in is read here too: a daemon that has run out of file handles, or
+    whose disk is gone, could not read it any more.
+    """
+    all_codes()
     import logging
 
     from frontgate.log import structlog  # not for a command that only asks the daemon

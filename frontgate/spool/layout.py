@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from pathlib import Path
 from frontgate import durable
 from frontgate.errors import SpoolError
 
+_OCTAL = re.compile(rb"\\([0-3][0-7]{2})")
 SHARED = ("outbound", "inbound", "receipts", "rejected", "reference")
 SHARED_MODE = 0o2770
 SHARED_FILE_MODE = 0o660
@@ -144,15 +146,16 @@ def kind_of_type(name: str) -> str:
     return _KINDS.get(name, "local")
 
 
-def filesystem_kind(path: Path) -> str:
+def filesystem_kind(path: Path, mountinfo: Path = Path("/proc/self/mountinfo")) -> str:
     """`local`, or what it is where change events cannot be relied on: nfs, cifs, fuse, network."""
-    wanted = os.path.realpath(path)
-    best, kind = "", ""
-    with contextlib.suppress(OSError), open("/proc/self/mountinfo", encoding="utf-8") as mounts:
+    wanted = os.fsencode(os.path.realpath(path))
+    best, kind = b"", b""
+    with contextlib.suppress(OSError), mountinfo.open("rb") as mounts:
         for line in mounts:
-            left, _, right = line.partition(" - ")
-            mount = left.split()[4].encode().decode("unicode_escape")
-            inside = wanted == mount or wanted.startswith(mount.rstrip("/") + "/")
+            left, _, right = line.partition(b" - ")
+            # Names are bytes; the kernel writes blanks and backslashes in octal (proc(5)).
+            mount = _OCTAL.sub(lambda found: bytes([int(found[1], 8)]), left.split()[4])
+            inside = wanted == mount or wanted.startswith(mount.rstrip(b"/") + b"/")
             if inside and len(mount) >= len(best):
                 best, kind = mount, right.split()[0]
-    return kind_of_type(kind)
+    return kind_of_type(kind.decode("ascii", "replace"))

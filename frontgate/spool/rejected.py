@@ -11,6 +11,7 @@ import os
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote_from_bytes
+from xml.sax.saxutils import quoteattr  # at the head: a refusal must not need to read modules
 
 from frontgate import durable
 from frontgate.model.finding import Finding, Report
@@ -85,25 +86,19 @@ def report_xml(name: bytes, report: Report, now: datetime) -> bytes:
     verdict = "refused" if report.is_refused else "accepted"
     return (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
-        f'<Report xmlns="{REPORT_NS}" drop={_quoted(quote_from_bytes(name))} at="{at}"'
+        f'<Report xmlns="{REPORT_NS}" drop={quoteattr(quote_from_bytes(name))} at="{at}"'
         f' verdict="{verdict}">\n{rows}</Report>\n'
     ).encode("utf-8", "backslashreplace")
 
 
-def _quoted(value: str) -> str:
-    from xml.sax.saxutils import quoteattr  # brings urllib and http along; few drops are refused
-
-    return quoteattr(value)
-
-
 def _finding_xml(f: Finding) -> str:
-    attributes = [f"rule={_quoted(f.rule)}", f'severity="{f.severity.value}"']
+    attributes = [f"rule={quoteattr(f.rule)}", f'severity="{f.severity.value}"']
     if f.file:
-        attributes.append(f"file={_quoted(_clean(f.file))}")
+        attributes.append(f"file={quoteattr(_clean(f.file))}")
     if f.line is not None:
         attributes.append(f'line="{f.line}"')
     if f.xpath:
-        attributes.append(f"xpath={_quoted(_clean(f.xpath))}")
+        attributes.append(f"xpath={quoteattr(_clean(f.xpath))}")
     inner = [
         f'    <Text xml:lang="zh">{escape(_clean(f.zh))}</Text>\n',
         f'    <Text xml:lang="en">{escape(_clean(f.en))}</Text>\n',

@@ -91,7 +91,7 @@ def test_everyday_commands_load_little(
 @pytest.mark.parametrize(
     ("module", "uses", "not_used"),
     [
-        ("frontgate.gateway.daemon", {"paramiko", "structlog"}, {"click", "urllib.request"}),
+        ("frontgate.gateway.daemon", {"paramiko", "structlog", "xml.sax.saxutils"}, {"click"}),
         ("frontgate.hub.daemon", {"structlog", "msgspec"}, {"click", "paramiko", "asyncssh"}),
         ("frontgate.hub.sftp_server", {"asyncssh"}, {"click", "paramiko", "structlog"}),
         ("frontgate.cases.process", {"structlog", "lxml"}, {"click", "cryptography"}),
@@ -104,6 +104,22 @@ def test_daemons_load_what_they_use(
     modules = loaded(f"import {module}", tmp_path / "modules")
     assert families(modules, uses) == uses
     assert families(modules, NEVER | {"xmlschema"} | not_used) == set()
+
+
+def test_a_daemon_without_file_handles_still_has_the_words_for_it(tmp_path: Path) -> None:
+    """What a refusal or a fault needs is in memory when the daemon runs, not read when it happens."""
+    code = (
+        "import resource; from datetime import UTC, datetime;"
+        " import frontgate.gateway.daemon; from frontgate.spool.rejected import report_xml;"
+        " from frontgate.pipeline.service import set_up_logs; set_up_logs('json', 'info');"
+        " out = open({0!r}, 'w'); limit = resource.getrlimit(resource.RLIMIT_NOFILE);"
+        " resource.setrlimit(resource.RLIMIT_NOFILE, (3, limit[1]));"
+        " from frontgate.errors import SpoolError; from frontgate.model.finding import Report, finding;"
+        " told = report_xml(b'a.xml', Report((finding('FG-SPL-014', value='a.xml'),)), datetime.now(UTC));"
+        " assert b'FG-SPL-014' in told and str(SpoolError('FG-SPL-030', what='x'));"
+        " resource.setrlimit(resource.RLIMIT_NOFILE, limit)"
+    ).replace("{0!r}", repr(str(tmp_path / "out")))
+    assert "frontgate.spool.rejected" in loaded(code, tmp_path / "modules")
 
 
 def test_what_was_hidden_can_be_imported_afterwards(tmp_path: Path) -> None:
