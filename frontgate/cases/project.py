@@ -23,7 +23,7 @@ from frontgate.cases.terms import Terms
 from frontgate.cases.times import effective
 from frontgate.errors import XmlError
 from frontgate.journal import Reader, extracts, open_reader
-from frontgate.journal.files import File, open_file, remove_file, take_lock
+from frontgate.journal.files import File, open_file, publish_file, remove_file, take_lock
 from frontgate.standard import Standards
 from frontgate.standard.extract import expand
 
@@ -34,18 +34,21 @@ BATCH = 2000
 class Projector:
     """Owns the projection file while it is open."""
 
-    def __init__(self, journal: Path, cases: Path, standards: Standards) -> None:
+    def __init__(
+        self, journal: Path, cases: Path, standards: Standards, *, is_draft: bool = False
+    ) -> None:
+        """is_draft: the file is made from nothing and published when it is whole."""
         self._standards = standards
         self._rules: dict[str, CaseRules] = {}
         self._journal: Reader = open_reader(journal)
         schema = resources.files("frontgate.cases").joinpath("schema.sql").read_text("utf-8")
         marks = fingerprint(*(standards.version(v) for v in standards.versions))
         version = f"{hashlib.sha256(schema.encode()).hexdigest()[:16]} {marks}"
-        self._file: File = open_file(cases, schema, version)
+        self._file: File = open_file(cases, schema, version, is_draft=is_draft)
         if not self._goes_on():
             self._file.close()
             remove_file(cases)
-            self._file = open_file(cases, schema, version)
+            self._file = open_file(cases, schema, version, is_draft=is_draft)
         self._terms = Terms(self._file)
         self._tallies = Tallies(self._file)
         self._fold = Fold(self._file, self._refold)
@@ -108,10 +111,10 @@ class Projector:
         row = self._file.one("SELECT value FROM meta WHERE key = ?", key)
         return str(row[0]) if row is not None else ""
 
-    def catch_up(self, said: Callable[[int], None] = lambda _: None) -> int:
-        """Project all there is. said: called with the number of events after each batch."""
+    def catch_up(self, said: Callable[[int], None] = lambda _: None, *, limit: int = BATCH) -> int:
+        """Project all there is, `limit` events at a time. said: called with the number of events after each batch."""
         done = 0
-        while count := self.turn():
+        while count := self.turn(limit):
             done += count
             said(done)
         return done
@@ -371,13 +374,12 @@ def rebuild(
     unlock = take_lock(cases)
     try:
         remove_file(fresh)
-        projector = Projector(journal, fresh, standards)
+        projector = Projector(journal, fresh, standards, is_draft=True)
         try:
-            count = projector.catch_up(said)
+            count = projector.catch_up(said, limit=5 * BATCH)
         finally:
             projector.close()
-        remove_file(cases)
-        fresh.replace(cases)
+        publish_file(fresh, cases)
         return count
     finally:
         unlock()

@@ -16,6 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from frontgate.cases.counting import DEADLINE
 from frontgate.cases.times import stored
 from frontgate.journal import Reader
 from frontgate.journal.files import open_reading
@@ -282,13 +283,6 @@ _PERSON = (
     "person_uid, case_uid, name, role, id_type, id_no, sex, birth, is_minor, crime, stage, custody,"
     " custody_at, custody_due, detention_unit, measure"
 )
-DEADLINE = (
-    "id, rule, part, case_uid, subject, flow, flow_uid, unit, start_message, start_at, start_known_at,"
-    " due_at, safe_due_at, yellow_at, red_at, state, stop_message, stop_at, stop_known_at, changes,"
-    " in_custody, is_custody, is_estimated, is_beyond, is_lapsing"
-)
-
-
 _NUMBERS = ("case_uid = ?", "police_no = ?", "procuratorate_no = ?", "court_no = ?")
 _NAMED = "(name >= ? AND name < ? || char(1114111))"
 _TEXT = "case_uid IN ({})".format(

@@ -225,12 +225,36 @@ CREATE TABLE deadline (
   is_lapsing INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX deadline_triple ON deadline (term, scope, subject);
-CREATE INDEX deadline_open ON deadline (due_at, id) WHERE state = 'open';
+CREATE INDEX deadline_open ON deadline (due_at, id, is_lapsing, rule, unit, flow) WHERE state = 'open';
 CREATE INDEX deadline_unit ON deadline (unit, state, due_at);
 CREATE INDEX deadline_case ON deadline (case_uid);
 CREATE INDEX deadline_subject ON deadline (subject);
--- On-time rates are counted from this index alone.
-CREATE INDEX deadline_rate ON deadline (is_lapsing, rule, state, unit, due_at);
+
+-- Terms whose end makes somebody late, by month of their end; unit '' is all units together, so that the
+-- province's rates cost rules times months, not terms. Kept by triggers: exact whoever writes a term.
+CREATE TABLE tally_term (
+  unit TEXT NOT NULL, rule TEXT NOT NULL, flow TEXT NOT NULL, month TEXT NOT NULL, state TEXT NOT NULL,
+  terms INTEGER NOT NULL,
+  PRIMARY KEY (unit, rule, flow, month, state)
+) STRICT, WITHOUT ROWID;
+CREATE TRIGGER deadline_counts AFTER INSERT ON deadline
+WHEN NEW.is_lapsing = 0 AND NEW.state <> 'cancelled' BEGIN
+  INSERT INTO tally_term VALUES
+    (NEW.unit, NEW.rule, NEW.flow, substr(NEW.due_at, 1, 7), NEW.state, 1),
+    ('', NEW.rule, NEW.flow, substr(NEW.due_at, 1, 7), NEW.state, 1)
+    ON CONFLICT DO UPDATE SET terms = terms + 1;
+END;
+CREATE TRIGGER deadline_counts_no_more AFTER DELETE ON deadline
+WHEN OLD.is_lapsing = 0 AND OLD.state <> 'cancelled' BEGIN
+  UPDATE tally_term SET terms = terms - 1 WHERE unit IN (OLD.unit, '') AND rule = OLD.rule
+    AND flow = OLD.flow AND month = substr(OLD.due_at, 1, 7) AND state = OLD.state;
+  DELETE FROM tally_term WHERE unit IN (OLD.unit, '') AND rule = OLD.rule
+    AND flow = OLD.flow AND month = substr(OLD.due_at, 1, 7) AND state = OLD.state AND terms = 0;
+END;
+-- A term's row is written anew, never changed: what counts it knows only of coming and going.
+CREATE TRIGGER deadline_is_written_anew BEFORE UPDATE ON deadline BEGIN
+  SELECT raise(ABORT, 'a term is written anew, never changed');
+END;
 
 -- Acts of persons that the journal recorded. act: explain, dispute, close, confirm, admit.
 CREATE TABLE act (

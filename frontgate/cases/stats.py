@@ -8,6 +8,7 @@ copies and refused messages are no exchanges.
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
@@ -79,7 +80,7 @@ _RATE = {
     "unit": "unit",
     "prefecture": "substr(unit, 1, 4) || '00'",
     "flow": "flow",
-    "month": "substr(due_at, 1, 7)",
+    "month": "month",
 }
 
 
@@ -94,42 +95,41 @@ def on_time(
 ) -> list[dict[str, Any]]:
     """Terms kept, kept late and overdue, and the rate of those kept in time among the three.
 
-    by: rule, unit, prefecture, flow, month (of the end). since, until: months of the end. Terms whose
-    end makes nobody late do not count; nor do those that were superseded.
+    by: rule, unit, prefecture, flow, month (of the end). since, until: months of the end, both included.
+    Terms whose end makes nobody late do not count; nor do those that were superseded. A paused term
+    runs on.
     """
-    where, values = ["is_lapsing = 0"], []
-    for condition, value in (
-        ("due_at >= ?", since), ("substr(due_at, 1, 7) <= ?", until), ("unit = ?", unit)
-    ):  # fmt: skip
-        if value:
-            where.append(condition)
-            values.append(value)
-    chosen = " AND ".join(where)
-    # In the order of the index `deadline_rate`; only of what is not ended does the present moment matter.
+    key, then = _RATE[by], stored(now)
+    chosen = "(? = '' OR month >= ?) AND (? = '' OR month <= ?)"
+    span = (since, since, until, until)
+    # The sums know months. Of the present one, terms that are overdue already are looked up.
+    by_unit = unit == "" and by in ("unit", "prefecture")
     rows = reader.all(
-        f"SELECT {_RATE[by]}, state, count(*), 0 FROM deadline WHERE {chosen}"  # noqa: S608 (known names)
-        f" AND state IN ('met', 'met-late') GROUP BY 1, 2 UNION ALL"
-        f" SELECT {_RATE[by]}, state, sum(due_at <= ?), sum(due_at > ?) FROM deadline WHERE {chosen}"
-        " AND state IN ('open', 'paused') GROUP BY 1, 2",
-        *values, stored(now), stored(now), *values,
+        f"SELECT {key}, CASE WHEN state = 'open' AND month < ? THEN 'overdue' ELSE state END, sum(terms)"  # noqa: S608 (known names)
+        f" FROM tally_term WHERE {'unit <> ?' if by_unit else 'unit = ?'} AND {chosen} GROUP BY 1, 2",
+        then[:7], unit, *span,
     )  # fmt: skip
-    counts: dict[str, list[int]] = {}
-    for key, state, first, later in rows:
-        of_key = counts.setdefault(str(key), [0, 0, 0, 0])
-        if state in ("met", "met-late"):
-            of_key[state == "met-late"] += first
-        else:
-            of_key[2] += first if state == "open" else 0
-            of_key[3] += later
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for name, state, terms in rows:
+        counts[str(name)][str(state)] += int(terms)
+    for name, terms in reader.all(
+        f"SELECT {key}, count(*) FROM (SELECT rule, unit, flow, substr(due_at, 1, 7) AS month FROM deadline"  # noqa: S608 (known names)
+        " WHERE state = 'open' AND due_at >= ? AND due_at <= ? AND is_lapsing = 0)"
+        f" WHERE (? = '' OR unit = ?) AND {chosen} GROUP BY 1",
+        then[:7], then, unit, unit, *span,
+    ):  # fmt: skip
+        counts[str(name)].update(open=-int(terms), overdue=int(terms))
     found = []
-    for key, (met, late, overdue, running) in sorted(counts.items())[:MOST]:
-        ended = met + late + overdue
-        found.append(
-            {
-                by: key, "met": met, "met_late": late, "overdue": overdue, "running": running,
-                "rate": round(met / ended, 4) if ended else None,
-            }
-        )  # fmt: skip
+    for name, of_name in sorted(counts.items())[:MOST]:
+        met, late, overdue = of_name["met"], of_name["met-late"], of_name["overdue"]
+        ended, running = met + late + overdue, of_name["open"] + of_name["paused"]
+        if ended or running:
+            found.append(
+                {
+                    by: name, "met": met, "met_late": late, "overdue": overdue, "running": running,
+                    "rate": round(met / ended, 4) if ended else None,
+                }
+            )  # fmt: skip
     return found
 
 

@@ -1,225 +1,24 @@
-"""Terms: what messages mark about them, and the timers that follow from all marks together.
+"""Terms: what messages and receipts mark about them; whatever they touch is counted anew.
 
-Offers: `Terms` (marks of a message or a receipt, recomputing what they touch), `timers` (pure: the
-timers of one term and subject from their marks). Guarantees: the order in which things became known
-plays no part, so a late message counts as if it had come in time; `known_by` asks for the view of
-then. Extensions move a term only by a message, and at most to the longest limit of the law.
+Offers: `Terms` (`mark`, `delivered`, `settle`, `forget`). A term that starts with a delivery waits for
+its receipt. Marks are kept by case (or flow instance) and subject; timers follow in `counting`.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from itertools import pairwise
-from typing import Any
+from datetime import datetime
 
 from lxml import etree
 
+from frontgate.cases.counting import Counting
 from frontgate.cases.folding import Message
 from frontgate.cases.reading import Said, subjects_of
 from frontgate.cases.rules import Alters, CaseRules, Ending, Opening, Plan, TermRule
+from frontgate.cases.timers import START, STOP
 from frontgate.cases.times import moment, stored
-from frontgate.core.deadlines import (
-    LEGAL_TIME,
-    Calendar,
-    Change,
-    Custody,
-    Happened,
-    Limit,
-    State,
-    Unit,
-    due,
-    follow,
-)
-from frontgate.journal import Reader
+from frontgate.core.deadlines import LEGAL_TIME, Custody
 from frontgate.journal.files import File
 from frontgate.standard.tree import text_of
-
-Triple = tuple[str, str, str]
-"""Term, scope, subject."""
-IN_CUSTODY = frozenset({"02", "03", "04", "05"})
-"""Codes of `custody-status` under which a term never rolls: domain, deadlines.md 3."""
-START, STOP = "start", "stop"
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """What one message said of one term and subject. at: empty while its delivery is waited for.
-
-    unit: who must act (start). due: as an extension states it. said_at: the message's own time.
-    """
-
-    message: int
-    kind: str
-    at: str
-    known_at: str
-    unit: str
-    flow_uid: str
-    due: str
-    said_at: str
-
-
-@dataclass(frozen=True, slots=True)
-class Timed:
-    """One timer as it stands by its marks. state: open, paused, met, met-late or cancelled."""
-
-    start: Mark
-    due: datetime
-    safe_due: datetime
-    state: str
-    stop: Mark | None
-    changes: tuple[Mark, ...]
-    in_custody: bool
-    is_estimated: bool
-    is_beyond: bool
-
-
-def timers(
-    rule: TermRule,
-    marks: Sequence[Mark],
-    calendar: Calendar,
-    status_at: Callable[[datetime], str],
-    *,
-    known_by: str = "9",
-) -> list[Timed]:
-    """The timers of one term and subject. status_at: the person's state of custody then, as a code.
-
-    known_by: only what the hub knew by then counts.
-    """
-    known = [m for m in marks if m.at and m.known_at <= known_by]
-    starts = sorted((m for m in known if m.kind == START), key=lambda m: (m.at, m.message))
-    others = sorted((m for m in known if m.kind != START), key=lambda m: (m.at, m.message))
-    bounds = [*starts, None]
-    return [
-        _timer(rule, start, following, others, calendar, status_at)
-        for start, following in pairwise(bounds)
-        if start is not None and _runs_for(rule, start, status_at)
-    ]
-
-
-def _runs_for(rule: TermRule, start: Mark, status_at: Callable[[datetime], str]) -> bool:
-    wanted = rule.term.only_status
-    return not wanted or status_at(datetime.fromisoformat(start.known_at)) in wanted
-
-
-def _timer(
-    rule: TermRule,
-    start: Mark,
-    following: Mark | None,
-    others: Sequence[Mark],
-    calendar: Calendar,
-    status_at: Callable[[datetime], str],
-) -> Timed:
-    begun = datetime.fromisoformat(start.at)
-    term = rule.term
-    own = [m for m in others if _concerns(rule, start, m)]
-    stop = next((m for m in own if m.kind == STOP), None)
-    if following is not None and (stop is None or _belongs_later(start, following, stop)):
-        # The same term was opened once more: from there the later one counts.
-        stop = replace(following, kind="cancel")
-    changes = tuple(
-        m for m in own if m.kind != STOP and (stop is None or m.at <= stop.at) and m.at >= start.at
-    )
-    in_custody = False
-    for _ in range(2):
-        happened, is_beyond = _events(rule, begun, changes, stop, calendar, in_custody)
-        last = max((h.at for h in happened), default=begun)
-        found = follow(
-            begun, term.limit, happened, calendar,
-            now=max(last, begun), custody=term.custody, in_custody=in_custody,
-        )  # fmt: skip
-        if (
-            term.custody is not Custody.BY_PERSON
-            or in_custody
-            or status_at(found.due) not in IN_CUSTODY
-        ):
-            break
-        in_custody = True
-    state = {
-        State.MET: "met",
-        State.MET_LATE: "met-late",
-        State.PAUSED: "paused",
-        State.CANCELLED: "cancelled",
-    }
-    return Timed(
-        start, found.due, found.safe_due, state.get(found.state, "open"),
-        stop, changes, in_custody, found.is_estimated, is_beyond,
-    )  # fmt: skip
-
-
-def _belongs_later(start: Mark, following: Mark, stop: Mark) -> bool:
-    """Whether a stop ends the later of two timers: it came after both, and not in the first's instance."""
-    return stop.at > following.at and stop.flow_uid != start.flow_uid
-
-
-def _concerns(rule: TermRule, start: Mark, m: Mark) -> bool:
-    """Whether a mark speaks of the timer that `start` opened.
-
-    A message of the same flow must be of the same instance. What counts is not when the term began to
-    run but when it was said: an answer may be older than the late delivery of what it answers, and
-    what ends a term that counts back from a day lies before that day.
-    """
-    same_flow = rule.term.start.message.partition(".")[0]
-    if m.message == start.message:
-        return m.kind != STOP or rule.term.stops_itself or bool(rule.term.start.event)
-    if m.flow_uid.startswith(same_flow + " ") and start.flow_uid != m.flow_uid:
-        return False
-    return m.at >= min(start.at, start.said_at)
-
-
-def _events(
-    rule: TermRule,
-    begun: datetime,
-    changes: Iterable[Mark],
-    stop: Mark | None,
-    calendar: Calendar,
-    in_custody: bool,
-) -> tuple[list[Happened], bool]:
-    happened: list[Happened] = []
-    is_beyond = False
-    for m in changes:
-        change = Change(m.kind)
-        limit = None
-        if change is Change.EXTEND:
-            limit, beyond = _extended(rule, begun, m.due, calendar, in_custody)
-            is_beyond = is_beyond or beyond
-        happened.append(Happened(change, datetime.fromisoformat(m.at), limit))
-    if stop is not None:
-        kind = Change.STOP if stop.kind == STOP else Change.CANCEL
-        # What stops a term before it counts (a day in the future) ends it at its very beginning.
-        happened.append(Happened(kind, max(datetime.fromisoformat(stop.at), _least(rule, begun))))
-    return happened, is_beyond
-
-
-def _least(rule: TermRule, begun: datetime) -> datetime:
-    """A stop takes effect from the start on; before it where the term counts back."""
-    return begun if rule.term.limit.value > 0 else datetime.min.replace(tzinfo=LEGAL_TIME)
-
-
-def _extended(
-    rule: TermRule, begun: datetime, stated: str, calendar: Calendar, in_custody: bool
-) -> tuple[Limit | None, bool]:
-    """The limit that an extension to the stated day means, and whether that day is beyond the law.
-
-    With variants: the shortest that reaches the day, else the longest. Without: the days as stated.
-    """
-    until = moment(stated)
-    variants = sorted(
-        (v.limit for v in rule.term.variants),
-        key=lambda v: due(begun, v, calendar, custody=rule.term.custody, in_custody=in_custody),
-    )
-    if until is None:
-        return (variants[0] if variants else None), False
-    if not variants:
-        days = (until.astimezone(LEGAL_TIME).date() - begun.astimezone(LEGAL_TIME).date()).days
-        return (Limit(days, Unit.DAY), False) if 0 < days < 3660 else (None, False)
-    for limit in variants:
-        if due(begun, limit, calendar, custody=rule.term.custody, in_custody=in_custody) >= until:
-            return limit, False
-    return variants[-1], True
 
 
 class Terms:
@@ -227,7 +26,7 @@ class Terms:
 
     def __init__(self, file: File) -> None:
         self._file = file
-        self._touched: dict[Triple, CaseRules] = {}
+        self._counting = Counting(file)
 
     def mark(self, m: Message, said: Said, rules: CaseRules, plan: Plan) -> None:
         """Keep what an admitted message says of terms."""
@@ -363,7 +162,7 @@ class Terms:
                 " AND message = ? AND at = ''",
                 at, known_at, term, scope, subject, message,
             )  # fmt: skip
-            self._touched[str(term), str(scope), str(subject)] = rules
+            self._counting.touch((str(term), str(scope), str(subject)), rules)
 
     # -- stops and changes ------------------------------------------------------------------------
 
@@ -457,7 +256,7 @@ class Terms:
             if rule is not None and (
                 rule.term.custody is Custody.BY_PERSON or rule.term.only_status
             ):
-                self._touched[str(term), scope, uid] = rules
+                self._counting.touch((str(term), scope, uid), rules)
 
     def _keep(
         self, m: Message, rules: CaseRules, rule: TermRule, scope: str, subject: str, kind: str,
@@ -468,95 +267,19 @@ class Terms:
             rule.id, scope, subject, m.id, kind, at, known_at, unit, f"{m.flow} {m.flow_uid}", due, m.effective_at,
         )  # fmt: skip
         if at:
-            self._touched[rule.id, scope, subject] = rules
+            self._counting.touch((rule.id, scope, subject), rules)
 
     # -- counting ---------------------------------------------------------------------------------
 
     def settle(self) -> None:
         """Count anew whatever was touched since the last time."""
-        for triple in sorted(self._touched):
-            self._count(triple, self._touched[triple])
-        self._touched.clear()
+        self._counting.settle()
 
     def forget(self, scope: str) -> None:
         """All marks and timers of a case go; its messages are about to be folded again."""
-        self._file.run("DELETE FROM mark WHERE scope = ?", scope)
-        self._file.run("DELETE FROM deadline WHERE case_uid = ?", scope)
-        self._touched = {t: r for t, r in self._touched.items() if t[1] != scope}
-
-    def _count(self, triple: Triple, rules: CaseRules) -> None:
-        rule = rules.terms.get(triple[0])
-        self._file.run("DELETE FROM deadline WHERE term = ? AND scope = ? AND subject = ?", *triple)
-        if rule is None:
-            return
-        depends = rule.term.custody is Custody.BY_PERSON or rule.term.only_status
-        status = status_of(self._file, triple[2]) if depends else _unknown
-        for timed in timers(rule, marks_of(self._file, triple), rules.catalogue.calendar, status):
-            self._insert(triple, rule, timed, rule.id in rules.lapsing)
-
-    def _insert(self, triple: Triple, rule: TermRule, t: Timed, lapses: bool) -> None:
-        case = self._file.one("SELECT case_uid FROM message WHERE id = ?", t.start.message)
-        row = deadline_row(triple, rule, t, str(case[0]) if case else "", lapses)
-        self._file.run(
-            "INSERT OR REPLACE INTO deadline (id, rule, part, case_uid, subject, flow, flow_uid, unit,"
-            " start_message, start_at, start_known_at, due_at, safe_due_at, yellow_at, red_at, state,"
-            " stop_message, stop_at, stop_known_at, changes, in_custody, is_custody, is_estimated,"
-            " is_beyond, is_lapsing, term, scope)"
-            " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-            *row,
-            *triple[:2],
-        )
-
-
-def deadline_row(
-    triple: Triple, rule: TermRule, t: Timed, case_uid: str, lapses: bool
-) -> tuple[Any, ...]:
-    """A timer in the order of `read.DEADLINE`."""
-    warn = sorted(rule.rule.warn, reverse=True)
-    yellow = t.safe_due - (warn[0] if warn else timedelta(0))
-    red = t.safe_due - (warn[-1] if warn else timedelta(0))
-    flow, _, flow_uid = t.start.flow_uid.partition(" ")
-    ident = "D" + hashlib.sha256(f"{triple}{t.start.message}".encode()).hexdigest()[:15]
-    changes = json.dumps([[m.kind, m.at, m.known_at, m.message, m.due] for m in t.changes])
-    return (
-        ident, rule.rule.id, rule.term.part, case_uid, triple[2], flow, flow_uid, t.start.unit,
-        t.start.message, t.start.at, t.start.known_at, stored(t.due), stored(t.safe_due), stored(yellow),
-        stored(red), t.state, t.stop.message if t.stop else 0, t.stop.at if t.stop else "",
-        t.stop.known_at if t.stop else "", changes, int(t.in_custody),
-        int(rule.term.custody is Custody.CUSTODY), int(t.is_estimated), int(t.is_beyond), int(lapses),
-    )  # fmt: skip
-
-
-def _unknown(_: datetime) -> str:
-    return ""
+        self._counting.forget(scope)
 
 
 def _valid(rule: TermRule, at: str) -> bool:
     day = datetime.fromisoformat(at).astimezone(LEGAL_TIME).date()
     return rule.rule.valid_from <= day and (rule.rule.valid_to is None or day <= rule.rule.valid_to)
-
-
-def status_of(
-    source: File | Reader, person_uid: str, known_by: str = "9"
-) -> Callable[[datetime], str]:
-    """The person's state of custody at a time, by what was known by then; empty where nothing was."""
-    rows = source.all(
-        "SELECT at, status FROM custody WHERE person_uid = ? AND known_at <= ? ORDER BY at, message",
-        person_uid,
-        known_by,
-    )
-
-    def status(at: datetime) -> str:
-        then = stored(at)
-        return next((str(s) for t, s in reversed(rows) if str(t) <= then), "")
-
-    return status
-
-
-def marks_of(source: File | Reader, triple: Triple) -> list[Mark]:
-    rows = source.all(
-        "SELECT message, kind, at, known_at, unit, flow_uid, due, said_at FROM mark"
-        " WHERE term = ? AND scope = ? AND subject = ? ORDER BY message, kind",
-        *triple,
-    )
-    return [Mark(int(r[0]), *(str(v) for v in r[1:])) for r in rows]

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from frontgate.cases.counting import deadline_row, marks_of, status_of
 from frontgate.cases.read import Cases, Deadline, deadline
 from frontgate.cases.rules import CaseRules
-from frontgate.cases.terms import deadline_row, marks_of, status_of, timers
+from frontgate.cases.timers import timers
 from frontgate.cases.times import stored
 from frontgate.standard import Standards
 

@@ -15,7 +15,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from frontgate import clock
-from frontgate.cases.read import DEADLINE, Case, Cases, Deadline, deadline
+from frontgate.cases.counting import DEADLINE
+from frontgate.cases.read import Case, Cases, Deadline, deadline
 from frontgate.cases.times import stored
 from frontgate.core.deadlines import LEGAL_TIME
 from frontgate.core.lifecycle import Intake as State

@@ -1,6 +1,6 @@
 """SQLite files beside the journal: projections, which may be thrown away and built anew.
 
-Offers: `open_file` (the one writer of such a file), `open_reading`. Guarantees: a transaction is
+Offers: `open_file` (the one writer of such a file), `publish_file`, `open_reading`. Guarantees: a transaction is
 whole or not at all; readers never block the writer. `synchronous=NORMAL`: power loss may undo the last
 transactions as a whole, and the cursor in the same file goes back with them.
 Fails: `JournalError` FG-JRN-001 (unusable), FG-JRN-002 (another writer).
@@ -12,7 +12,7 @@ import fcntl
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -70,18 +70,19 @@ class File:
         os.close(self._lock_fd)
 
 
-def open_file(path: Path, schema: str, version: str) -> File:
+def open_file(path: Path, schema: str, version: str, *, is_draft: bool = False) -> File:
     """Open or make a projection file. version: of schema and rules; another one empties the file.
 
+    is_draft: a file that nobody reads before `publish_file`: written without log and fsync.
     Raises: JournalError FG-JRN-001, FG-JRN-002.
     """
     lock_fd = _lock(path)
     try:
-        db = _connect(path)
+        db = _connect(path, is_draft)
         if _version(db) != version:
             db.close()
             remove_file(path)
-            db = _connect(path)
+            db = _connect(path, is_draft)
             with db:
                 db.execute(schema)
                 db.execute("INSERT INTO meta VALUES ('version', ?)", (version,))
@@ -126,15 +127,35 @@ def remove_file(path: Path) -> None:
         path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
-def _connect(path: Path) -> apsw.Connection:
+def publish_file(draft: Path, path: Path) -> None:
+    """Put a closed draft in the place of a file. Readers that hold the old one keep it until they close.
+
+    Raises: JournalError FG-JRN-001, OSError.
+    """
+    try:
+        with closing(apsw.Connection(str(draft))) as db:
+            db.execute("PRAGMA journal_mode = WAL")
+    except apsw.Error as error:
+        raise JournalError("FG-JRN-001", path=draft.name, detail=str(error)) from error
+    fd = os.open(draft, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        durable.fsync_file(fd)
+    finally:
+        os.close(fd)
+    remove_file(path)
+    durable.rename(draft, path)
+    durable.fsync_dir(path.parent)
+
+
+def _connect(path: Path, is_draft: bool) -> apsw.Connection:
     old = os.umask(0o077)
     try:
         db = apsw.Connection(str(path))
         db.set_busy_timeout(5000)
         keep_plans(db)
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = NORMAL")
-        db.execute("PRAGMA cache_size = -64000")
+        db.execute(f"PRAGMA journal_mode = {'OFF' if is_draft else 'WAL'}")
+        db.execute(f"PRAGMA synchronous = {'OFF' if is_draft else 'NORMAL'}")
+        db.execute(f"PRAGMA cache_size = -{128_000 if is_draft else 64_000}")
         db.execute("PRAGMA wal_autocheckpoint = 8000")
     finally:
         os.umask(old)

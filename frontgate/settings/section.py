@@ -7,6 +7,7 @@ types and bounds cannot say: it gets the value and raises ValueError with what i
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import UnionType
@@ -55,6 +56,7 @@ class Key:
     least: int
 
 
+@functools.cache
 def keys_of(model: type[Section]) -> tuple[Key, ...]:
     """The keys of a section, in the order in which they are declared."""
     found = []

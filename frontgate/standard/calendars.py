@@ -5,6 +5,7 @@ Source: yearly arrangement of the State Council; make-up working days count as w
 
 from __future__ import annotations
 
+import functools
 import tomllib
 from collections.abc import Callable
 from datetime import date, timedelta
@@ -20,12 +21,17 @@ def read_calendar(path: Path) -> dict[date, bool]:
     Raises: CatalogueError FG-STD-003.
     """
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-        year = int(table["year"])
-        off = {day for span in table["off"] for day in _days(span)}
-        work = {date.fromisoformat(day) for day in table["work"]}
+        return dict(_read(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CatalogueError("FG-STD-003", file=path.name, reason=str(error)) from None
+
+
+@functools.lru_cache(maxsize=32)
+def _read(text: str) -> dict[date, bool]:
+    table = tomllib.loads(text)
+    year = int(table["year"])
+    off = {day for span in table["off"] for day in _days(span)}
+    work = {date.fromisoformat(day) for day in table["work"]}
     days: dict[date, bool] = {}
     day = date(year, 1, 1)
     while day.year == year:

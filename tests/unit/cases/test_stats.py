@@ -7,14 +7,18 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
-from datetime import timedelta
+from contextlib import closing
+from datetime import datetime, timedelta
 from pathlib import Path
 
+import apsw
 import pytest
-from ledger import STANDARDS, Ledger, sample
+from ledger import POLICE, PROCURATORATE, STANDARDS, Ledger, sample
 
 from frontgate.cases import sheets, stats
 from frontgate.cases.publish import FORMAT, Publisher
+from frontgate.cases.read import Cases
+from frontgate.cases.times import stored
 from frontgate.errors import CaseError
 from frontgate.hub.history.plan import read_volumes
 from frontgate.trust.signed import read_signed
@@ -48,6 +52,76 @@ def test_an_exchange_is_an_instance_and_is_counted_once(ledger: Ledger) -> None:
     assert late["DL-ARR-01"]["rate"] == 0.0
     assert "DL-ARR-05" not in late
     cases.close()
+
+
+def counted_one_by_one(
+    cases: Cases, now: datetime, by: str, since: str, until: str, unit: str
+) -> dict[str, tuple[int, int, int, int]]:
+    """What `on_time` must say, from every term's row: met, met late, overdue, running."""
+    found: dict[str, list[int]] = {}
+    for rule, flow, owner, due_at, state in cases.reader.all(
+        "SELECT rule, flow, unit, due_at, state FROM deadline WHERE is_lapsing = 0 AND state <> 'cancelled'"
+    ):
+        month = due_at[:7]
+        if (since and month < since) or (until and month > until) or unit not in ("", owner):
+            continue
+        key = {
+            "rule": rule,
+            "flow": flow,
+            "unit": owner,
+            "month": month,
+            "prefecture": f"{owner[:4]}00",
+        }[by]
+        place = {"met": 0, "met-late": 1, "paused": 3}.get(state, 2 if due_at <= stored(now) else 3)
+        found.setdefault(key, [0, 0, 0, 0])[place] += 1
+    return {key: (met, late, over, run) for key, (met, late, over, run) in found.items()}
+
+
+def test_rates_are_what_counting_every_term_gives(ledger: Ledger) -> None:
+    """By every dimension, span and unit, within a month and across its ends, and after a late message."""
+    request = ledger.exchange(sample("arrest-request/submit", ledger.at))
+    ledger.exchange(sample("prosecution-transfer/submit", ledger.at))
+    ledger.exchange(sample("custody-transfer/submit", ledger.at))
+    cases = ledger.cases()
+    seen: set[int] = set()
+
+    def agree() -> None:
+        for days in (0, 3, 9, 20, 40, 100):
+            now = ledger.at + timedelta(days=days)
+            for by in ("rule", "unit", "prefecture", "flow", "month"):
+                for since, until in (
+                    ("", ""),
+                    ("2026-12", ""),
+                    ("", "2026-12"),
+                    ("2026-12", "2026-12"),
+                ):
+                    for unit in ("", POLICE, PROCURATORATE):
+                        rows = stats.on_time(
+                            cases.reader, now, by, since=since, until=until, unit=unit
+                        )
+                        told = {
+                            r[by]: (r["met"], r["met_late"], r["overdue"], r["running"])
+                            for r in rows
+                        }
+                        assert told == counted_one_by_one(cases, now, by, since, until, unit)
+                        seen.update(n for counts in told.values() for n in range(4) if counts[n])
+
+    agree()
+    ledger.exchange(sample("arrest-request/accept", ledger.at), answers=request)
+    ledger.at += timedelta(days=30)
+    ledger.exchange(sample("arrest-request/decide", ledger.at), answers=request)
+    cases.close()
+    cases = ledger.cases()
+    agree()
+    assert seen == {0, 1, 2, 3}
+    cases.close()
+
+
+def test_a_terms_row_cannot_be_changed_past_the_sums(ledger: Ledger) -> None:
+    ledger.exchange(sample("arrest-request/submit", ledger.at))
+    ledger.cases().close()
+    with closing(apsw.Connection(str(ledger.file))) as db, pytest.raises(apsw.ConstraintError):
+        db.execute("UPDATE deadline SET state = 'met'")
 
 
 def test_refusals_are_counted_by_software_and_rule(ledger: Ledger) -> None:
