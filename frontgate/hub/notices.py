@@ -1,4 +1,5 @@
-"""Deadline notices: the hub writes to the acting unit when a term is near its end or past it.
+"""Deadline notices: the hub writes to the acting unit when a term is near its end or past it, and
+from red on to whoever the standard names for a copy: the committee of the place.
 
 A notice is a message of the type that the standard names for it, sealed by the hub, kept in its ledger and
 placed like any other. One a term and level: its MessageId follows from both, so that a repeat is known.
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from frontgate import clock
+from frontgate import clock, safexml
 from frontgate.cases.counting import DEADLINE
 from frontgate.cases.read import Case, Cases, Deadline, deadline
 from frontgate.cases.times import stored
@@ -24,7 +25,7 @@ from frontgate.errors import JournalError
 from frontgate.hub.mailboxes import ACCOUNT
 from frontgate.journal import Journal, Tx, extracts, packages, transfers
 from frontgate.log import get_logger
-from frontgate.model.envelope import Envelope
+from frontgate.model.envelope import Copy, Envelope
 from frontgate.model.message import Address, Header, Software
 from frontgate.model.receipt import Kind
 from frontgate.pipeline import issue
@@ -33,7 +34,9 @@ from frontgate.pipeline.segments import SegmentStore
 from frontgate.safexml import escape
 from frontgate.seal import PackageWriter
 from frontgate.standard import Catalogue
+from frontgate.standard.copies import copies
 from frontgate.standard.extract import compact, head_of
+from frontgate.standard.view import read_view
 from frontgate.trust.store import TrustStore
 
 log = get_logger()
@@ -51,6 +54,7 @@ class Notice:
 
     header: Header
     text: bytes
+    copies: tuple[Copy, ...]
 
 
 class Notices:
@@ -158,7 +162,11 @@ class Notices:
         )
         rule = self._catalogue.deadlines.get(item.rule)
         article = (rule.basis[0] if rule and rule.basis else item.rule)[:200]
-        return Notice(header, _message(header, case, item, LEVELS[level], article))
+        text = _message(header, case, item, LEVELS[level], article)
+        root = safexml.parse(text)
+        # From red on the committee of the place is told as well: the standard says so, not this code.
+        copied, _ = copies(self._catalogue, root, read_view(root), self._trust().directory)
+        return Notice(header, text, copied)
 
     def _send(self, notices: list[Notice], now: datetime, until: str) -> None:
         """Seal, keep and queue: one segment and one transaction for all."""
@@ -171,7 +179,7 @@ class Notices:
         for notice in notices:
             offset = segment.file.tell()
             receivers = tuple(a.code for a in notice.header.receivers)
-            envelope = Envelope(notice.header, receivers)
+            envelope = Envelope(notice.header, receivers, notice.copies)
             writer = PackageWriter(
                 segment.file, offset=offset, parts=[("message.xml", "application/xml")]
             )
@@ -218,15 +226,16 @@ class Notices:
             "admitted", package=package_id, sender=header.sender, message=header.message_id,
             type=self._type, content=content, peer="hub",
         )  # fmt: skip
-        unit = self._trust().directory.units[envelope.receivers[0]]
-        transfers.add(
-            tx, package_id=package_id, destination=ACCOUNT + unit.account, receiver=unit.code
-        )
+        units = self._trust().directory.units
+        accounts = []
+        for code in envelope.recipients:
+            accounts.append(ACCOUNT + units[code].account)
+            transfers.add(tx, package_id=package_id, destination=accounts[-1], receiver=code)
         return Draft(
             kind=Kind.RELAY_ACCEPTED, sender=header.sender, message_id=header.message_id,
             message_type=self._type, flow_uid=header.flow_uid, case_uid=header.case_uid,
             content_digest=content, seal_digest=seal, package_id=package_id,
-            destinations=(ACCOUNT + unit.account,),
+            destinations=tuple(dict.fromkeys(accounts)),
         )  # fmt: skip
 
 

@@ -67,7 +67,7 @@ class CaseSettings(Section, frozen=True, kw_only=True):
     notices: Annotated[
         bool,
         Meta(
-            description="向责任单位发送期限提示报文 | send deadline-notice messages to the acting unit"
+            description="向责任单位发送期限提示报文，红色及逾期的抄送政法委 | send deadline-notice messages to the acting unit, red and overdue ones to the committee as well"
         ),
     ] = False
 

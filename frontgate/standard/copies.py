@@ -34,7 +34,7 @@ def copies(
     """The copies that the message's step asks for, and warnings for those that cannot be made.
 
     message: its bytes, or parsed. Units come from the rule's XPath, or are the active units of the
-    rule's role in the division of sender or receivers. Each unit once, a full copy before a
+    rule's role in the division of sender or receivers (or the nearest above, by the rule). Each unit once, a full copy before a
     narrowed one; receivers and the sender get none. A test message is copied to test units only.
     Findings: FG-STD-012 for a named unit that the directory does not know or that is not active.
     """
@@ -74,16 +74,31 @@ def _units(
             unit = _current(directory, code)
             yield unit if unit is not None and unit.status == ACTIVE else code
         return
-    parties = [view.header.sender]
+    # What the hub writes happens where its receivers are.
+    parties = [] if view.header.sender == directory.hub else [view.header.sender]
     for address in view.header.receivers:
         found = directory.find(address.code, address.scheme)
         if found is not None:
             parties.append(found.code)
+    able = [
+        unit
+        for unit in sorted(directory.units.values(), key=lambda u: u.code)
+        if rule.role in unit.roles and unit.status == ACTIVE and not unit.successor
+    ]
+    served = {_division(unit) for unit in able}
     divisions = {code[:6] for code in parties}
-    for unit in sorted(directory.units.values(), key=lambda u: u.code):
-        in_place = (unit.division or unit.code[:6]) in divisions
-        if in_place and rule.role in unit.roles and unit.status == ACTIVE and not unit.successor:
-            yield unit
+    if rule.nearest:
+        divisions = {next((d for d in _upwards(place) if d in served), "") for place in divisions}
+    yield from (unit for unit in able if _division(unit) in divisions)
+
+
+def _division(unit: Unit) -> str:
+    return unit.division or unit.code[:6]
+
+
+def _upwards(division: str) -> tuple[str, str, str]:
+    """A division, its city's and its province's: GB/T 2260."""
+    return division, f"{division[:4]}00", f"{division[:2]}0000"
 
 
 def _current(directory: Directory, code: str) -> Unit | None:

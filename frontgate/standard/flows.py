@@ -42,7 +42,8 @@ class CopyRule:
     """Who gets a copy. mode: `full` or `narrowed` (through the XSLT named by `extract`).
 
     unit: XPath that names the units in the message; empty = the units of `role` in the division
-    of sender or receiver.
+    of sender or receiver. nearest: a division without such a unit is served by that of its city, or
+    else of the province.
     """
 
     role: str
@@ -50,6 +51,7 @@ class CopyRule:
     extract: str
     unit: str
     when: str
+    nearest: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +198,7 @@ def _copy(table: Table, names: Mapping[str, str]) -> CopyRule:
         extract=table.text("extract", ""),
         unit=_xpath(table, table.text("unit", ""), names),
         when=_xpath(table, table.text("when", ""), names),
+        nearest=table.flag("nearest"),
     )
     table.close()
     if rule.mode not in ("full", "narrowed"):

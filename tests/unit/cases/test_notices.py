@@ -14,6 +14,9 @@ from frontgate.seal import open_package
 from frontgate.standard import Checker
 
 
+COMMITTEE = "52010001002"
+
+
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
     made = Ledger(tmp_path)
@@ -50,11 +53,11 @@ def test_the_acting_unit_is_warned_once_a_level(ledger: Ledger) -> None:
     assert levels == sorted(levels)
     assert levels[-1] == levels[-2]
     rows = sent(ledger)
-    assert {r[1] for r in rows} == {PROCURATORATE}
+    assert {r[1] for r in rows} == {PROCURATORATE, f"{PROCURATORATE} {COMMITTEE}"}
     assert len({r[2] for r in rows}) == len(rows)
     checker = Checker(STANDARDS)
     seen = set()
-    for package_id, _, message_id in rows:
+    for package_id, recipients, message_id in rows:
         place = packages.place(ledger.journal.reader(), int(str(package_id)))
         assert place is not None
         with store.open(place.path) as file:
@@ -63,13 +66,19 @@ def test_the_acting_unit_is_warned_once_a_level(ledger: Ledger) -> None:
             text = package.read("message.xml", 1 << 20)
         assert not checker.check(text, files=None, minted=True).report.findings, text.decode()
         assert str(message_id).encode() in text
+        level = text.split(b"<b:NoticeLevel>")[1][:1]
+        # The county has no committee of its own here: the city's is told from red on.
+        assert recipients == (f"{PROCURATORATE} {COMMITTEE}" if level in b"23" else PROCURATORATE)
         seen.add((text.split(b"<b:RuleId>")[1][:9], text.split(b"<b:NoticeLevel>")[1][:1]))
     assert {(b"DL-ARR-01", b"1"), (b"DL-ARR-01", b"2"), (b"DL-ARR-01", b"3")} <= seen
     states = ledger.query(
         "SELECT DISTINCT t.destination, t.state FROM transfer t JOIN package p ON p.id = t.package_id"
         " WHERE p.sender = ?", HUB,
     )  # fmt: skip
-    assert states == [("account:u52010221005", "QUEUED")]
+    assert sorted(states) == [
+        ("account:u52010001002", "QUEUED"),
+        ("account:u52010221005", "QUEUED"),
+    ]
     cases = ledger.cases()
     assert cases.alarms() == []
     assert not cases.may_view("C2026520102110000000016", HUB)
