@@ -223,18 +223,39 @@ def _flow_page(catalogue: Catalogue, flow: Flow) -> Content:
         ),
     )
     rules = [r for rs in catalogue.rule_sets(flow.name) for r in rs.rules.values()]
+    fields = {s.message_type: fields_of(catalogue, s.message_type) for s in flow.steps.values()}
+    common = _common(tuple(fields.values()))
     nodes = (
         el("p", el("a", *both("目录", "Contents"), href="index.html")),
         el("p", both("法律依据：", "Law: "), "；".join(flow.law) or "–"),
         sequence(catalogue, flow),
         contents,
-        *(node for step in flow.steps.values() for node in _step_section(catalogue, step, samples)),
+        el("h2", both("各报文共有的字段", "Fields that every message has"), id="common"),
+        _fields_table(catalogue, common),
+        *(
+            node
+            for step in flow.steps.values()
+            for node in _step_section(
+                catalogue, step, samples, fields[step.message_type][len(common) :]
+            )
+        ),
         el("h2", both("业务规则", "Rules"), id="rules"),
         _rules_table(rules),
         el("h2", both("办理期限", "Deadlines"), id="deadlines"),
         _deadlines_table(catalogue, flow),
     )
     return Content(f"{flow.number} {flow.zh}".strip(), flow.en, nodes)
+
+
+def _common(messages: tuple[tuple[Field, ...], ...]) -> tuple[Field, ...]:
+    """What all messages of a flow begin with, their header: told once, it is half of many a page."""
+    first = messages[0]
+    same = 0
+    while same < len(first) and all(m[same : same + 1] == (first[same],) for m in messages):
+        same += 1
+    while same and any(len(m) > same and m[same].depth > 1 for m in messages):
+        same -= 1  # never half of an element
+    return first[:same]
 
 
 def _deadlines_table(catalogue: Catalogue, flow: Flow) -> etree._Element:
@@ -264,7 +285,7 @@ def _deadlines_table(catalogue: Catalogue, flow: Flow) -> etree._Element:
 
 
 def _step_section(
-    catalogue: Catalogue, step: Step, samples: tuple[Sample, ...]
+    catalogue: Catalogue, step: Step, samples: tuple[Sample, ...], fields: tuple[Field, ...]
 ) -> tuple[etree._Element, ...]:
     roles = catalogue.roles
     valid = [s for s in samples if s.message_type == step.message_type and not s.rule]
@@ -295,8 +316,13 @@ def _step_section(
         table(("项目 item", "内容 content"), ((k, both(zh, en)) for k, zh, en in facts)),
         el("h3", both("文书", "Documents")),
         _documents_table(catalogue, step),
-        el("h3", both("字段", "Fields")),
-        _fields_table(catalogue, fields_of(catalogue, step.message_type)),
+        el(
+            "h3",
+            both("字段", "Fields"),
+            " ",
+            el("a", *both("另有共有字段", "besides the common ones"), href="#common"),
+        ),
+        _fields_table(catalogue, fields),
     ]
     if valid:
         text = valid[0].data.decode("utf-8").replace("\r\n", "\n")

@@ -13,7 +13,6 @@ from frontgate.pipeline.segments import SegmentStore
 from frontgate.seal import open_package
 from frontgate.standard import Checker
 
-
 COMMITTEE = "52010001002"
 
 

@@ -195,7 +195,7 @@ def test_no_page_of_the_handbook_is_heavy_and_every_link_leads_somewhere(tmp_pat
     """Long code lists have pages of their own."""
     pages = write_handbook(Standards.load().version("1.0"), tmp_path)
     texts = {p.name: p.read_text("utf-8") for p in pages}
-    assert max(len(t.encode()) for t in texts.values()) < 300_000
+    assert max(len(t.encode()) for t in texts.values()) < 230_000
     assert "codes-crime.html" in texts
     for text in texts.values():
         for name, anchor in re.findall(r'href="([a-z-]+\.html)(?:#([^"]*))?"', text):
