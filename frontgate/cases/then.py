@@ -9,7 +9,8 @@ from __future__ import annotations
 from datetime import datetime
 
 from frontgate.cases.counting import deadline_row, marks_of, status_of
-from frontgate.cases.read import Cases, Deadline, deadline
+from frontgate.cases.read import Cases
+from frontgate.cases.records import Deadline, deadline
 from frontgate.cases.rules import CaseRules
 from frontgate.cases.timers import timers
 from frontgate.cases.times import stored

@@ -11,7 +11,7 @@ from frontgate.cli.case_texts import ACTS, ALARMS, HOW, LINKS, STATES, Words, la
 from frontgate.cli.output import Output
 
 if TYPE_CHECKING:
-    from frontgate.cases.read import Deadline, Node, Timeline
+    from frontgate.cases.records import Deadline, Node, Timeline
 
 
 def course_of(out: Output, case_uid: str, person: str = "") -> dict[str, Any] | None:

@@ -13,7 +13,7 @@ from frontgate.cli.cases import hub_settings, hub_standards, open_cases
 from frontgate.cli.output import Output
 
 if TYPE_CHECKING:
-    from frontgate.cases.read import Deadline
+    from frontgate.cases.records import Deadline
 
 
 @click.group(invoke_without_command=True)

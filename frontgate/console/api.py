@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from frontgate import __version__, clock
-from frontgate.cases.read import Case, Deadline
+from frontgate.cases.records import Case, Deadline
 from frontgate.console.access import Right, sees_transfer
 from frontgate.console.pages import cases, deadlines, failures, questions, statistics, units
 from frontgate.console.picture import state_of

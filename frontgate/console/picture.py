@@ -16,7 +16,7 @@ from typing import Any
 from lxml import etree
 from markupsafe import Markup
 
-from frontgate.cases.read import Deadline, Node, Timeline
+from frontgate.cases.records import Deadline, Node, Timeline
 from frontgate.console.charts import box, columns, label, markup, shortened
 
 GUTTER, LANE, HEAD, BAR = 190, 58, 44, 24

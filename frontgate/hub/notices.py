@@ -17,7 +17,8 @@ from pathlib import Path
 
 from frontgate import clock, safexml
 from frontgate.cases.counting import DEADLINE
-from frontgate.cases.read import Case, Cases, Deadline, deadline
+from frontgate.cases.read import Cases
+from frontgate.cases.records import Case, Deadline, deadline
 from frontgate.cases.times import stored
 from frontgate.core.deadlines import LEGAL_TIME
 from frontgate.core.lifecycle import Intake as State

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime, time, timedelta
 
 from frontgate import clock
-from frontgate.cases.read import Case, Link, Node, Timeline
+from frontgate.cases.records import Case, Link, Node, Timeline
 from frontgate.console.access import Person, Right, sees_case
 from frontgate.console.desk import Desk
 from frontgate.console.picture import LEGAL_TIME, Words, course, state_of

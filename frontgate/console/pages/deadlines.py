@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from frontgate import clock
 from frontgate.cases.acts import OWN, REASONS
-from frontgate.cases.read import Deadline
+from frontgate.cases.records import Deadline
 from frontgate.console.access import Right, sees_case
 from frontgate.console.pages.cases import own_unit, theirs
 from frontgate.console.picture import state_of

@@ -9,7 +9,8 @@ from ledger import COURT, POLICE, PROCURATORATE, STANDARDS, Ledger, sample
 
 from frontgate.cases.acts import Acts
 from frontgate.cases.questions import Questions
-from frontgate.cases.read import Cases, Deadline
+from frontgate.cases.read import Cases
+from frontgate.cases.records import Deadline
 from frontgate.cases.rules import CaseRules
 from frontgate.cases.then import as_known_then
 from frontgate.cases.times import stored
