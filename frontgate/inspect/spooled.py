@@ -12,7 +12,7 @@ from typing import Any
 from frontgate.errors import FrontgateError
 from frontgate.inspect.home import Home, Spool, entries_of
 from frontgate.inspect.verdict import Tally
-from frontgate.seal import Package, open_package
+from frontgate.seal import StoredPackage, open_stored
 from frontgate.seal.receipts import receipt_file
 from frontgate.zipread import open_zip
 
@@ -78,7 +78,10 @@ def _check_content(home: Home, tally: Tally, path: Path, row: tuple[Any, ...]) -
             return
         found = dict(_zip_parts(path) if path.suffix == ".zip" else _folder_parts(path))
         with (home.state / str(row[1])).open("rb") as file:
-            package = open_package(file, offset=int(row[2]), length=int(row[3]))
+            # Its seal is judged where it is stored; here only what it says of its parts counts.
+            package = open_stored(
+                file, offset=int(row[2]), length=int(row[3]), digest=str(row[4])
+            )
             _compare(tally, path.name, package, found)
     except (OSError, FrontgateError) as error:
         if os.path.lexists(path):  # else it was taken meanwhile
@@ -86,7 +89,7 @@ def _check_content(home: Home, tally: Tally, path: Path, row: tuple[Any, ...]) -
             tally.broken(5, path.name, f"无法核对：{error}", f"cannot be compared: {error}")
 
 
-def _compare(tally: Tally, name: str, package: Package, found: dict[str, tuple[str, int]]) -> None:
+def _compare(tally: Tally, name: str, package: StoredPackage, found: dict[str, tuple[str, int]]) -> None:
     wanted = {
         p.path: (p.digest, p.size_bytes)
         for p in package.envelope.parts
