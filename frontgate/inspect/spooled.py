@@ -79,9 +79,7 @@ def _check_content(home: Home, tally: Tally, path: Path, row: tuple[Any, ...]) -
         found = dict(_zip_parts(path) if path.suffix == ".zip" else _folder_parts(path))
         with (home.state / str(row[1])).open("rb") as file:
             # Its seal is judged where it is stored; here only what it says of its parts counts.
-            package = open_stored(
-                file, offset=int(row[2]), length=int(row[3]), digest=str(row[4])
-            )
+            package = open_stored(file, offset=int(row[2]), length=int(row[3]), digest=str(row[4]))
             _compare(tally, path.name, package, found)
     except (OSError, FrontgateError) as error:
         if os.path.lexists(path):  # else it was taken meanwhile
@@ -89,7 +87,9 @@ def _check_content(home: Home, tally: Tally, path: Path, row: tuple[Any, ...]) -
             tally.broken(5, path.name, f"无法核对：{error}", f"cannot be compared: {error}")
 
 
-def _compare(tally: Tally, name: str, package: StoredPackage, found: dict[str, tuple[str, int]]) -> None:
+def _compare(
+    tally: Tally, name: str, package: StoredPackage, found: dict[str, tuple[str, int]]
+) -> None:
     wanted = {
         p.path: (p.digest, p.size_bytes)
         for p in package.envelope.parts

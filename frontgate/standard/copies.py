@@ -80,11 +80,14 @@ def _units(
         found = directory.find(address.code, address.scheme)
         if found is not None:
             parties.append(found.code)
-    able = [
-        unit
-        for unit in sorted(directory.units.values(), key=lambda u: u.code)
-        if rule.role in unit.roles and unit.status == ACTIVE and not unit.successor
-    ]
+    able = sorted(
+        (
+            unit
+            for unit in directory.units.values()
+            if rule.role in unit.roles and unit.status == ACTIVE and not unit.successor
+        ),
+        key=lambda unit: unit.code,
+    )
     served = {_division(unit) for unit in able}
     divisions = {code[:6] for code in parties}
     if rule.nearest:
