@@ -29,6 +29,7 @@ from frontgate.standard.deadlines import Rule as DeadlineRule
 from frontgate.standard.deadlines import read_deadlines
 from frontgate.standard.declarations import Declaration, Declarations
 from frontgate.standard.flows import Flow, Step, read_flow
+from frontgate.standard.quick import QuickTexts, Rewriter
 from frontgate.standard.reading import Table
 from frontgate.standard.rules import RuleSet, compile_rules
 
@@ -123,6 +124,8 @@ class Catalogue:
         self._declarations: dict[str, Declarations] = {}
         self._marks: dict[str, marks.Marks] = {}
         self._rules: dict[Path, RuleSet] = {}
+        self._rewriter = Rewriter(self.code_list)
+        self._quick: dict[str, QuickTexts] = {}
 
     @cached_property
     def flow_names(self) -> tuple[str, ...]:
@@ -240,6 +243,20 @@ class Catalogue:
             )
             found = self._marks[flow] = marks.build(
                 declarations, ((MESSAGE, ""), *bodies), self._is_settled
+            )
+        return found
+
+    def quick(self, flow: str) -> QuickTexts:
+        """The documents of the quick schema for messages of a flow."""
+        found = self._quick.get(flow)
+        if found is None:
+            types = [step.message_type for step in self.flow(flow).steps.values()]
+            found = self._quick[flow] = QuickTexts(
+                self._rewriter,
+                self.declarations(flow),
+                self.schema_files(flow),
+                MESSAGE_TYPES,
+                types,
             )
         return found
 

@@ -11,7 +11,9 @@ wrong with a message is a finding.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import date
 from functools import cached_property
 
 from lxml import etree
@@ -25,6 +27,7 @@ from frontgate.standard.codecheck import CodeCheck, record_date
 from frontgate.standard.documents import FileFact, check_documents, check_files, check_names
 from frontgate.standard.flows import Step
 from frontgate.standard.places import Places
+from frontgate.standard.quick import QuickSchema, Trust
 from frontgate.standard.reading import prefixes
 from frontgate.standard.rules import Rules
 from frontgate.standard.schema import compile_schema, validate
@@ -57,8 +60,15 @@ class _Tools:
     def __init__(self, catalogue: Catalogue, flow: str) -> None:
         self._catalogue = catalogue
         self._flow = flow
-        self.schema = compile_schema(catalogue, flow)
         self.places = Places(catalogue.declarations(flow).names, prefixes(flow))
+
+    @cached_property
+    def schema(self) -> etree.XMLSchema:
+        return compile_schema(self._catalogue, self._flow)
+
+    @cached_property
+    def quick(self) -> QuickSchema:
+        return QuickSchema(self._catalogue.quick(self._flow))
 
     @cached_property
     def codes(self) -> CodeCheck | None:
@@ -133,19 +143,27 @@ class Checker:
                 yield from validate(tools.schema, root, tools.places, skip=view.body_tag)
             return
         tools = self._tools_of(catalogue, step.flow)
+        on: date | None = None
+        if CODES in layers:
+            with suppress(ValueError):  # beyond the years that codes know, or no time at all
+                on = record_date(view.header.business_time)
+        trust = Trust.NOTHING
         if XSD in layers:
+            trust = tools.quick.judge(root, on)
             refused = tuple(_kind(root, view, catalogue, step, tools.places, minted))
-            refused += validate(tools.schema, root, tools.places)
+            if trust is Trust.NOTHING:
+                refused += validate(tools.schema, root, tools.places)
             yield from refused
             if any(f.severity.refuses for f in refused):
                 return
         if CODES in layers and tools.codes is not None:
-            try:
-                on = record_date(view.header.business_time)
-            except ValueError:  # beyond the years that codes know, or unjudged by the schema
+            if on is None:
                 yield _undated(root, view, tools.places)
             else:
-                yield from tools.codes.check(root, on, tools.places, is_valid=XSD in layers)
+                names = tools.codes.left if trust is Trust.CODES else tools.codes.open
+                yield from tools.codes.check(
+                    root, on, tools.places, names=names if XSD in layers else None
+                )
         if RULES in layers and tools.rules is not None:
             yield from tools.rules.check(root, tools.places)
         if DOCUMENTS in layers:

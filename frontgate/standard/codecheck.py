@@ -74,21 +74,33 @@ class CodeCheck:
         self._catalogue = catalogue
         self._marks = catalogue.marks(flow)
         self._names = self._marks.names
-        self._open = tuple(n for n in self._names if n not in self._marks.settled)
+        self.open = tuple(n for n in self._names if n not in self._marks.settled)
+        """Names that are still to be asked about where the standard's schema has accepted."""
+        unjudged = catalogue.quick(flow).unjudged
+        self.left = tuple(n for n in self.open if n in unjudged)
+        """The same where the quick schema has answered for the codes that it knows."""
         self._days: dict[date, set[tuple[str, str]]] = {}
 
     def check(
-        self, root: etree._Element, on: date, places: Places, *, is_valid: bool = False
+        self,
+        root: etree._Element,
+        on: date,
+        places: Places,
+        *,
+        names: tuple[str, ...] | None = None,
     ) -> Iterator[Finding]:
         """Findings FG-COD-001..004 in the order of the document.
 
-        on: see `record_date`. is_valid: the schema accepted the message: what it has settled is not
-        asked again.
+        on: see `record_date`. names: elements to ask about; None = all. What a schema has settled
+        need not be asked again.
         """
+        asked = self._names if names is None else names
+        if not asked:
+            return
         by_name, by_place = self._marks.by_name, self._marks.of
         good = self._good_on(on)
         shown = 0
-        for element in root.iter(*(self._open if is_valid else self._names)):
+        for element in root.iter(*asked):
             tag, text = element.tag, text_of(element)
             if (tag, text) in good:
                 continue

@@ -1,6 +1,6 @@
 """Code lists: values with both languages and the time they are in force.
 
-Offers: `CodeList`, read from one CSV file of the standard.
+Offers: `CodeList`, read from one CSV file of the standard; `pattern_of`, codes as an expression of XSD.
 Guarantees: a code is judged at a date, because codes retire but old records keep them; a code
 is never removed from a list, it gets a `valid_to`.
 Fails: `CatalogueError` FG-STD-003 for a file that is not a code list.
@@ -11,9 +11,10 @@ from __future__ import annotations
 import csv
 import difflib
 import io
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 from frontgate.errors import CatalogueError
@@ -52,6 +53,15 @@ class CodeList:
         """Whether `code` is in the list and in force on that day."""
         rows = self.codes.get(code)
         return rows is not None and any(row.is_valid(on) for row in rows)
+
+    def changes(self) -> Iterator[date]:
+        """The days on which a code begins to be in force or has ceased to be."""
+        for rows in self.codes.values():
+            for row in rows:
+                if row.valid_from is not None:
+                    yield row.valid_from
+                if row.valid_to is not None and row.valid_to < date.max:
+                    yield row.valid_to + timedelta(days=1)
 
     def text(self, code: str, lang: str = "zh") -> str:
         """The name of `code` in `zh` or `en`; empty if the list does not hold it."""
@@ -107,3 +117,46 @@ def read_codes(path: Path) -> CodeList:
 
 def _day(text: str | None) -> date | None:
     return date.fromisoformat(text.strip()) if text and text.strip() else None
+
+
+# -- codes as a regular expression -----------------------------------------------------------------
+
+_PLAIN_CODE = re.compile(r"[A-Za-z0-9._-]{1,40}", re.ASCII)
+
+
+class _Letters(dict[str, "_Letters"]):
+    """A tree of codes by their letters; the empty letter marks that a code ends here."""
+
+
+def pattern_of(codes: Iterable[str]) -> str:
+    """A regular expression of XSD that fits just these codes; those of unusual characters are left out.
+
+    Each position has one way to go on, so that matching never turns back: an enumeration is
+    compared value by value. Empty if no code is left.
+    """
+    tree = _Letters()
+    for code in codes:
+        if _PLAIN_CODE.fullmatch(code):
+            node = tree
+            for letter in code:
+                node = node.setdefault(letter, _Letters())
+            node[""] = _Letters()
+    return _expression(tree)
+
+
+def _expression(node: _Letters) -> str:
+    by_rest: dict[str, list[str]] = {}
+    for letter, below in node.items():
+        if letter:
+            by_rest.setdefault(_expression(below), []).append(
+                letter if letter.isalnum() else f"\\{letter}"
+            )
+    ways = [
+        (letters[0] if len(letters) == 1 else f"[{''.join(letters)}]") + rest
+        for rest, letters in by_rest.items()
+    ]
+    if not ways:
+        return ""
+    if "" in node:
+        return f"({'|'.join(ways)})?"
+    return ways[0] if len(ways) == 1 else f"({'|'.join(ways)})"

@@ -10,7 +10,7 @@ Fails: `CatalogueError` FG-STD-003 for a file that cannot be read or names an un
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -115,6 +115,11 @@ class Declarations:
         return self._declaration(node, node, choice=False) if node is not None else None
 
     @property
+    def files(self) -> Mapping[Path, etree._Element]:
+        """The files read, each by its resolved path, in the order of reading; not to be changed."""
+        return self._roots
+
+    @property
     def global_elements(self) -> tuple[str, ...]:
         return tuple(self._elements)
 
@@ -127,6 +132,42 @@ class Declarations:
         """Whether elements of other namespaces may stand inside (`xs:any`)."""
         body = self._body(declaration.node)
         return body is not None and next(body.iter(f"{{{XS}}}any"), None) is not None
+
+    def is_open(self, node: etree._Element) -> bool:
+        """Whether an `xs:element` may hold elements that no declaration speaks of."""
+        name = node.get("type")
+        if name is None:
+            if _either(node, "simpleType", "complexType") is None:
+                return True  # of any type
+        elif self._resolve(node, name) == f"{{{XS}}}anyType":
+            return True
+        body = self._body(node)
+        return body is not None and any(
+            any_.get("processContents", "strict") != "strict" for any_ in self._wildcards(body)
+        )
+
+    def limits(self, node: etree._Element) -> tuple[str, tuple[tuple[str, str], ...]]:
+        """The full name of an `xs:element`'s simple type, and the facets that it adds to `xs:string`.
+
+        An empty name where the type is complex or has no name; no facets where it adds to another.
+        """
+        name = node.get("type")
+        full = self._resolve(node, name) if name else ""
+        if full.startswith(f"{{{XS}}}"):
+            return ("", ()) if full == f"{{{XS}}}anyType" else (full, ())
+        found = self._types.get(full)
+        if found is None or found.tag != f"{{{XS}}}simpleType":
+            return "", ()
+        derivation = _either(found, "restriction")
+        if derivation is None:
+            return full, ()
+        facets = tuple(
+            (etree.QName(f).localname, f.get("value", ""))
+            for f in derivation.iterchildren(f"{{{XS}}}*")
+            if f.tag != f"{{{XS}}}annotation"
+        )
+        base = self._resolve(derivation, derivation.get("base", ""))
+        return full, facets if base == f"{{{XS}}}string" else ()
 
     def type_text(self, declaration: Declaration) -> tuple[str, str]:
         """The texts (zh, en) of the element's named type; empty where it has none."""
@@ -206,6 +247,22 @@ class Declarations:
             elif local == "group" and child.get("ref"):
                 group = self._find(self._groups, child, child.get("ref", ""))
                 yield from self._particles(group, choice=choice)
+
+    def _wildcards(self, node: etree._Element) -> Iterator[etree._Element]:
+        """The `xs:any` among the particles of a type, those of its bases and groups too."""
+        for child in node.iterchildren(f"{{{XS}}}*"):
+            local = etree.QName(child).localname
+            if local == "any":
+                yield child
+            elif local in ("sequence", "choice", "all", "complexContent", "restriction"):
+                yield from self._wildcards(child)
+            elif local == "extension":
+                base = self._types.get(self._resolve(child, child.get("base", "")))
+                if base is not None:
+                    yield from self._wildcards(base)
+                yield from self._wildcards(child)
+            elif local == "group" and child.get("ref"):
+                yield from self._wildcards(self._find(self._groups, child, child.get("ref", "")))
 
     def _body(self, node: etree._Element) -> etree._Element | None:
         """The complex type of an element declaration; None where its content is simple."""

@@ -10,10 +10,12 @@ import pytest
 from lxml import etree, isoschematron
 from toy_standard import CASE, COURT, DOCUMENT, GUEST, POLICE, message, write_standard
 
+from frontgate import safexml
 from frontgate.errors import CatalogueError, XmlError, all_codes
 from frontgate.model.finding import Finding, Severity
 from frontgate.standard import Checker, FileFact, Standards
-from frontgate.standard.codecheck import record_date
+from frontgate.standard.codecheck import CodeCheck, record_date
+from frontgate.standard.quick import QuickSchema, Trust
 
 
 def found(checker: Checker, data: bytes, **options: object) -> tuple[Finding, ...]:
@@ -415,3 +417,18 @@ def test_a_message_cannot_bring_its_own_schema(checker: Checker, tmp_path: Path)
     start, end = text.index("<Body>") + 6, text.index("</Body>")
     data = (text[:start] + body + text[end:]).encode()
     assert rules(checker, data) == ["FG-STD-007", "FG-XSD-014"]
+
+
+def test_code_lists_of_any_base_are_judged_by_the_quick_schema(standards: Standards) -> None:
+    catalogue = standards.version("1.0")
+    texts = catalogue.quick("tea-time")
+    quick = QuickSchema(texts)
+    on = record_date("2026-03-02T09:30:00+08:00")
+    assert texts.compile(on) is not None
+    root = safexml.parse(message(guests=guest("green")))
+    assert quick.judge(root, on) is Trust.CODES
+    kind = next(root.iter("{urn:frontgate:tea-time:1}Kind"))
+    kind.text = "clay"  # a code of the other element called Kind
+    assert quick.judge(root, on) is Trust.NOTHING
+    assert quick.judge(root, None) is Trust.SCHEMA
+    assert not any("Kind" in name or "DocType" in name for name in CodeCheck(catalogue, "tea-time").left)  # fmt: skip
