@@ -21,13 +21,15 @@ _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[89ab][0-9a-f]{3}-
 
 _WEIGHTS = tuple(pow(2, n, 11) for n in range(32, 0, -1))
 """Of the digits from the left; the last counts twice."""
+_ZEROS = tuple(48 * sum(_WEIGHTS[len(_WEIGHTS) - n :]) if n else 0 for n in range(33))
+"""What the sum over n digits has too much, because 48 is ord("0")."""
 
 
 def mod11_2(digits: str) -> str:
     """Check character of ISO 7064 MOD 11-2: `0`-`9` or `X`. digits: ASCII digits, at most 32."""
-    weights = _WEIGHTS[len(_WEIGHTS) - len(digits) :]
-    total = sum(map(mul, digits.encode("ascii"), weights)) - 48 * sum(weights)  # 48 is ord("0")
-    return "0123456789X"[(12 - total) % 11]
+    size = len(digits)
+    weighed = sum(map(mul, digits.encode("ascii"), _WEIGHTS[len(_WEIGHTS) - size :]))
+    return "0123456789X"[(12 - weighed + _ZEROS[size]) % 11]
 
 
 @lru_cache(maxsize=8192)
@@ -66,6 +68,7 @@ def is_person_uid(text: str) -> bool:
     )
 
 
+@lru_cache(maxsize=8192)
 def is_citizen_id(text: str) -> bool:
     """18 characters, a real birth date, MOD 11-2 check (GB 11643)."""
     if not _CITIZEN.fullmatch(text) or mod11_2(text[:17]) != text[17]:
@@ -77,6 +80,7 @@ def is_citizen_id(text: str) -> bool:
     return True
 
 
+@lru_cache(maxsize=8192)
 def is_uscc(text: str) -> bool:
     """Unified social credit code: both its own check and the organisation code's (GB 32100, GB 11714)."""
     if not _USCC.fullmatch(text):

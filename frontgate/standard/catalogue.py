@@ -257,6 +257,7 @@ class Catalogue:
                 self.schema_files(flow),
                 MESSAGE_TYPES,
                 types,
+                lambda: self.marks(flow).paths,
             )
         return found
 

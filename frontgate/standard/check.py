@@ -76,7 +76,9 @@ class _Tools:
 
     @cached_property
     def rules(self) -> Rules | None:
-        return Rules(self._catalogue.rule_sets(self._flow)) if self._flow else None
+        if not self._flow:
+            return None
+        return Rules(self._catalogue.rule_sets(self._flow), self._catalogue.quick(self._flow))
 
 
 class Checker:
@@ -149,7 +151,8 @@ class Checker:
                 on = record_date(view.header.business_time)
         trust = Trust.NOTHING
         if XSD in layers:
-            trust = tools.quick.judge(root, on)
+            # Where the codes are not asked about, marks need not be known either.
+            trust = tools.quick.judge(root, on, view.body_tag if on is not None else "")
             refused = tuple(_kind(root, view, catalogue, step, tools.places, minted))
             if trust is Trust.NOTHING:
                 refused += validate(tools.schema, root, tools.places)
@@ -165,7 +168,8 @@ class Checker:
                     root, on, tools.places, names=names if XSD in layers else None
                 )
         if RULES in layers and tools.rules is not None:
-            yield from tools.rules.check(root, tools.places)
+            body = view.body_tag if trust is Trust.CODES else ""
+            yield from tools.rules.check(root, tools.places, body=body)
         if DOCUMENTS in layers:
             yield from check_documents(root, view, step, catalogue)
             yield from check_names(view)

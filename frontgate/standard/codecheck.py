@@ -79,6 +79,11 @@ class CodeCheck:
         unjudged = catalogue.quick(flow).unjudged
         self.left = tuple(n for n in self.open if n in unjudged)
         """The same where the quick schema has answered for the codes that it knows."""
+        self._judges = {
+            name: CHECKS[checks.check][0]
+            for name, checks in self._marks.by_name.items()
+            if checks.check and not checks.list
+        }
         self._days: dict[date, set[tuple[str, str]]] = {}
 
     def check(
@@ -95,7 +100,7 @@ class CodeCheck:
         need not be asked again.
         """
         asked = self._names if names is None else names
-        if not asked:
+        if not asked or (asked is self.left and self._is_clean(root)):
             return
         by_name, by_place = self._marks.by_name, self._marks.of
         good = self._good_on(on)
@@ -118,6 +123,16 @@ class CodeCheck:
             if shown >= MAX_FINDINGS:
                 yield finding("FG-XSD-016", limit=MAX_FINDINGS)
                 return
+
+    def _is_clean(self, root: etree._Element) -> bool:
+        """Whether all check characters are right, where they are all that is left to judge."""
+        judges = self._judges
+        for element in root.iter(*self.left):
+            judge = judges.get(element.tag)
+            text = text_of(element) if len(element) else element.text
+            if judge is None or not text or not judge(text):
+                return False
+        return True
 
     def _remember(self, good: set[tuple[str, str]], tag: str, text: str) -> None:
         if len(good) >= self.MOST_VALUES:

@@ -133,18 +133,19 @@ class Declarations:
         body = self._body(declaration.node)
         return body is not None and next(body.iter(f"{{{XS}}}any"), None) is not None
 
-    def is_open(self, node: etree._Element) -> bool:
-        """Whether an `xs:element` may hold elements that no declaration speaks of."""
+    def wildcards(self, node: etree._Element) -> frozenset[str]:
+        """How an `xs:element` treats elements that it does not name: `strict`, `lax`, `skip`; empty
+        where it allows none.
+        """
         name = node.get("type")
         if name is None:
             if _either(node, "simpleType", "complexType") is None:
-                return True  # of any type
+                return frozenset({"lax"})  # of any type
         elif self._resolve(node, name) == f"{{{XS}}}anyType":
-            return True
+            return frozenset({"lax"})
         body = self._body(node)
-        return body is not None and any(
-            any_.get("processContents", "strict") != "strict" for any_ in self._wildcards(body)
-        )
+        found = self._wildcards(body) if body is not None else ()
+        return frozenset(wildcard.get("processContents", "strict") for wildcard in found)
 
     def limits(self, node: etree._Element) -> tuple[str, tuple[tuple[str, str], ...]]:
         """The full name of an `xs:element`'s simple type, and the facets that it adds to `xs:string`.

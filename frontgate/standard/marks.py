@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lxml import etree
 
@@ -27,12 +27,14 @@ NONE = Checks()
 class Marks:
     """by_name: checks where the name alone decides. by_tail: for the other names, path tail →
     checks, tails as tuples from the element upwards. settled: names in `by_name` about which the
-    schema has said all already.
+    schema has said all already. paths: of each element name all paths that the declarations give,
+    as tuples from the element upwards; None where they could not be followed to the end.
     """
 
     by_name: Mapping[str, Checks]
     by_tail: Mapping[str, Mapping[tuple[str, ...], Checks]]
     settled: frozenset[str] = frozenset()
+    paths: Mapping[str, tuple[tuple[str, ...], ...]] | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -73,10 +75,13 @@ def build(
     """
     paths: dict[str, dict[tuple[str, ...], Checks]] = defaultdict(dict)
     open_names: set[str] = set()
+    is_whole = True
 
     def walk(declaration: Declaration, above: tuple[str, ...]) -> None:
+        nonlocal is_whole
         path = (declaration.name, *above)
         if len(path) > _MAX_DEPTH:
+            is_whole = False
             return
         known = paths[declaration.name].setdefault(path, declaration.checks)
         if declaration.name not in open_names and not is_settled(declaration):
@@ -89,12 +94,16 @@ def build(
         if above.count(declaration.name) < 2:  # one turn of a recursive type shows all it holds
             for child in declarations.children(declaration):
                 walk(child, path)
+        else:
+            is_whole = False
 
     for name, holder in roots:
         declaration = declarations.root(name)
         if declaration is not None:
             walk(declaration, (holder,) if holder else ())
-    return _shorten(paths, open_names)
+    found = _shorten(paths, open_names)
+    known = {name: tuple(places) for name, places in paths.items()} if is_whole else None
+    return replace(found, paths=known)
 
 
 def _shorten(paths: Mapping[str, Mapping[tuple[str, ...], Checks]], open_names: Set[str]) -> Marks:

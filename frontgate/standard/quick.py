@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_right
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from enum import Enum
 from functools import cached_property
@@ -26,6 +26,7 @@ from frontgate import safexml
 from frontgate.standard.codelists import CodeList, pattern_of
 from frontgate.standard.declarations import XS, Declarations
 from frontgate.standard.retyping import TYPES, RewrittenFile, add_import, place, rewrite
+from frontgate.standard.straight import BODY, Straight
 
 SEEN = 200
 """Characters looked at; a text that begins with more white space is judged the plain way."""
@@ -76,7 +77,7 @@ class QuickTexts:
     """The documents of one flow's quick schema, for all threads.
 
     start: the XSD files that messages are judged by. message_types: of the flow; they stand for the
-    list `own_list`, which no file holds.
+    list `own_list`, which no file holds. paths: gives `Marks.paths`, where they are asked for.
     """
 
     def __init__(
@@ -86,12 +87,14 @@ class QuickTexts:
         start: tuple[Path, ...],
         own_list: str,
         message_types: Iterable[str],
+        paths: Callable[[], Mapping[str, tuple[tuple[str, ...], ...]] | None],
     ) -> None:
         self._rewriter = rewriter
         self._start = {p.resolve(): declarations.files[p.resolve()] for p in start}
         self._files = {p: rewriter.file(declarations, p) for p in declarations.files}
         self._targets = {p: r.get("targetNamespace", "") for p, r in declarations.files.items()}
         self._own_list = own_list
+        self._paths = paths
         self._own_pattern = pattern_of(message_types)
 
     @cached_property
@@ -105,6 +108,10 @@ class QuickTexts:
     @cached_property
     def open(self) -> frozenset[str]:
         return frozenset[str]().union(*(f.open for f in self._files.values()))
+
+    @cached_property
+    def strict(self) -> frozenset[str]:
+        return frozenset[str]().union(*(f.strict for f in self._files.values()))
 
     @cached_property
     def _lists(self) -> dict[str, tuple[str, str]]:
@@ -137,6 +144,29 @@ class QuickTexts:
             return etree.XMLSchema(safexml.alone(etree.tostring(top), documents).getroottree())
         except etree.XMLSchemaParseError:
             return None
+
+    def doubt(self, body: str) -> etree.XPath | None:
+        """An XPath that is true of messages of that body, accepted by the quick schema, in which a
+        long text may be blank or in which undeclared elements may be. None: no such can be made.
+        """
+        straight = self.straight(body)
+        if straight is None:
+            return None
+        places = [path for name in sorted(self.long) for path in straight.to(name)]
+        parts = [f"boolean({path})" for name in sorted(self.open) for path in straight.to(name)]
+        if places:
+            blank = f"not(normalize-space(substring(., 1, {SEEN})))"
+            parts.append(f"boolean(({'|'.join(places)})[{blank}])")
+        question = " or ".join(parts) or "false()"
+        return etree.XPath(question, namespaces=straight.names, regexp=False)
+
+    def straight(self, body: str) -> Straight | None:
+        """Straight ways through messages of that body; None where not all places are known."""
+        paths = None if not body or self.strict - {BODY} else self._paths()
+        if paths is None:
+            return None
+        straight = Straight(paths, body)
+        return straight if straight.is_known else None
 
     def _types(self, on: date | None) -> bytes | None:
         """The document of the generated types."""
@@ -187,17 +217,23 @@ class QuickSchema:
 
     def __init__(self, texts: QuickTexts) -> None:
         self._texts = texts
+        self._doubts: dict[str, etree.XPath | None] = {}
         self._open = texts.open
         self._watched = tuple(texts.long | texts.open)
         self._schemas: dict[int | None, etree.XMLSchema | None] = {}
         self._missed = 0
 
-    def judge(self, root: etree._Element, on: date | None) -> Trust:
-        """on: the day of the record; None = codes are not asked about."""
+    def judge(self, root: etree._Element, on: date | None, body: str = "") -> Trust:
+        """on: the day of the record; None = codes are not asked about. body: name of the element in
+        Body, which makes the answer quicker.
+        """
         schema = self._schema(on)
         if schema is None or not schema.validate(root):
             return Trust.NOTHING
         trust = Trust.SCHEMA if on is None else Trust.CODES
+        doubt = self._doubt(body)
+        if doubt is not None and not doubt(root):
+            return trust
         for element in root.iter(*self._watched) if self._watched else ():
             if element.tag in self._open:
                 trust = Trust.SCHEMA  # inside are elements that no schema has judged
@@ -206,6 +242,12 @@ class QuickSchema:
             if not text or text[:SEEN].isspace():
                 return Trust.NOTHING
         return trust
+
+    def _doubt(self, body: str) -> etree.XPath | None:
+        """Asks whether a message of that body has a blank text or an open place; None = unknown."""
+        if body not in self._doubts:
+            self._doubts[body] = self._texts.doubt(body)
+        return self._doubts[body]
 
     def _schema(self, on: date | None) -> etree.XMLSchema | None:
         span = None if on is None else self._texts.span(on)

@@ -36,6 +36,7 @@ class RewrittenFile:
     lists: generated type → (base type, code list). texts: generated type → longest length. long:
     names of elements that have such a text. unjudged: names with a declaration whose code list, if
     it has one, the file doesn't judge. open: names of elements that may hold undeclared ones.
+    strict: of those that may hold any declared one, or stand for another.
     """
 
     data: bytes
@@ -44,6 +45,7 @@ class RewrittenFile:
     long: frozenset[str]
     unjudged: frozenset[str]
     open: frozenset[str]
+    strict: frozenset[str]
 
 
 def place(path: Path) -> str:
@@ -62,12 +64,16 @@ def rewrite(declarations: Declarations, path: Path, generated: str) -> Rewritten
     long: set[str] = set()
     unjudged: set[str] = set()
     opened: set[str] = set()
+    strict: set[str] = set()
     for node in root.iter(f"{_X}element"):
         if node.get("name") is None:
             continue  # a reference: the declaration stands elsewhere
         name = _name(node, root)
-        if declarations.is_open(node):
+        wildcards = declarations.wildcards(node)
+        if wildcards - {"strict"}:
             opened.add(name)
+        elif wildcards or node.get("substitutionGroup") is not None:
+            strict.add(name)
         base, facets = declarations.limits(node)
         size = _long_text(facets)
         codes = _list_of(node, facets)
@@ -88,6 +94,7 @@ def rewrite(declarations: Declarations, path: Path, generated: str) -> Rewritten
         frozenset(long),
         frozenset(unjudged),
         frozenset(opened),
+        frozenset(strict),
     )
 
 
@@ -99,6 +106,11 @@ def _copy(declarations: Declarations, path: Path, generated: str) -> etree._Elem
     declared = b"<%s xmlns:_quick='%s' " % (name, generated.encode())
     root = safexml.parse(data.replace(b"<%s " % name, declared, 1))
     root.insert(0, root.makeelement(f"{_X}import", namespace=generated, schemaLocation=TYPES))
+    # A type named by the message itself (`xsi:type`) could hold what no declaration shows.
+    root.set("blockDefault", "#all")
+    for node in root.iter(f"{_X}element", f"{_X}complexType"):
+        if node.get("block") is not None:
+            del node.attrib["block"]
     for note in list(root.iter(f"{_X}annotation", etree.Comment)):
         parent = note.getparent()
         if parent is not None:

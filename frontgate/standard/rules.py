@@ -28,6 +28,7 @@ from frontgate.errors import CatalogueError, XmlError
 from frontgate.model.finding import Finding, Severity
 from frontgate.standard.places import Places
 from frontgate.standard.reading import SCHEMA_NS
+from frontgate.standard.straight import Straight, Ways
 from frontgate.standard.tree import NO_ACCESS, all_text, select
 
 SCH = "http://purl.oclc.org/dsdl/schematron"
@@ -56,13 +57,15 @@ class RuleSet:
     """One `.sch` file. stylesheet: XSLT 1.0 that writes one `hit` (id, path, text) a breach.
 
     suspect: XPath 1.0 that is true of every document in which some rule may be broken; empty
-    where the rules use what XPath alone does not know (variables, keys, `current()`).
+    where the rules use what XPath alone does not know (variables, keys, `current()`). conditions:
+    the same in parts, each the paths of a context and the breaches of a node there.
     """
 
     file: str
     rules: Mapping[str, Rule]
     stylesheet: bytes
     suspect: str
+    conditions: tuple[tuple[tuple[str, ...], str], ...]
     names: Mapping[str, str]
 
 
@@ -89,13 +92,14 @@ def compile_rules(path: Path) -> RuleSet:
     except etree.XSLTParseError as error:
         raise CatalogueError("FG-STD-003", file=path.name, reason=str(error)[:400]) from None
     names = {node.get("prefix", ""): node.get("uri", "") for node in root.iter(f"{{{SCH}}}ns")}
-    suspect = _suspect(root)
+    conditions = tuple(_conditions(root))
+    suspect = _suspect(root, conditions)
     if suspect:
         try:
             etree.XPath(suspect, namespaces=names)
         except etree.XPathSyntaxError as error:
             raise CatalogueError("FG-STD-003", file=path.name, reason=str(error)[:400]) from None
-    return RuleSet(path.name, rules, etree.tostring(stylesheet), suspect, names)
+    return RuleSet(path.name, rules, etree.tostring(stylesheet), suspect, conditions, names)
 
 
 def _refuse_unsupported(root: etree._Element, file: str) -> None:
@@ -215,9 +219,8 @@ def _xsl(parent: etree._Element, local: str, **attributes: str) -> etree._Elemen
 _BEYOND_XPATH = re.compile(r"\$|\b(?:current|key|document|generate-id|format-number)\s*\(")
 
 
-def _suspect(schema: etree._Element) -> str:
-    """See `RuleSet.suspect`: one condition a rule, joined by `or`, so that the first breach ends it."""
-    conditions: list[str] = []
+def _conditions(schema: etree._Element) -> Iterator[tuple[tuple[str, ...], str]]:
+    """See `RuleSet.conditions`: one a rule."""
     for rule in schema.iter(f"{{{SCH}}}rule"):
         breaches = [
             f"not({node.get('test', '')})"
@@ -226,9 +229,12 @@ def _suspect(schema: etree._Element) -> str:
             for node in rule.iterchildren(f"{{{SCH}}}assert", f"{{{SCH}}}report")
         ]
         if breaches:
-            context = _everywhere(rule.get("context", ""))
-            conditions.append(f"boolean(({context})[{' or '.join(breaches)}])")
-    whole = " or ".join(conditions)
+            yield _parts(rule.get("context", "")), " or ".join(breaches)
+
+
+def _suspect(schema: etree._Element, conditions: tuple[tuple[tuple[str, ...], str], ...]) -> str:
+    """See `RuleSet.suspect`: the conditions joined by `or`, so that the first breach ends it."""
+    whole = " or ".join(f"boolean(({'|'.join(p)})[{breach}])" for p, breach in conditions)
     uses_more = next(schema.iter(f"{{{SCH}}}let", f"{{{XSL}}}key"), None) is not None
     return "" if uses_more or _BEYOND_XPATH.search(whole) else whole
 
@@ -238,6 +244,10 @@ _OPENERS = re.compile(r"\"[^\"]*\"|'[^']*'|[\[\]()|]")
 
 def _everywhere(context: str) -> str:
     """The XPath that finds every node a match pattern fits: `a|b/c` → `//a|//b/c`."""
+    return "|".join(_parts(context))
+
+
+def _parts(context: str) -> tuple[str, ...]:
     depth = 0
     parts: list[str] = []
     start = 0
@@ -252,28 +262,35 @@ def _everywhere(context: str) -> str:
             start = token.end()
     parts.append(context[start:])
     stripped = [part.strip() for part in parts]
-    return "|".join(p if p.startswith("/") else f"//{p}" for p in stripped)
+    return tuple(p if p.startswith("/") else f"//{p}" for p in stripped)
 
 
 # -- running ---------------------------------------------------------------------------------------
 
 
 class Rules:
-    """Compiled rule sets of one thread."""
+    """Compiled rule sets of one thread. ways: where elements stand in messages of the flow."""
 
-    def __init__(self, sets: tuple[RuleSet, ...]) -> None:
+    def __init__(
+        self,
+        sets: tuple[RuleSet, ...],
+        ways: Ways | None = None,
+    ) -> None:
+        self._ways = ways
+        self._of_body: dict[str, etree.XPath | None] = {}
         self._sets = tuple(
             (s, etree.XSLT(safexml.parse(s.stylesheet), access_control=NO_ACCESS)) for s in sets
         )
         self._is_suspect = _one_question(sets)
 
-    def check(self, root: etree._Element, places: Places) -> Iterator[Finding]:
+    def check(self, root: etree._Element, places: Places, *, body: str = "") -> Iterator[Finding]:
         """Findings of all rules, file by file, in the order of the rules.
 
-        root: a message that the schema accepted. Raises: CatalogueError FG-STD-014 where a rule
+        root: a message that the schema accepted. body: the name of its body, if nothing in the
+        message is undeclared (`Trust.CODES`). Raises: CatalogueError FG-STD-014 where a rule
         fails while it runs.
         """
-        if not self._may_be_broken(root):
+        if not self._may_be_broken(root, body):
             return
         for rule_set, transform in self._sets:
             try:
@@ -287,13 +304,36 @@ class Rules:
             for hit in list(top)[:MAX_FINDINGS]:
                 yield _finding(rule_set.rules[hit.get("id", "")], hit, root, places)
 
-    def _may_be_broken(self, root: etree._Element) -> bool:
+    def _may_be_broken(self, root: etree._Element, body: str) -> bool:
         if self._is_suspect is None:
             return True
+        question = self._straight(body) if body else None
         try:
-            return bool(self._is_suspect(root))
+            return bool((question or self._is_suspect)(root))
         except etree.XPathError:
             return True  # the stylesheet fails in the same way and says which file
+
+    def _straight(self, body: str) -> etree.XPath | None:
+        """The one question for messages of that body alone; None where it cannot be asked so."""
+        if body not in self._of_body:
+            straight = self._ways.straight(body) if self._ways is not None else None
+            sets = tuple(s for s, _ in self._sets)
+            self._of_body[body] = _straight_question(sets, straight) if straight else None
+        return self._of_body[body]
+
+
+def _straight_question(sets: tuple[RuleSet, ...], straight: Straight) -> etree.XPath:
+    """As `_one_question`, without the rules that can find nothing in messages of that body."""
+    names: dict[str, str] = {}
+    asked: list[str] = []
+    for rule_set in sets:
+        names.update(rule_set.names)
+        for parts, breach in rule_set.conditions:
+            context = straight.context(parts, rule_set.names)
+            if context:
+                asked.append(f"boolean(({context})[{breach}])")
+    question = " or ".join(asked) or "false()"
+    return etree.XPath(question, namespaces={**names, **straight.names}, regexp=False)
 
 
 def _one_question(sets: tuple[RuleSet, ...]) -> etree.XPath | None:

@@ -24,9 +24,10 @@ def line_of(element: etree._Element | None) -> int | None:
 
 def text_of(element: etree._Element) -> str:
     """The element's own text, stripped. Comments split it; all pieces count, as for the schema."""
+    text = element.text
     if not len(element):
-        return (element.text or "").strip()
-    pieces = [element.text or ""]
+        return text.strip() if text else ""
+    pieces = [text or ""]
     pieces += [child.tail or "" for child in element]
     return "".join(pieces).strip()
 
