@@ -147,7 +147,8 @@ class QuickTexts:
 
     def doubt(self, body: str) -> etree.XPath | None:
         """An XPath that is true of messages of that body, accepted by the quick schema, in which a
-        long text may be blank or in which undeclared elements may be. None: no such can be made.
+        long text may be blank (it begins with white space) or undeclared elements may stand. None:
+        no such can be made.
         """
         straight = self.straight(body)
         if straight is None:
@@ -155,8 +156,7 @@ class QuickTexts:
         places = [path for name in sorted(self.long) for path in straight.to(name)]
         parts = [f"boolean({path})" for name in sorted(self.open) for path in straight.to(name)]
         if places:
-            blank = f"not(normalize-space(substring(., 1, {SEEN})))"
-            parts.append(f"boolean(({'|'.join(places)})[{blank}])")
+            parts.append(f"boolean(({'|'.join(places)})[contains(' \t\n\r', substring(., 1, 1))])")
         question = " or ".join(parts) or "false()"
         return etree.XPath(question, namespaces=straight.names, regexp=False)
 

@@ -1,6 +1,6 @@
 """The quick ways of checking give the verdicts of the plain ones, on messages bent at random.
 
-FRONTGATE_MUTANTS sets how many; `./dev chaos` uses 100 000.
+FRONTGATE_MUTANTS sets how many; `./dev mutants` uses 100 000.
 """
 
 from __future__ import annotations
