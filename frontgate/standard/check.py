@@ -39,6 +39,10 @@ CODES = "codes"
 RULES = "rules"
 DOCUMENTS = "documents"
 ALL_LAYERS: frozenset[str] = frozenset({XSD, CODES, RULES, DOCUMENTS})
+QUICK_BYTES = 1 << 20
+"""Larger messages go the plain way at once: each complaint of a schema costs libxml2 a count of the
+siblings before, and the quick schema complains of wrong codes too, which the plain way counts to 200.
+"""
 FILE = "message.xml"
 """How findings name the message inside a drop or package."""
 
@@ -116,7 +120,8 @@ class Checker:
             view = read_view(root)
         except (XmlError, CatalogueError) as error:
             return Checked(Report((_in_message(finding_of(error)),)), None)
-        found = tuple(map(_in_message, self._judge(root, view, files, layers, minted)))
+        is_small = len(data) <= QUICK_BYTES
+        found = tuple(map(_in_message, self._judge(root, view, files, layers, minted, is_small)))
         return Checked(Report(found), view, root)
 
     def _judge(
@@ -126,6 +131,7 @@ class Checker:
         files: Mapping[str, FileFact] | None,
         layers: frozenset[str],
         minted: bool,
+        is_small: bool,
     ) -> Iterator[Finding]:
         try:
             catalogue = self._standards.version(view.header.standard)
@@ -151,8 +157,9 @@ class Checker:
                 on = record_date(view.header.business_time)
         trust = Trust.NOTHING
         if XSD in layers:
-            # Where the codes are not asked about, marks need not be known either.
-            trust = tools.quick.judge(root, on, view.body_tag if on is not None else "")
+            if is_small:
+                # Where the codes are not asked about, marks need not be known either.
+                trust = tools.quick.judge(root, on, view.body_tag if on is not None else "")
             refused = tuple(_kind(root, view, catalogue, step, tools.places, minted))
             if trust is Trust.NOTHING:
                 refused += validate(tools.schema, root, tools.places)

@@ -153,10 +153,13 @@ class QuickTexts:
         straight = self.straight(body)
         if straight is None:
             return None
-        places = [path for name in sorted(self.long) for path in straight.to(name)]
         parts = [f"boolean({path})" for name in sorted(self.open) for path in straight.to(name)]
-        if places:
-            parts.append(f"boolean(({'|'.join(places)})[contains(' \t\n\r', substring(., 1, 1))])")
+        is_blank = "contains(' \t\n\r', substring(., 1, 1))"
+        parts += [
+            f"boolean({path}[{is_blank}])"
+            for name in sorted(self.long)
+            for path in straight.to(name)
+        ]
         question = " or ".join(parts) or "false()"
         return etree.XPath(question, namespaces=straight.names, regexp=False)
 

@@ -58,7 +58,10 @@ def add_import(parent: etree._Element, uri: str, place: str) -> None:
 
 
 def rewrite(declarations: Declarations, path: Path, generated: str) -> RewrittenFile:
-    root = _copy(declarations, path, generated)
+    prefix = "quick"
+    while prefix in declarations.files[path].nsmap:
+        prefix += "-"
+    root = _copy(declarations, path, generated, prefix)
     lists: dict[str, tuple[str, str]] = {}
     texts: dict[str, str] = {}
     long: set[str] = set()
@@ -80,13 +83,13 @@ def rewrite(declarations: Declarations, path: Path, generated: str) -> Rewritten
         if base and codes:
             kind = f"{_as_name(base)}.{_as_name(codes)}"
             lists[kind] = base, codes
-            node.set("type", f"_quick:{kind}")
+            node.set("type", f"{prefix}:{kind}")
             continue
         unjudged.add(name)
         if size:
             texts[f"text.{size}"] = size
             long.add(name)
-            node.set("type", f"_quick:text.{size}")
+            node.set("type", f"{prefix}:text.{size}")
     return RewrittenFile(
         etree.tostring(root),
         lists,
@@ -98,12 +101,12 @@ def rewrite(declarations: Declarations, path: Path, generated: str) -> Rewritten
     )
 
 
-def _copy(declarations: Declarations, path: Path, generated: str) -> etree._Element:
+def _copy(declarations: Declarations, path: Path, generated: str, prefix: str) -> etree._Element:
     """The file without its words, importing the generated types and the other files rewritten."""
     data = etree.tostring(declarations.files[path])
     # Put into the text: moved nodes lose prefixes that stand in values alone, such as `type`.
     name = data[1:200].split(None, 1)[0]
-    declared = b"<%s xmlns:_quick='%s' " % (name, generated.encode())
+    declared = b"<%s xmlns:%s='%s' " % (name, prefix.encode(), generated.encode())
     root = safexml.parse(data.replace(b"<%s " % name, declared, 1))
     root.insert(0, root.makeelement(f"{_X}import", namespace=generated, schemaLocation=TYPES))
     # A type named by the message itself (`xsi:type`) could hold what no declaration shows.

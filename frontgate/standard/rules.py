@@ -216,6 +216,7 @@ def _xsl(parent: etree._Element, local: str, **attributes: str) -> etree._Elemen
     return etree.SubElement(parent, f"{{{XSL}}}{local}", attributes)
 
 
+_BY_PLACE = re.compile(r"\b(?:position|last)\s*\(")
 _BEYOND_XPATH = re.compile(r"\$|\b(?:current|key|document|generate-id|format-number)\s*\(")
 
 
@@ -329,9 +330,11 @@ def _straight_question(sets: tuple[RuleSet, ...], straight: Straight) -> etree.X
     for rule_set in sets:
         names.update(rule_set.names)
         for parts, breach in rule_set.conditions:
-            context = straight.context(parts, rule_set.names)
-            if context:
-                asked.append(f"boolean(({context})[{breach}])")
+            if _BY_PLACE.search(breach):  # places are counted over all parts together
+                asked.append(f"boolean(({'|'.join(parts)})[{breach}])")
+                continue
+            ways = straight.context(parts, rule_set.names)
+            asked += [f"boolean(({way})[{breach}])" for way in ways]
     question = " or ".join(asked) or "false()"
     return etree.XPath(question, namespaces={**names, **straight.names}, regexp=False)
 

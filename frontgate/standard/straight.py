@@ -59,10 +59,11 @@ class Straight:
             self.names[prefix] = uri
         return f"/{prefix}:{local}"
 
-    def context(self, parts: Iterable[str], names: Mapping[str, str]) -> str:
-        """The parts of a union of paths that can find anything, straight, as one union; or empty.
+    def context(self, parts: Iterable[str], names: Mapping[str, str]) -> list[str]:
+        """Of the paths in `parts` those that can find anything, made straight; maybe several for one.
 
-        parts: each begins with `/` or `//`. names: their prefixes.
+        parts: each begins with `/` or `//`. names: their prefixes. Not to be asked as one union:
+        libxml2 compares each node with each when it joins two sets.
         """
         made: list[str] = []
         for part in parts:
@@ -73,7 +74,7 @@ class Straight:
                 made += [f"{p}{rest}" for p in places] if len(places) <= MOST_PATHS else [part]
             elif self._can_be(part, names):
                 made.append(part)
-        return "|".join(made)
+        return made
 
     def _can_be(self, part: str, names: Mapping[str, str]) -> bool:
         """False if the plain steps at the beginning of an absolute path lead to no place."""
