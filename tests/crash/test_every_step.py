@@ -49,7 +49,7 @@ def try_points(range_: Range, section: str, fault: str, points: list[str]) -> No
         section, fault, tried=len(points),
         lost=sum(len(e.judgement.lost) for e in bad), twice=sum(len(e.judgement.twice) for e in bad),
         silent=sum(len(e.judgement.silent) for e in bad), broken=sum(bool(e.judgement.broken) for e in bad),
-        seconds=time.monotonic() - began, replay=[f"./dev chaos-point {e.point}" for e in bad],
+        seconds=time.monotonic() - began, replay=[f"./dev chaos-point {e.point}  # {' '.join(str(e.judgement).split())[:600]}" for e in bad],
     )  # fmt: skip
     assert not bad, f"{len(bad)} of {len(points)} failed\n" + "\n".join(map(str, bad[:5]))
 
