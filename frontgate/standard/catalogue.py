@@ -27,7 +27,7 @@ from frontgate.standard.calendars import read_calendar
 from frontgate.standard.codelists import Code, CodeList, read_codes
 from frontgate.standard.deadlines import Rule as DeadlineRule
 from frontgate.standard.deadlines import read_deadlines
-from frontgate.standard.declarations import Declaration, Declarations
+from frontgate.standard.declarations import Declaration, Declarations, XsdFile
 from frontgate.standard.flows import Flow, Step, read_flow
 from frontgate.standard.quick import QuickTexts, Rewriter
 from frontgate.standard.reading import Table
@@ -122,6 +122,7 @@ class Catalogue:
         self._flows: dict[str, Flow] = {}
         self._lists: dict[str, CodeList] = {}
         self._declarations: dict[str, Declarations] = {}
+        self._xsd_files: dict[Path, XsdFile] = {}
         self._marks: dict[str, marks.Marks] = {}
         self._rules: dict[Path, RuleSet] = {}
         self._rewriter = Rewriter(self.code_list)
@@ -229,7 +230,9 @@ class Catalogue:
         """What the XSD files of a flow declare; flow empty = the frame alone."""
         found = self._declarations.get(flow)
         if found is None:
-            found = self._declarations[flow] = Declarations(self.schema_files(flow))
+            found = self._declarations[flow] = Declarations(
+                self.schema_files(flow), self._xsd_files
+            )
         return found
 
     def marks(self, flow: str) -> marks.Marks:

@@ -51,12 +51,10 @@ class Declaration:
     """An element as declared at one place. name: `{namespace}local`. min, max: -1 = unbounded.
 
     type_name: local name of its type, or of the base of an anonymous one. facets: (name, value).
-    node: the `xs:element`, from which children are read.
+    node: the `xs:element`, from which children are read. place: the particle that uses it.
     """
 
     name: str
-    zh: str
-    en: str
     min: int
     max: int
     type_name: str
@@ -65,19 +63,61 @@ class Declaration:
     attributes: tuple[tuple[str, str, bool], ...]
     choice: bool
     node: etree._Element = field(repr=False, compare=False)
+    place: etree._Element = field(repr=False, compare=False)
+
+    @property
+    def texts(self) -> tuple[str, str]:
+        """zh, en: of the place where the element is used, else of its declaration. Read when asked
+        for, because checking messages walks all declarations and asks for none.
+        """
+        found = _texts(self.place)
+        return found if found != ("", "") or self.place is self.node else _texts(self.node)
+
+    @property
+    def zh(self) -> str:
+        return self.texts[0]
+
+    @property
+    def en(self) -> str:
+        return self.texts[1]
 
     @property
     def local(self) -> str:
         return self.name.rpartition("}")[2]
 
 
+class XsdFile:
+    """One XSD file as read."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self.root = safexml.parse(path.read_bytes())
+        except (OSError, XmlError) as error:
+            raise CatalogueError("FG-STD-003", file=path.name, reason=str(error)) from None
+
+    @cached_property
+    def names(self) -> dict[str, tuple[str, str]]:
+        """Texts (zh, en) by element name; the first declaration that has some wins."""
+        found: dict[str, tuple[str, str]] = {}
+        target = self.root.get("targetNamespace", "")
+        for node in self.root.iter(f"{{{XS}}}element"):
+            name = f"{{{target}}}{node.get('name')}"
+            if node.get("name") is not None and name not in found:
+                texts = _texts(node)
+                if texts != ("", ""):
+                    found[name] = texts
+        return found
+
+
 class Declarations:
     """The components of a set of XSD files that import and include each other.
 
-    start: the files to begin with; what they import by relative location is read too.
+    start: the files to begin with; what they import by relative location is read too. known: files
+    read before; those read now are added.
     """
 
-    def __init__(self, start: tuple[Path, ...]) -> None:
+    def __init__(self, start: tuple[Path, ...], known: dict[Path, XsdFile] | None = None) -> None:
+        self._known = known if known is not None else {}
         self._roots: dict[Path, etree._Element] = {}
         self._elements: dict[str, etree._Element] = {}
         self._types: dict[str, etree._Element] = {}
@@ -88,11 +128,9 @@ class Declarations:
     def _load(self, path: Path) -> None:
         if path in self._roots:
             return
-        try:
-            root = safexml.parse(path.read_bytes())
-        except (OSError, XmlError) as error:
-            raise CatalogueError("FG-STD-003", file=path.name, reason=str(error)) from None
-        self._roots[path] = root
+        if path not in self._known:
+            self._known[path] = XsdFile(path)
+        root = self._roots[path] = self._known[path].root
         target = root.get("targetNamespace", "")
         for node in root.iterchildren(f"{{{XS}}}*"):
             local = etree.QName(node).localname
@@ -182,14 +220,9 @@ class Declarations:
     def names(self) -> dict[str, tuple[str, str]]:
         """Texts (zh, en) by element name, for sentences; the first declaration found wins."""
         found: dict[str, tuple[str, str]] = {}
-        for root in self._roots.values():
-            target = root.get("targetNamespace", "")
-            for node in root.iter(f"{{{XS}}}element"):
-                name = node.get("name")
-                if name is not None:
-                    texts = _texts(node)
-                    if texts != ("", ""):
-                        found.setdefault(f"{{{target}}}{name}", texts)
+        for path in self._roots:
+            for name, texts in self._known[path].names.items():
+                found.setdefault(name, texts)
         return found
 
     def named_lists(self) -> Iterator[str]:
@@ -207,14 +240,9 @@ class Declarations:
     ) -> Declaration:
         """place: the particle (carries occurrence); node: the declaration it stands for."""
         type_name, facets = self._simple(node)
-        zh, en = _texts(place)
-        if not (zh or en) and place is not node:
-            zh, en = _texts(node)
         most = place.get("maxOccurs", "1")
         return Declaration(
             name=f"{{{_target(node)}}}{node.get('name')}",
-            zh=zh,
-            en=en,
             min=int(place.get("minOccurs", "1")),
             max=-1 if most == "unbounded" else int(most),
             type_name=type_name,
@@ -227,6 +255,7 @@ class Declarations:
             attributes=tuple(self._attributes(node)),
             choice=choice,
             node=node,
+            place=place,
         )
 
     def _particles(self, node: etree._Element, *, choice: bool) -> Iterator[Declaration]:
