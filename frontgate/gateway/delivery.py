@@ -64,6 +64,8 @@ class Delivery:
         self._large = large
         self._work = "deliver-large" if large else "deliver"
         self._wake_sender = wake_sender
+        self._marks: dict[str, set[str]] = {}
+        """By destination: entries whose outcome the journal knows and whose mark has to go."""
 
     def turn(self) -> float | None:
         """Deliver all that waits. Returns: when a failed one wants to be tried again."""
@@ -72,6 +74,8 @@ class Delivery:
             if not post.attempt(self._work, partial(self._deliver_all, post)):
                 next_due = min(next_due or TROUBLE_LOOK_S, TROUBLE_LOOK_S)
                 continue
+            if not self._clear_marks(post):
+                next_due = min(next_due or TROUBLE_LOOK_S, TROUBLE_LOOK_S)
             due_ms = transfers.next_due(self._reader, post.destination)
             if due_ms is not None:
                 left = max(0.05, (due_ms - self._journal.now_ms()) / 1000)
@@ -134,8 +138,16 @@ class Delivery:
         known = [names[row.transfer_id] for row in ended if row.transfer_id not in failures]
         attempt("ledger", lambda: ledger.note(post.paths, self._journal.epoch, known))
         self._settle(post, rows, ended, failures, notes)
-        attempt("delivery-marks", lambda: settled(post.paths, known))
+        self._marks.setdefault(post.destination, set()).update(known)
+        self._clear_marks(post)
         return True
+
+    def _clear_marks(self, post: Post) -> bool:
+        """Whether no mark is left; one that cannot be removed now is tried again."""
+        names = self._marks.get(post.destination)
+        if names and attempt("delivery-marks", lambda: settled(post.paths, names)) is None:
+            names.clear()
+        return not names
 
     def _stage_all(
         self,

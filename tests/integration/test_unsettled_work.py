@@ -1,5 +1,6 @@
 """A journal write that fails leaves nothing behind that only a restart would mend."""
 
+import errno
 import os
 import shutil
 from pathlib import Path
@@ -56,6 +57,20 @@ def test_a_bundle_whose_sending_was_not_settled_is_settled_by_the_next_turn(
     assert by_hand.states(POLICE, "hub") == ["SENDING"]
     by_hand.turn(POLICE, "send")
     assert by_hand.states(POLICE, "hub") == ["SENT"]
+
+
+def test_a_mark_that_could_not_be_removed_goes_with_the_next_turn(by_hand: ByHand) -> None:
+    """Found by trying every failing call: it stayed beside the spool until the next start."""
+    by_hand.admit()
+    by_hand.relay()
+    staging = by_hand.province.spool(PROCURATORATE) / ".frontgate" / "staging"
+    broken = OSError(errno.EIO, "injected")
+    with failing("before unlink", skip=1, times=2, error=broken):  # the first looks for a torn copy
+        by_hand.turn(PROCURATORATE, "deliver")
+    assert by_hand.states(PROCURATORATE, "spool:") == ["SENT"]
+    assert [p.suffix for p in staging.iterdir()] == [".intent"]
+    by_hand.turn(PROCURATORATE, "deliver")
+    assert not os.listdir(staging)
 
 
 def _taken_before_the_commit(by_hand: ByHand) -> None:
