@@ -88,6 +88,19 @@ def _denied() -> asyncssh.SFTPPermissionDenied:
     return asyncssh.SFTPPermissionDenied("not allowed")
 
 
+def _attributes(info: os.stat_result) -> asyncssh.SFTPAttrs:
+    """What version 3 tells of a file. The library's own way looks up the owners' names for each."""
+    return asyncssh.SFTPAttrs(
+        size=info.st_size,
+        uid=info.st_uid,
+        gid=info.st_gid,
+        permissions=info.st_mode,
+        atime=int(info.st_atime),
+        mtime=int(info.st_mtime),
+        nlink=info.st_nlink,
+    )
+
+
 class Mailbox(asyncssh.SFTPServer):
     """One session's view. Paths are compared as text first; nothing is ever followed."""
 
@@ -209,9 +222,9 @@ class Mailbox(asyncssh.SFTPServer):
     def lstat(self, path: bytes) -> Any:
         clean = b"/" + b"/".join(p for p in path.split(b"/") if p not in (b"", b"."))
         if clean in (b"/", _TO, _FROM):
-            return os.lstat(self._real(clean))
+            return _attributes(os.lstat(self._real(clean)))
         folder, name = self._split(path)
-        return os.lstat(self._real(folder + b"/" + name))
+        return _attributes(os.lstat(self._real(folder + b"/" + name)))
 
     async def scandir(self, path: bytes) -> Any:
         clean = b"/" + b"/".join(p for p in path.split(b"/") if p not in (b"", b"."))
@@ -226,7 +239,14 @@ class Mailbox(asyncssh.SFTPServer):
                 info = entry.stat(follow_symlinks=False)
                 if clean == b"/" and entry.name not in (b"to-hub", b"from-hub"):
                     continue
-                yield asyncssh.SFTPName(entry.name, attrs=asyncssh.SFTPAttrs.from_local(info))
+                yield asyncssh.SFTPName(entry.name, attrs=_attributes(info))
+
+    def format_user(self, uid: int | None) -> str:
+        """Owners show as numbers: nobody needs a look-up of names in each listing."""
+        return str(uid)
+
+    def format_group(self, gid: int | None) -> str:
+        return str(gid)
 
     def realpath(self, path: bytes) -> bytes:
         parts: list[bytes] = []

@@ -210,6 +210,7 @@ class _SftpTransport:
         self._sftp = sftp
         self._bell = bell
         self._begun = begun
+        self._sizes: dict[str, int] = {}
         self._stamp: tuple[int, int] | None = None
         self._pause_s = 0.1
         self.moved_bytes = 0
@@ -217,27 +218,22 @@ class _SftpTransport:
     def put(self, name: str, source: Source, size_bytes: int) -> None:
         final, part = f"{_TO}/{name}", f"{_TO}/.{name}.part"
         with _translated("put"):
-            have = self._sftp.size(part)
-            if have is None and self._sftp.size(final) == size_bytes:
-                # An earlier try got as far as the rename; its answer was lost.
-                self._sftp.sync_folder(_TO)
-                self._begun.pop(name, None)
-                return
-            start = _resume_at(have or 0, self._begun.get(name, 0), size_bytes)
+            handle, there = self._sftp.begin(part, final)
+            start = 0
+            if handle is None:
+                have = self._sftp.size(part)
+                if have is None and there == size_bytes:
+                    # An earlier try got as far as the rename; its answer was lost.
+                    self._sftp.sync_folder(_TO)
+                    self._begun.pop(name, None)
+                    return
+                start = _resume_at(have or 0, self._begun.get(name, 0), size_bytes)
+                handle = self._sftp.reopen(part, is_longer=have is not None and have > size_bytes)
             self._begun[name] = start
-            is_longer = have is not None and have > size_bytes
-            self._sftp.upload(
-                part,
-                source,
-                size_bytes,
-                start=start,
-                is_longer=is_longer,
-                moved=self._moved,
-            )
+            self._sftp.upload(handle, source, size_bytes, start=start, moved=self._moved)
         with _translated("rename"):
-            self._sftp.rename(part, final)
+            self._sftp.rename(part, final, _TO)
             self._begun.pop(name, None)
-            self._sftp.sync_folder(_TO)
 
     def _moved(self, size_bytes: int) -> None:
         self.moved_bytes += size_bytes
@@ -249,7 +245,9 @@ class _SftpTransport:
 
     def entries(self) -> list[Entry]:
         with _translated("list"):
-            return self._complete(_FROM)
+            found = self._complete(_FROM)
+        self._sizes = {entry.name: entry.size_bytes for entry in found}
+        return found
 
     def pending(self) -> list[Entry]:
         with _translated("list"):
@@ -265,10 +263,12 @@ class _SftpTransport:
 
     def get(self, name: str, sink: Callable[[bytes], object], offset: int = 0) -> int:
         path = f"{_FROM}/{name}"
-        with _translated("get"):
-            size = self._sftp.size(path)
-            if size is None:
-                raise TransportError("FG-TRN-009", what=name)
+        size = self._sizes.get(name)  # whole entries never change
+        if size is None:
+            with _translated("get"):
+                size = self._sftp.size(path)
+                if size is None:
+                    raise TransportError("FG-TRN-009", what=name)
         return self._get(path, sink, offset, size)
 
     def _get(self, path: str, sink: Callable[[bytes], object], offset: int, size: int) -> int:

@@ -20,15 +20,16 @@ FIRST_WINDOW = 8
 GROW_AFTER = 4
 """An upload begins with few requests under way and asks one more after so many answers: what a link
 that breaks often has under way when it breaks must be sent again."""
-BLOCK = 32 << 10
-"""Every server takes 32 KiB a request; a few take more."""
+BLOCK = (32 << 10) - 256
+"""Every server takes 32 KiB a request; a few take more. So much less goes, with the request's own
+bytes, into one packet of SSH instead of two."""
 
 _INIT, _VERSION, _OPEN, _CLOSE, _READ, _WRITE = 1, 2, 3, 4, 5, 6
 _LSTAT, _OPENDIR, _READDIR, _REMOVE, _STAT, _EXTENDED = 7, 11, 12, 13, 17, 200
 _RENAME = 18
 _STATUS, _HANDLE, _DATA, _NAME, _ATTRS = 101, 102, 103, 104, 105
 OK, EOF, NO_SUCH_FILE, DENIED, FAILURE = 0, 1, 2, 3, 4
-READ, WRITE, CREATE, TRUNCATE = 0x01, 0x02, 0x08, 0x10
+READ, WRITE, CREATE, TRUNCATE, EXCLUSIVE = 0x01, 0x02, 0x08, 0x10, 0x20
 _MOST_PACKET = 1 << 20
 
 
@@ -61,6 +62,8 @@ class Sftp:
         self._buffer = bytearray()
         self._next = 0
         self._answers: dict[int, tuple[int, bytes]] = {}
+        self._unheard: set[int] = set()
+        self._can_sync_folders = True
         self._send(_INIT, struct.pack(">L", 3))
         kind, body = self._receive()
         if kind != _VERSION or len(body) < 4:
@@ -108,7 +111,11 @@ class Sftp:
             kind, body = self._receive()
             if len(body) < 4:
                 raise TransportError("FG-TRN-010", what="short answer")
-            self._answers[struct.unpack_from(">L", body)[0]] = (kind, body[4:])
+            answered = struct.unpack_from(">L", body)[0]
+            if answered in self._unheard:
+                self._unheard.discard(answered)
+                continue
+            self._answers[answered] = (kind, body[4:])
             if len(self._answers) > 4 * WINDOW:
                 raise TransportError("FG-TRN-010", what="unasked answers")
         return self._answers.pop(request)
@@ -143,30 +150,67 @@ class Sftp:
         size = struct.unpack_from(">L", body)[0]
         return body[4 : 4 + size]
 
+    def _let_go(self, handle: bytes) -> None:
+        """Close a handle; nobody waits for the answer, which says nothing that is needed."""
+        self._ignore(self._request(_CLOSE, _string(handle)))
+
+    def _ignore(self, request: int) -> None:
+        if self._answers.pop(request, None) is None:
+            self._unheard.add(request)
+
     # -- files --------------------------------------------------------------------------
+
+    def _ask_open(self, path: str, flags: int) -> int:
+        attributes = struct.pack(">LL", 0x04, 0o640)
+        return self._request(_OPEN, _string(path.encode()) + struct.pack(">L", flags) + attributes)
+
+    def begin(self, temporary: str, final: str) -> tuple[bytes | None, int | None]:
+        """Open a part that must not be there, and look for the whole: one round trip for both.
+
+        Returns: (handle for `upload`, or None where a part is there already or cannot be made;
+        the whole's size in bytes, or None if there is none).
+        """
+        looked = self._request(_STAT, _string(final.encode()))
+        opened = self._ask_open(temporary, WRITE | CREATE | EXCLUSIVE)
+        size: int | None = None
+        handle: bytes | None = None
+        fault: StatusError | None = None
+        try:
+            size = _attributes(self._expect(looked, _ATTRS), 0)[0]
+        except StatusError as error:
+            fault = None if error.code == NO_SUCH_FILE else error
+        try:
+            handle = self._handle(opened)
+        except StatusError:
+            handle = None
+        if handle is not None and (fault is not None or size is not None):
+            self._let_go(handle)
+            self.remove(temporary)
+            handle = None
+        if fault is not None:
+            raise fault
+        return handle, size
+
+    def reopen(self, temporary: str, *, is_longer: bool) -> bytes:
+        """A handle to go on with a part. is_longer: it holds more than it should, and is emptied."""
+        return self._handle(
+            self._ask_open(temporary, WRITE | CREATE | (TRUNCATE if is_longer else 0))
+        )
 
     def upload(
         self,
-        temporary: str,
+        handle: bytes,
         source: Source,
         size_bytes: int,
         *,
         start: int,
-        is_longer: bool = False,
         moved: Callable[[int], object],
     ) -> None:
-        """Write from `start`, fsync, close: one round trip to open, one for all the rest.
+        """Write from `start`, fsync, close: one round trip for all.
 
-        is_longer: what is there holds more than it should, and is emptied first. moved: told of
-        each write that the server confirmed, in bytes. Source of the order: the server handles the
-        requests of one session in sequence.
+        moved: told of each write that the server confirmed, in bytes. Source of the order: the
+        server handles the requests of one session in sequence.
         """
-        flags = WRITE | CREATE | (TRUNCATE if is_longer else 0)
-        attributes = struct.pack(">LL", 0x04, 0o640)
-        request = self._request(
-            _OPEN, _string(temporary.encode()) + struct.pack(">L", flags) + attributes
-        )
-        handle = self._handle(request)
         waiting: deque[tuple[int, int]] = deque()
         window, answers = FIRST_WINDOW, 0
         source.seek(start)
@@ -194,35 +238,53 @@ class Sftp:
             self._expect_ok(request)
             moved(size)
 
-    def rename(self, old: str, new: str) -> None:
-        """Rename; the target does not exist (bundle names are unique)."""
+    def rename(self, old: str, new: str, folder: str) -> None:
+        """Rename within `folder`; the target does not exist (bundle names are unique). Then force the
+        folder's entries to storage where the server can: OpenSSH opens a folder for reading and takes
+        fsync on that handle. Others are asked by the rename itself.
+        """
+        names = _string(old.encode()) + _string(new.encode())
         if "posix-rename@openssh.com" in self.extensions:
-            body = (
-                _string(b"posix-rename@openssh.com") + _string(old.encode()) + _string(new.encode())
-            )
-            self._expect_ok(self._request(_EXTENDED, body))
+            renamed = self._request(_EXTENDED, _string(b"posix-rename@openssh.com") + names)
         else:
-            self._expect_ok(self._request(_RENAME, _string(old.encode()) + _string(new.encode())))
+            renamed = self._request(_RENAME, names)
+        opened = self._ask_folder(folder)
+        try:
+            self._expect_ok(renamed)
+        except StatusError:
+            handle = self._folder_handle(opened)
+            if handle is not None:
+                self._let_go(handle)
+            raise
+        self._sync_handle(self._folder_handle(opened))
 
     def sync_folder(self, path: str) -> None:
-        """Force a folder's entries to storage where the server can: OpenSSH opens a folder for
-        reading and takes fsync on that handle. Others are asked by the rename itself."""
-        if "fsync@openssh.com" not in self.extensions:
-            return
+        """Force a folder's entries to storage, as `rename` does."""
+        self._sync_handle(self._folder_handle(self._ask_folder(path)))
+
+    def _ask_folder(self, path: str) -> int | None:
+        if "fsync@openssh.com" not in self.extensions or not self._can_sync_folders:
+            return None
+        return self._request(_OPEN, _string(path.encode()) + struct.pack(">LL", READ, 0))
+
+    def _folder_handle(self, request: int | None) -> bytes | None:
+        if request is None:
+            return None
         try:
-            handle = self._handle(
-                self._request(_OPEN, _string(path.encode()) + struct.pack(">LL", READ, 0))
-            )
+            return self._handle(request)
+        except StatusError:
+            self._can_sync_folders = False  # nor will it next time
+            return None
+
+    def _sync_handle(self, handle: bytes | None) -> None:
+        if handle is None:
+            return
+        synced = self._request(_EXTENDED, _string(b"fsync@openssh.com") + _string(handle))
+        self._let_go(handle)
+        try:
+            self._expect_ok(synced)
         except StatusError:
             return
-        try:
-            self._expect_ok(
-                self._request(_EXTENDED, _string(b"fsync@openssh.com") + _string(handle))
-            )
-        except StatusError:
-            pass
-        finally:
-            self._expect_ok(self._request(_CLOSE, _string(handle)))
 
     def download(
         self, path: str, sink: Callable[[bytes], object], offset: int, size_bytes: int
@@ -234,9 +296,9 @@ class Sftp:
             got = self._read_all(handle, sink, offset, size_bytes)
         except StatusError:
             # The session lives on: the handle must not stay open. After any other fault it is dead.
-            self._expect_ok(self._request(_CLOSE, _string(handle)))
+            self._let_go(handle)
             raise
-        self._expect_ok(self._request(_CLOSE, _string(handle)))
+        self._let_go(handle)
         return got
 
     def _read_all(
@@ -294,27 +356,24 @@ class Sftp:
         return size, mtime
 
     def list_folder(self, path: str) -> Iterator[tuple[str, int]]:
-        """(name, size) of all entries."""
+        """(name, size) of all entries; the end is asked for together with the first of them."""
         handle = self._handle(self._request(_OPENDIR, _string(path.encode())))
+        asked: deque[int] = deque()
         try:
             while True:
+                while len(asked) < 2:
+                    asked.append(self._request(_READDIR, _string(handle)))
                 try:
-                    body = self._expect(self._request(_READDIR, _string(handle)), _NAME)
+                    body = self._expect(asked.popleft(), _NAME)
                 except StatusError as error:
                     if error.code == EOF:
                         return
                     raise
-                count = struct.unpack_from(">L", body)[0]
-                at = 4
-                for _ in range(count):
-                    size = struct.unpack_from(">L", body, at)[0]
-                    name = body[at + 4 : at + 4 + size]
-                    at += 4 + size
-                    long = struct.unpack_from(">L", body, at)[0]
-                    length, _, at = _attributes(body, at + 4 + long)
-                    yield name.decode("utf-8", "replace"), length
+                yield from _names(body)
         finally:
-            self._expect_ok(self._request(_CLOSE, _string(handle)))
+            for request in asked:
+                self._ignore(request)
+            self._let_go(handle)
 
     def remove(self, path: str) -> None:
         """Remove a file; a missing one is fine."""
@@ -323,6 +382,19 @@ class Sftp:
         except StatusError as error:
             if error.code != NO_SUCH_FILE:
                 raise
+
+
+def _names(body: bytes) -> Iterator[tuple[str, int]]:
+    """(name, size) of a NAME answer."""
+    count = struct.unpack_from(">L", body)[0]
+    at = 4
+    for _ in range(count):
+        size = struct.unpack_from(">L", body, at)[0]
+        name = body[at + 4 : at + 4 + size]
+        at += 4 + size
+        long = struct.unpack_from(">L", body, at)[0]
+        length, _, at = _attributes(body, at + 4 + long)
+        yield name.decode("utf-8", "replace"), length
 
 
 def _attributes(body: bytes, at: int) -> tuple[int, int, int]:

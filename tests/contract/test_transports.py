@@ -138,7 +138,7 @@ def _embedded(tmp_path: Path) -> Iterator[Side]:
     )
     bell.close()
     process.terminate()
-    assert process.wait(5) == 0
+    assert process.wait(30) == 0
 
 
 def _openssh(tmp_path: Path) -> Iterator[Side]:
@@ -177,7 +177,7 @@ def _openssh(tmp_path: Path) -> Iterator[Side]:
         SftpPeer("127.0.0.1", port, ACCOUNT, tmp_path / "client", (host_key,)), home, ring, False
     )
     process.terminate()
-    process.wait(5)
+    process.wait(30)
     subprocess.run(["userdel", ACCOUNT], check=False, capture_output=True)
     subprocess.run(["rm", "-rf", str(base)], check=False)
 
