@@ -183,11 +183,12 @@ def _seal_drop(
     # A dialect ends here: what was dropped is kept as source/, all else sees the standard.
     data = station.dialect.to_standard(drop.message) if station.dialect else drop.message
     try:
-        view = checker.read(data)
+        parsed = checker.parse(data)
     except FrontgateError as error:
         report = checker.check(data, files=None).report
         told = report.findings if report.is_refused else (finding_of(error, file="message.xml"),)
         return Refusal(claim, (*drop.warnings, *told), drop.digest)
+    view = parsed.view
     header = view.header
     found: list[Finding] = list(drop.warnings)
     if header.sender != station.unit:
@@ -209,7 +210,7 @@ def _seal_drop(
     for name, file in drop.files.items():
         if name not in matched:
             facts[name] = _fact(file)
-    report = checker.check(data, files=facts).report
+    report = checker.check(data, files=facts, parsed=parsed).report
     found.extend(report.findings)
     if any(f.severity.refuses for f in found):
         return Refusal(claim, tuple(found), drop.digest, header)
@@ -220,7 +221,7 @@ def _seal_drop(
     ids = _mint(
         header, station, kit, content, opens=step.opens, answers=bool(step.answers), year=now.year
     )
-    message = complete(data, ids={**ids, **_receiver_ids(header, kit.directory)})
+    message = complete(data, ids={**ids, **_receiver_ids(header, kit.directory)}, header=header)
     full = replace(
         header,
         message_id=ids.get("MessageId", header.message_id),

@@ -58,6 +58,14 @@ class Checked:
     root: etree._Element | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A message that was parsed and whose header can be read. root: not to be changed."""
+
+    view: MessageView
+    root: etree._Element
+
+
 class _Tools:
     """What one thread needs for one flow; the hub asks for the schema alone."""
 
@@ -98,9 +106,14 @@ class Checker:
         data: strict UTF-8 XML. Raises: XmlError; CatalogueError FG-STD-001 (version), 002 (type),
         004 (not a Message), 005 (no Header or MessageType).
         """
-        view = read_view(safexml.parse(data))
+        return self.parse(data).view
+
+    def parse(self, data: bytes) -> Read:
+        """`read`, with the tree: whoever checks the same bytes next need not parse them again."""
+        root = safexml.parse(data)
+        view = read_view(root)
         self._standards.version(view.header.standard).step(view.header.message_type)
-        return view
+        return Read(view, root)
 
     def check(
         self,
@@ -109,17 +122,22 @@ class Checker:
         files: Mapping[str, FileFact] | None,
         layers: frozenset[str] = ALL_LAYERS,
         minted: bool = False,
+        parsed: Read | None = None,
     ) -> Checked:
         """Judge a message in the layers asked for.
 
         files: what lies beside the message, by FileName in NFC; None = files are not judged.
         minted: MessageId and FlowUid must be there, as they are after the gateway's intake.
+        parsed: what `parse` made of these very bytes.
         """
-        try:
-            root = safexml.parse(data)
-            view = read_view(root)
-        except (XmlError, CatalogueError) as error:
-            return Checked(Report((_in_message(finding_of(error)),)), None)
+        if parsed is not None:
+            root, view = parsed.root, parsed.view
+        else:
+            try:
+                root = safexml.parse(data)
+                view = read_view(root)
+            except (XmlError, CatalogueError) as error:
+                return Checked(Report((_in_message(finding_of(error)),)), None)
         is_small = len(data) <= QUICK_BYTES
         found = tuple(map(_in_message, self._judge(root, view, files, layers, minted, is_small)))
         return Checked(Report(found), view, root)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from frontgate import safexml
 from frontgate.errors import CatalogueError
+from frontgate.model.message import Header
 from frontgate.safexml import escape
 from frontgate.standard.view import read_view
 
@@ -41,25 +42,24 @@ class _Child:
     end: int
 
 
-def complete(data: bytes, *, ids: Mapping[str, str]) -> bytes:
+def complete(data: bytes, *, ids: Mapping[str, str], header: Header | None = None) -> bytes:
     """Write what the header lacks: MessageId, FlowUid, CaseUid, and unit codes of receivers.
 
     data: a message, strict UTF-8, as `safexml.parse` accepts it. ids: `MessageId`, `FlowUid`,
     `CaseUid` → value, written only where the header has no such element; `<scheme>:<code>` → unit
-    code, which takes the place of that external receiver. Returns: `data` itself where nothing
-    changes.
+    code, which takes the place of that external receiver. header: what was read of these very bytes.
+    Returns: `data` itself where nothing changes.
     Raises: XmlError; CatalogueError FG-STD-004, 005 for what is not a message.
     """
-    view = read_view(safexml.parse(data))
+    if header is None:
+        header = read_view(safexml.parse(data)).header
     present = {
-        "MessageId": view.header.message_id,
-        "FlowUid": view.header.flow_uid,
-        "CaseUid": view.header.case_uid,
+        "MessageId": header.message_id,
+        "FlowUid": header.flow_uid,
+        "CaseUid": header.case_uid,
     }
     missing = [name for name in MINTED if ids.get(name) and not present[name]]
-    resolved = [
-        ids.get(f"{a.scheme}:{a.code}") if a.scheme else None for a in view.header.receivers
-    ]
+    resolved = [ids.get(f"{a.scheme}:{a.code}") if a.scheme else None for a in header.receivers]
     if not missing and not any(resolved):
         return data
     children = tuple(_header_children(data))
