@@ -12,9 +12,6 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from watchdog.events import FileMovedEvent, FileSystemEvent, FileSystemEventHandler
-from watchdog.observers import Observer
-
 from frontgate import __version__, clock
 from frontgate.cases.acts import Acts
 from frontgate.cases.publish import Publisher
@@ -35,6 +32,8 @@ from frontgate.hub.quota import Quotas
 from frontgate.hub.reconcile import HubReconcile
 from frontgate.hub.resync import HubResync
 from frontgate.hub.tend import HubTend
+from frontgate.hub.uploads import Uploads, UploadWatch
+from frontgate.journal import transfers
 from frontgate.log import get_logger
 from frontgate.model.unit import Directory
 from frontgate.pipeline import epochs, operate
@@ -122,14 +121,6 @@ class SftpProcess:
             process.wait()
 
 
-class _Uploads(FileSystemEventHandler):
-    def __init__(self, wake: Any) -> None:
-        self._wake = wake
-
-    def on_any_event(self, event: FileSystemEvent) -> None:
-        self._wake()
-
-
 class Hub:
     """One running hub. `run` returns when it was asked to stop.
 
@@ -179,6 +170,7 @@ class Hub:
             lambda: self.trust.directory,
             self._state / "bell.sock" if embedded else None,
         )
+        self.uploads = UploadWatch(self.mailboxes, self._wake_intake)
         self.sftp = SftpProcess(settings) if embedded else None
         issuer = Issuer(signer, "hub", _no_file)
         self.crew = Crew()
@@ -231,7 +223,7 @@ class Hub:
                     HubIntake(
                         self.journal,
                         self.store,
-                        self.mailboxes.uploads(is_large=is_large),
+                        Uploads(self.mailboxes, self.uploads, is_large=is_large),
                         issuer,
                         lambda: self.trust,
                         lambda: (self.trust.directory, *self._earlier),
@@ -295,7 +287,6 @@ class Hub:
         self.console = ConsoleProcess(settings) if settings.console.enabled else None
         if self.console is not None:
             self.crew.add(Loop("console", self.console.turn))
-        self._root = root
         self.ferries = [self._ferry(folders) for folders in settings.directory]
         for ferry in self.ferries:
             name = f"carry-{ferry.way.account}"
@@ -371,8 +362,13 @@ class Hub:
         }
 
     def _wake_placers(self) -> None:
-        for loop in self._placers:
-            loop.wake()
+        small, large = self._placers
+        small.wake()
+        if transfers.has_large(self.journal.look):
+            large.wake()
+
+    def _wake_intake(self, is_large: bool) -> None:
+        self._intakes[is_large].wake()
 
     def _wake_intakes(self) -> None:
         for loop in self._intakes:
@@ -414,15 +410,8 @@ class Hub:
             self.sftp.start()
         if self.projector is not None:
             self.projector.start()
-        # One recursive watch for all mailboxes: one inotify instance however many units there are.
-        observer = Observer()
-        observer.schedule(
-            _Uploads(self._wake_intakes),
-            str(self._root),
-            recursive=True,
-            event_filter=[FileMovedEvent, *_created()],
-        )
-        observer.start()
+        self.uploads.start()
+        self.crew.add(Loop("uploads", self.uploads.turn))
         control = ControlSocket(self._state / "control.sock", self.acts())
         control.start()
         self.crew.add(Loop("reserve", self._hold_reserve))
@@ -438,7 +427,7 @@ class Hub:
             self.sftp.stop()
         if self.projector is not None:
             self.projector.stop()
-        observer.stop()
+        self.uploads.stop()
         control.stop()
         late = self.crew.stop(8.0)
         self.mailboxes.close()
@@ -447,13 +436,6 @@ class Hub:
                 tx.event("stopped")
             self.journal.close()
         log.info("stopped", late=late)
-
-
-def _created() -> list[type[FileSystemEvent]]:
-    """A rename by link and unlink shows as a creation; a folder shows as one too."""
-    from watchdog.events import DirCreatedEvent, FileCreatedEvent
-
-    return [FileCreatedEvent, DirCreatedEvent]
 
 
 def _no_file(stem: str, number: int, kind: str, receiver: str) -> str:

@@ -204,10 +204,10 @@ class HubIntake:
                 tx.event("bundle-repeat", bundle=bundle_id, peer=peer)
                 bundles.owe_answer(tx, peer, bundle_id)
                 self._answer_again(tx, peer, bundle_id)
+        self._wake_placer()
         durable.unlink(path)
         durable.unlink(mailbox.part_of(name))  # a server that died while it renamed leaves it
         durable.fsync_dir(mailbox.to_hub)
-        self._wake_placer()
 
     def _answer_again(self, tx: Tx, peer: str, bundle_id: str) -> None:
         """A bundle that was taken already: its packages' receipts travel once more."""

@@ -10,7 +10,7 @@ import stat
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -42,9 +42,16 @@ class Ahead:
         self._is_large = is_large
         self._names: deque[str] = deque()
         self._empty_at_ns = -1
+        self.was_empty = False
+        """Whether the last look found nothing, and passed nothing over."""
 
     def next(self, avoiding: Collection[str]) -> str | None:
         """The oldest complete upload by sequence; None if there is none. Folders and links are none."""
+        found = self._next(avoiding)
+        self.was_empty = found is None and not avoiding
+        return found
+
+    def _next(self, avoiding: Collection[str]) -> str | None:
         for _ in range(2):
             while self._names:
                 name = self._names[0]
@@ -138,26 +145,6 @@ class Boxes(Protocol):
     def all(self) -> Iterator[Mailbox]: ...
 
 
-class Uploads:
-    """The uploads of all mailboxes, of one size class: large ones are taken by a loop of their own,
-    so that a unit's largest package holds up nobody's messages.
-    """
-
-    def __init__(self, mailboxes: Mailboxes, *, is_large: bool) -> None:
-        self._mailboxes = mailboxes
-        self._is_large = is_large
-        self._aheads: dict[str, Ahead] = {}
-
-    def all(self) -> Iterator[Mailbox]:
-        """One mailbox per front end, in the order of account names."""
-        for mailbox in self._mailboxes.all():
-            ahead = self._aheads.get(mailbox.account)
-            if ahead is None:
-                ahead = Ahead(mailbox.to_hub, is_large=self._is_large)
-                self._aheads[mailbox.account] = ahead
-            yield replace(mailbox, ahead=ahead)
-
-
 class Readable(Protocol):
     """What a bundle is read from."""
 
@@ -178,6 +165,10 @@ class Mailboxes:
         durable.make_dir(staging)
         for entry in os.scandir(staging):
             durable.unlink(entry.path)
+
+    @property
+    def directory(self) -> Directory:
+        return self._directory()
 
     def all(self) -> Iterator[Mailbox]:
         """One mailbox per front end, in the order of account names."""
@@ -203,9 +194,6 @@ class Mailboxes:
             account[1:].upper(),
         )
         return Mailbox(account, code, self.root)
-
-    def uploads(self, *, is_large: bool) -> Uploads:
-        return Uploads(self, is_large=is_large)
 
     def room(self, mailbox: Mailbox, *, is_large: bool) -> int:
         """How many more bundles of a size class may lie in `from-hub/` before its gateway takes some.

@@ -71,13 +71,16 @@ class Placer:
         return min(waits, default=None)
 
     def _waiting(self) -> list[str]:
+        """Destinations that something waits for: those of packages before those of receipts alone."""
         now_ms = self._journal.now_ms()
         large = self._lane.large
-        found = set(transfers.destinations(self._reader, now_ms=now_ms, large=large))
+        first = set(transfers.destinations(self._reader, now_ms=now_ms, large=large))
+        then: set[str] = set()
         if not large:
-            found.update(receipts.waiting_destinations(self._reader))
-            found.update(bundles.control_destinations(self._reader))
-        return sorted(d for d in found if d.startswith(ACCOUNT))
+            then.update(receipts.waiting_destinations(self._reader))
+            then.update(bundles.control_destinations(self._reader))
+        order = [*sorted(first), *sorted(then - first)]
+        return [d for d in order if d.startswith(ACCOUNT)]
 
     def _has_room(self, destination: str, room: dict[str, int]) -> bool:
         if destination not in room:

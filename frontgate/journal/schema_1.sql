@@ -119,6 +119,7 @@ CREATE TABLE transfer (
 ) STRICT;
 CREATE INDEX transfer_queue ON transfer (destination, is_large, is_bulk, urgency DESC, id)
   WHERE state = 'QUEUED';
+CREATE INDEX transfer_large ON transfer (id) WHERE state = 'QUEUED' AND is_large = 1;
 CREATE INDEX transfer_due ON transfer (destination, due_ms) WHERE state = 'QUEUED' AND due_ms > 0;
 CREATE INDEX transfer_bundle ON transfer (bundle_id) WHERE bundle_id <> '';
 CREATE INDEX transfer_open ON transfer (state, destination, changed_ms)

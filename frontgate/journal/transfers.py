@@ -176,6 +176,15 @@ def due(
     return [_row(r) for r in rows]
 
 
+def has_large(source: Tx | Reader) -> bool:
+    """Whether any large package is queued, to whatever destination, due or not."""
+    row = source.one(
+        "SELECT 1 FROM transfer INDEXED BY transfer_large"
+        " WHERE state = 'QUEUED' AND is_large = 1 LIMIT 1"
+    )
+    return row is not None
+
+
 def next_due(source: Tx | Reader, destination: str) -> int | None:
     """When the next queued transfer to `destination` may start, in ms; None if none is queued."""
     row = source.one(
