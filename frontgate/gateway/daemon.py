@@ -6,7 +6,7 @@ import contextlib
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,7 @@ from frontgate.gateway import new_directory
 from frontgate.gateway.acts import Acts
 from frontgate.gateway.build import build_keeper, build_posts, reference_files
 from frontgate.gateway.delivery import Delivery
+from frontgate.gateway.discards import Discards
 from frontgate.gateway.inbound import Inbound
 from frontgate.gateway.intake import Intake
 from frontgate.gateway.link import Connect, Destination, Link
@@ -160,22 +161,9 @@ class Gateway:
         relay = settings.relay
         self._files = ReceiptFiles(self.journal, self.posts, lambda: self._files_loop.wake())
         self._files_loop = self.crew.add(Loop("receipt-files", self._files.turn))
-        self._intake = Intake(
-            self.journal,
-            self.store,
-            self._kit(),
-            self._new_checker(self._standards),
-            self._issuers,
-            self._files,
-        )
-        self._large_intake = Intake(
-            self.journal,
-            self.store,
-            self._kit(),
-            self._new_checker(self._standards),
-            self._issuers,
-            self._files,
-        )
+        self._discards = Discards(self.posts, lambda: self._discard_loop.wake())
+        self._discard_loop = self.crew.add(Loop("discard", self._discards.turn))
+        self._intake, self._large_intake = (self._new_intake() for _ in range(2))
         self._rounds = rounds = Rounds(
             self.posts,
             self.watcher,
@@ -185,7 +173,6 @@ class Gateway:
             self._large_intake,
             rescan_s=settings.intake.rescan_s,
             wake_large=lambda: self._large_loop.wake(),
-            wake_senders=self._wake_senders,
             publish_reference=self.publish_reference,
             is_stopping=lambda: self._is_stopping,
         )
@@ -260,7 +247,7 @@ class Gateway:
             self._issuers,
             lambda: self.trust,
             self._files,
-            wake_delivery=lambda: _wake_all(deliveries),
+            wake_delivery=lambda: self._wake_lanes(deliveries),
             wake_sender=self._wake_senders,
             on_control=self._on_control,
             resync=self._resync,
@@ -329,6 +316,18 @@ class Gateway:
         self.crew.add(Loop("alarms", watch.turn))
         self._is_stopping = False
 
+    def _new_intake(self) -> Intake:
+        return Intake(
+            self.journal,
+            self.store,
+            self._kit(),
+            self._new_checker(self._standards),
+            self._issuers,
+            self._files,
+            discard=self._discards.discard,
+            wake_senders=self._wake_senders,
+        )
+
     def _was_admitted_before(self) -> bool:
         """Whether another machine, or this one with another disk, carried our units before."""
         units = (self.trust.directory.units.get(code) for code in self.posts.units)
@@ -388,8 +387,14 @@ class Gateway:
     # -- turns ------------------------------------------------------------------------------
 
     def _wake_senders(self) -> None:
-        for loop in self._senders:
-            loop.wake()
+        self._wake_lanes(self._senders)
+
+    def _wake_lanes(self, lanes: Sequence[Loop]) -> None:
+        """The lane of small packages, and the other one where there is something for it."""
+        small, large = lanes
+        small.wake()
+        if transfers.has_large(self.journal.look):
+            large.wake()
 
     def _on_control(self, control: Control, _: bytes) -> None:
         """Control messages of the hub; the signature was verified, the number is new."""
@@ -549,6 +554,7 @@ class Gateway:
         late = self.crew.stop(8.0)
         for link in self.links.values():
             link.close()
+        self._discards.turn()
         if not late and self.journal.failure is None:
             with self.journal.write() as tx:
                 tx.event("stopped")
@@ -585,8 +591,3 @@ def _device(
         poll_s=folders.poll_s,
     )
     return DirectoryPeer(way, may_take=may_take)
-
-
-def _wake_all(loops: list[Loop]) -> None:
-    for loop in loops:
-        loop.wake()

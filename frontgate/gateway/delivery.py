@@ -234,10 +234,11 @@ class Delivery:
         """Note what became of them, in one transaction. rows that are not ended wait again."""
         is_told = post.station.dialect is not None and post.form != "sealed"
         dialect = post.station.dialect.label if post.station.dialect and is_told else ""
+        have_ended = {row.transfer_id for row in ended}
         with self._journal.write() as tx:
             drafts: list[Draft] = []
             for row in rows:
-                if row not in ended:
+                if row.transfer_id not in have_ended:
                     transfers.apply(tx, row.transfer_id, TransferEvent.LEASE_LOST)
             for row in ended:
                 error = failures.get(row.transfer_id)

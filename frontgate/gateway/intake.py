@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -32,7 +32,6 @@ from frontgate.pipeline.loop import attempt
 from frontgate.pipeline.prepare import Kit, Prepared, Refusal, prepare
 from frontgate.pipeline.segments import SegmentStore
 from frontgate.spool.claiming import Claim, Refused
-from frontgate.spool.drop import discard
 from frontgate.spool.rejected import reject
 from frontgate.standard import Checker
 
@@ -59,7 +58,13 @@ class Intake:
         checker: Checker,
         issuers: dict[str, Issuer],
         files: ReceiptFiles,
+        *,
+        discard: Callable[[Post, Claim], None],
+        wake_senders: Callable[[], None],
     ) -> None:
+        """discard: removes a claim whose outcome the journal holds, now or soon."""
+        self._discard = discard
+        self._wake_senders = wake_senders
         self._journal = journal
         self._store = store
         self.kit = kit
@@ -162,6 +167,7 @@ class Intake:
             outcomes = [self._record(tx, post, r, segment_id, drafts) for r in results]
             self._record_extracts(tx, post, results, segment_id, drafts)
             issue.issue(tx, self._issuers[post.station.unit], drafts)
+        self._wake_senders()
         if any(state is State.DUPLICATE for state, _ in outcomes):
             self._files.write_again()
         self._files.wake()
@@ -206,7 +212,7 @@ class Intake:
         if state is State.REJECTED:
             reject(post.paths, claim, Report(findings), now=now)
         else:
-            discard(post.paths, claim)
+            self._discard(post, claim)
 
     def _record(
         self,

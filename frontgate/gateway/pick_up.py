@@ -22,6 +22,9 @@ from frontgate.pipeline import issue
 from frontgate.pipeline.issue import Draft, Issuer
 from frontgate.spool.inbound import Standing, is_collected, standing
 
+COSTS = 10.0
+"""A look is at least this many times as far from the last one as that one took."""
+
 
 class PickUp:
     """Notices what the case software has taken. `turn` is the body of a loop."""
@@ -51,13 +54,17 @@ class PickUp:
         self._late_at = clock.monotonic()
 
     def turn(self) -> float | None:
-        """Look at the entries that were delivered and not yet taken."""
+        """Look at the entries that were delivered and not yet taken.
+
+        While many stand there and the folder changes, looks are as far apart as they cost.
+        """
+        began = clock.monotonic()
         for key, post in self._posts.by_key.items():
             post.attempt("pick-up", partial(self._look, post, SPOOL + key))
         if clock.monotonic() >= self._late_at:
             self._late_at = clock.monotonic() + self.LATE_S
             self._tell_late()
-        return self.LOOK_S
+        return max(self.LOOK_S, COSTS * (clock.monotonic() - began))
 
     def _look(self, post: Post, destination: str) -> None:
         seen = standing(post.paths)

@@ -45,7 +45,6 @@ class Rounds:
         *,
         rescan_s: float,
         wake_large: Callable[[], None],
-        wake_senders: Callable[[], None],
         publish_reference: Callable[[Post], None],
         is_stopping: Callable[[], bool],
     ) -> None:
@@ -57,7 +56,6 @@ class Rounds:
         self._large_intake = large
         self._rescan_s = rescan_s
         self._wake_large = wake_large
-        self._wake_senders = wake_senders
         self._publish_reference = publish_reference
         self._is_stopping = is_stopping
         self._large: deque[tuple[Post, Claim]] = deque()
@@ -120,7 +118,6 @@ class Rounds:
         small = [item for item in found if item not in large]
         if small:
             self._small.take_safely(post, small)
-            self._wake_senders()
         if large:
             # Only now: what was dropped before a large one is to be in the journal before it.
             self._large.extend((post, claim) for claim in large)
@@ -180,7 +177,6 @@ class Rounds:
                 look = PAUSED_LOOK_S
                 continue
             self._large_intake.take_safely(post, [claim])
-            self._wake_senders()
         again = self._large_intake.retry()
         return again if look is None else look if again is None else min(look, again)
 

@@ -21,6 +21,7 @@ from watchdog.observers.inotify_c import CallbackId, InotifyConstants, InotifyFD
 
 from frontgate.log import get_logger
 from frontgate.spool.layout import filesystem_kind
+from frontgate.spool.sweep import is_ignored
 
 log = get_logger()
 
@@ -147,7 +148,7 @@ class _Callback:
         self._folder = folder
 
     def on_event(self, event: Any) -> None:
-        if event.name:
+        if event.name and not is_ignored(event.name):
             self._watcher.hint(self._folder, event.name, is_ready=bool(event.mask & _READY))
 
     def on_watch_deleted(self, wd: int) -> None:

@@ -37,12 +37,13 @@ def forget_the_folder() -> None:
 def discard_before_the_journal() -> None:
     """A drop is removed when it was sealed, before the transaction that admits it."""
     from frontgate.gateway import intake
+    from frontgate.spool.drop import discard
 
     real = intake.Intake._judge
 
     def judge(self: Any, post: Any, item: Any, target: Any, now: Any) -> Any:
         result = real(self, post, item, target, now)
-        intake.Intake._finish(self, post, result.claim, intake.State.ADMITTED, (), now)
+        discard(post.paths, result.claim)
         return result
 
     intake.Intake._judge = judge  # type: ignore[method-assign]

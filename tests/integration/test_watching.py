@@ -271,6 +271,7 @@ def test_a_drop_with_an_immutable_file_inside_is_taken_once_and_its_rest_is_out_
         folder.rename(outbound(by_hand) / "case")
         assert turns_until(by_hand, lambda: by_hand.states(POLICE, "hub") == ["QUEUED"])
         assert is_empty(by_hand)
+        by_hand.turn(POLICE, "discard")
         assert len(list(trash.iterdir())) == 1
         gateway = by_hand.restart_gateway(POLICE)
         by_hand.turn(POLICE, "intake")

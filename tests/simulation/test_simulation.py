@@ -17,7 +17,7 @@ import pytest
 import structlog
 from chaos_table import add_row, is_long
 
-from frontgate.gateway import delivery, intake, pick_up
+from frontgate.gateway import delivery, discards, pick_up
 from frontgate.gateway.tend import Tend
 from frontgate.hub.intake import HubIntake
 from frontgate.journal import bundles, packages, receipts, transfers
@@ -239,7 +239,7 @@ def test_a_pick_up_that_nobody_made_is_found(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_claim_that_is_left_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(intake, "discard", lambda *_: None)
+    monkeypatch.setattr(discards, "discard", lambda *_: None)
     assert _is_found("claims/")
 
 

@@ -42,7 +42,10 @@ def failing_intake(monkeypatch: pytest.MonkeyPatch, bad: set[str]) -> tuple[Inta
 
     monkeypatch.setattr(Intake, "take", take)
     nothing: Any = None
-    return Intake(nothing, nothing, nothing, nothing, {}, nothing), taken
+    intake = Intake(
+        nothing, nothing, nothing, nothing, {}, nothing, discard=nothing, wake_senders=nothing
+    )
+    return intake, taken
 
 
 def test_what_a_passing_fault_stops_is_not_overtaken_by_later_ones(
@@ -93,7 +96,6 @@ def test_a_large_drop_is_taken_after_the_small_ones_before_it(
         rescan_s=1.0,
         publish_reference=nothing,
         wake_large=lambda: order.append("wake large"),
-        wake_senders=lambda: None,
         is_stopping=lambda: False,
     )
     rounds._take(post, [large, small])
