@@ -3,7 +3,9 @@
 Usage: `python -m benchmarks.run [--quick] [--packages N] [--attachment BYTES]`. Prints one table and
 writes `benchmarks/out/latest.json`. A hub (embedded server), a sender and a receiver run as processes;
 messages of 20 KB are dropped as files; latency counts from the rename in `outbound/` to the
-`delivered` event in the receiver's journal; memory is the peak resident size of each process tree.
+`delivered` event in the receiver's journal; memory is the peak resident size of each process tree;
+`cpu_ms` is the processor's time of each role for one package, which other work disturbs least.
+`--only` runs one of the three.
 """
 
 from __future__ import annotations
@@ -65,6 +67,30 @@ def _resident(pid: int) -> int:
     return 0
 
 
+def processor_s(province: Province) -> dict[str, float]:
+    """Seconds of the processor so far, by role: `hub`, its SFTP server, `sender`, `receiver`."""
+    names = {POLICE: "sender", PROCURATORATE: "receiver"}
+    found: dict[str, float] = {}
+    for name, process in province.processes.items():
+        role = names.get(name, name)
+        for pid in _tree(process.pid):
+            try:
+                fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+                words = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+            except OSError:
+                continue
+            key = "sftp" if "frontgate.hub.sftp_server" in words else role
+            ticks = int(fields[11]) + int(fields[12])
+            found[key] = found.get(key, 0.0) + ticks / os.sysconf("SC_CLK_TCK")
+    return found
+
+
+def spent_ms(before: dict[str, float], after: dict[str, float], packages: int) -> dict[str, float]:
+    """Milliseconds of the processor for one package, by role, and their sum."""
+    each = {k: round((after[k] - before.get(k, 0.0)) * 1000 / packages, 2) for k in after}
+    return {**each, "sum": round(sum(each.values()), 2)}
+
+
 def message_of(size_bytes: int, ref: str) -> bytes:
     """A valid message of about `size_bytes`, filled up in its reason."""
     text = message(ref=ref)
@@ -81,10 +107,12 @@ def throughput(packages: int, size_bytes: int) -> dict[str, object]:
         province.start()
         province.drop(POLICE, "warm.xml", message(ref="warm"))
         assert wait_for(lambda: province.entries(PROCURATORATE), 60), province.log(POLICE)
+        texts = [message_of(size_bytes, f"b{n}") for n in range(packages)]
         memory = Memory(province)
+        used = processor_s(province)
         began = time.time()
-        for n in range(packages):
-            province.drop(POLICE, f"b{n:06d}.xml", message_of(size_bytes, f"b{n}"))
+        for n, text in enumerate(texts):
+            province.drop(POLICE, f"b{n:06d}.xml", text)
         done = wait_for(
             lambda: len(os.listdir(province.spool(PROCURATORATE) / "inbound")) > packages,
             packages / 10 + 60,
@@ -100,6 +128,7 @@ def throughput(packages: int, size_bytes: int) -> dict[str, object]:
             60,  # type: ignore[operator]
         )
         receipts_s = time.time() - began
+        cpu = spent_ms(used, processor_s(province), packages)
         peaks = memory.close()
         province.stop()
         assert done, "not all were delivered"
@@ -108,6 +137,7 @@ def throughput(packages: int, size_bytes: int) -> dict[str, object]:
             "size_bytes": size_bytes,
             "per_second_delivered": round(packages / delivered_s, 1),
             "per_second_with_receipts": round(packages / receipts_s, 1),
+            "cpu_ms": cpu,
             "peak_mib": peaks,
         }
 
@@ -120,6 +150,7 @@ def latency(packages: int, per_second: float, size_bytes: int) -> dict[str, obje
         province.drop(POLICE, "warm.xml", message(ref="warm"))
         assert wait_for(lambda: province.entries(PROCURATORATE), 60)
         time.sleep(1)
+        used = processor_s(province)
         at: dict[str, float] = {}
         for n in range(packages):
             data = message_of(size_bytes, f"l{n}")
@@ -127,6 +158,7 @@ def latency(packages: int, per_second: float, size_bytes: int) -> dict[str, obje
             province.drop(POLICE, f"l{n}.xml", data)
             time.sleep(1 / per_second)
         assert wait_for(lambda: len(province.entries(PROCURATORATE)) > packages, 60)
+        cpu = spent_ms(used, processor_s(province), packages)
         ids = {
             str(i): str(r)
             for i, r in province.query(
@@ -147,6 +179,7 @@ def latency(packages: int, per_second: float, size_bytes: int) -> dict[str, obje
             "per_second": per_second,
             "p50_ms": round(waits[len(waits) // 2], 1),
             "p99_ms": round(waits[int(len(waits) * 0.99)], 1),
+            "cpu_ms": cpu,
         }
 
 
@@ -194,16 +227,18 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--packages", type=int, default=0)
     parser.add_argument("--attachment", type=int, default=-1, metavar="BYTES")
+    parser.add_argument("--only", choices=("throughput", "latency", "attachment"))
     options = parser.parse_args()
     packages = options.packages or (300 if options.quick else 3000)
     size = (
         options.attachment if options.attachment >= 0 else (128 << 20 if options.quick else 2 << 30)
     )
-    result = {
-        "throughput": throughput(packages, 20_000),
-        "latency": latency(40 if options.quick else 150, 10, 20_000),
-        "attachment": attachment(size),
+    runs = {
+        "throughput": lambda: throughput(packages, 20_000),
+        "latency": lambda: latency(40 if options.quick else 150, 10, 20_000),
+        "attachment": lambda: attachment(size),
     }
+    result = {name: run() for name, run in runs.items() if options.only in (None, name)}
     out = Path(__file__).parent / "out"
     out.mkdir(exist_ok=True)
     (out / "latest.json").write_text(json.dumps(result, indent=2))
