@@ -156,7 +156,8 @@ def _write(
     except BaseException:
         durable.unlink(part)
         raise
-    to = replace(to, number=last.number + 1, digest=manifest.digest)
+    # The head as signed: an archive without entries of the chain repeats the one before it.
+    to = replace(to, number=last.number + 1, digest=manifest.digest, head=manifest.about["head"])
     with node.journal.write(now) as tx:
         keeping.add_archive(tx, name, size, to, manifest.xml)
         tx.event(

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import apsw
 import pytest
+from by_hand import ByHand
 from province import POLICE, PROCURATORATE, Province, message, wait_for
 
+from frontgate import clock
 from frontgate.cli.keep import keeper_of
 from frontgate.cli.node import Node
 from frontgate.errors import FrontgateError
@@ -333,6 +335,7 @@ def test_archive_and_prune_can_die_at_any_step(archived: Path, tmp_path: Path, a
 import os, sys
 from datetime import UTC, datetime, timedelta
 from frontgate import durable
+from frontgate import clock
 from frontgate.cli.keep import keeper_of
 from frontgate.cli.node import Node
 from frontgate.settings import load_hub
@@ -382,3 +385,26 @@ def test_terms_never_go_below_what_the_contract_sets() -> None:
     now = datetime(2026, 11, 25, tzinfo=UTC)
     over = prune.terms(now, payload_days=1, sent_days=1, audit_days=1)
     assert over.audit.startswith("2026-05-29")
+
+
+def test_an_archive_without_entries_of_the_chain_is_a_checkpoint_that_holds(
+    tmp_path: Path,
+) -> None:
+    """A clock that went back: what came then is old enough to be archived, the entries before it,
+    by their times, are not.
+    """
+    by_hand = ByHand(tmp_path)
+    now = datetime.now(UTC)
+    clock.use(lambda: now - timedelta(days=60), None)
+    try:
+        by_hand.admit()
+    finally:
+        clock.use(None, None)
+    by_hand.gateways[POLICE].journal.close()
+    with keeper_of(node_of(by_hand.province, POLICE)) as keeper:
+        (made,) = keeper.archive(now, now - timedelta(days=30))
+    assert made.packages == 1
+    reader = open_reader(by_hand.province.home / POLICE / "state" / "journal.db")
+    assert reader.all("SELECT event_to FROM archive") == [(0,)]
+    assert chains.examine(reader, by_hand.province.home / POLICE / "keys").breaks == ()
+    reader.close()
