@@ -112,7 +112,7 @@ class Link:
             wire.hub.wake("intake")
         if wire.world.luck.random() < wire.world.dangers.wire:
             self._send_again_later(final)
-        self._point("put answer")
+        self._point("rename")  # what was lost is the answer to it, as the real transport says
 
     def _send_again_later(self, final: Path) -> None:
         """An old upload comes once more, long after: a program that retried it, a restored disk."""
