@@ -54,7 +54,7 @@ class Acts:
             case_uid = (
                 self._judge_admission(source, item, unit, code)
                 if kind == "admit"
-                else self._judge(source, kind, item, unit, code, text)
+                else self._judge(source, kind, item, unit, actor, code, text)
             )
         finally:
             source.close()
@@ -71,7 +71,9 @@ class Acts:
             )
         return seq
 
-    def _judge(self, source: Cases, kind: str, item: str, unit: str, code: str, text: str) -> str:
+    def _judge(
+        self, source: Cases, kind: str, item: str, unit: str, actor: str, code: str, text: str
+    ) -> str:
         found = source.deadline(item)
         if found is None or kind not in (*OWN, "confirm"):
             raise CaseError("FG-CAS-001", value=item or kind)
@@ -87,8 +89,12 @@ class Acts:
         roles = self._standards.version(self._standards.newest).roles_by_type(unit)
         if COMMITTEE not in roles and not source.may_view(found.case_uid, unit):
             raise CaseError("FG-CAS-005", value=unit, case=found.case_uid)
-        if not any(a.act == "close" and a.unit == found.unit for a in source.acts(item=item)):
+        closed = [a for a in source.acts(item=item) if a.act == "close" and a.unit == found.unit]
+        if not closed:
             raise CaseError("FG-CAS-004", value=item)
+        # A person who moved to another unit, or speaks for several, is no second party.
+        if any(a.actor == actor for a in closed):
+            raise CaseError("FG-CAS-003", value=actor)
         return found.case_uid
 
     @staticmethod

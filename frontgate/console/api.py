@@ -171,7 +171,9 @@ def list_troubled(visit: Visit) -> Answer:
 
 
 def one_transfer(visit: Visit) -> Answer:
-    return Data(asdict(failures.transfer_of(visit)))
+    found = failures.transfer_of(visit)
+    visit.look("look-transfer", transfer=str(found.id), message=found.message_id)
+    return Data(asdict(found))
 
 
 def message_transfers(visit: Visit) -> Answer:
@@ -179,6 +181,7 @@ def message_transfers(visit: Visit) -> Answer:
     theirs = [r for r in rows if sees_transfer(visit.person, r.sender, r.ends)]
     if not theirs:
         raise ConsoleError("FG-CON-010", value=visit.path["message"][:40])
+    visit.look("look-transfer", message=theirs[0].message_id)
     return Data({"transfers": [asdict(r) for r in theirs], "next": ""})
 
 

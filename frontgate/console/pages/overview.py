@@ -46,6 +46,7 @@ def show(visit: Visit) -> Answer:
     }
     if visit.may(Right.CASES):
         data["cases"] = of_cases(visit)
+        visit.look("look-overview")
     if visit.may(Right.TRAFFIC) or visit.may(Right.AUDIT):
         data["alarms"] = alarms_of(visit)
     if visit.may(Right.TRAFFIC):

@@ -18,6 +18,11 @@ def test_every_look_at_a_case_is_in_the_chain(site: Site) -> None:
     assert site.events("console-look-person")[-1]["person"] == f"{CASE}-P002"
     client.get("/cases?q=罗某")
     assert site.events("console-look-cases")[-1]["q"] == "罗某"
+    before = len(site.events("console-look-overview"))
+    assert CASE in client.get("/").text
+    assert len(site.events("console-look-overview")) == before + 1, "the first page names cases"
+    site.client("operator").get("/")
+    assert len(site.events("console-look-overview")) == before + 1, "an operator's names none"
 
 
 def test_a_refused_look_shows_nothing_and_a_look_that_cannot_be_kept_neither(site: Site) -> None:

@@ -52,6 +52,8 @@ def test_a_token_reads_its_units_case_and_no_other(site: Site) -> None:
         assert {r["kind"] for r in receipts} >= {"delivered", "handed-over"}
         assert api.get(f"{ROOT}/statistics/flows").json()["rows"]
         assert site.events("console-look-case")[-1]["role"] == "token"
+        assert api.get(f"{ROOT}/messages/{site.ids.request}/transfers").status_code == 200
+        assert site.events("console-look-transfer")[-1]["message"] == site.ids.request
     rows = {c.path for c in CALLS}
     assert len(rows) >= 12
 

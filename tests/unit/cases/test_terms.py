@@ -212,6 +212,8 @@ def test_the_acting_unit_closes_and_a_second_party_confirms(ledger: Ledger) -> N
     acts.record("explain", item.id, PROCURATORATE, "李检察官", "01", "案情重大\x07复杂")
     acts.record("close", item.id, PROCURATORATE, "李检察官", "04", "已于期限内决定")
     ledger.project()
+    with pytest.raises(CaseError, match="FG-CAS-003"):
+        acts.record("confirm", item.id, POLICE, "李检察官")  # the same person, in another unit now
     acts.record("confirm", item.id, POLICE, "陈警官")
     cases = ledger.cases()
     assert [(a.act, a.actor) for a in cases.acts(item=item.id)] == [
