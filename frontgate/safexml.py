@@ -78,6 +78,13 @@ def _parser() -> etree.XMLParser:
     return _own.parser
 
 
+def streaming(schema: etree.XMLSchema) -> etree.XMLParser:
+    """A parser to be fed bytes that `parse` has taken before; it judges them by a schema as they come."""
+    return etree.XMLParser(
+        schema=schema, resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False
+    )
+
+
 def parse(data: bytes, *, max_bytes: int = 32 << 20) -> etree._Element:
     """Parse a whole document and return its root.
 

@@ -30,7 +30,7 @@ from frontgate.standard.places import Places
 from frontgate.standard.quick import QuickSchema, Trust
 from frontgate.standard.reading import prefixes
 from frontgate.standard.rules import Rules
-from frontgate.standard.schema import compile_schema, validate
+from frontgate.standard.schema import compile_schema, flood, flooded, validate
 from frontgate.standard.tree import line_of
 from frontgate.standard.view import body_of, read_view
 
@@ -39,7 +39,9 @@ CODES = "codes"
 RULES = "rules"
 DOCUMENTS = "documents"
 ALL_LAYERS: frozenset[str] = frozenset({XSD, CODES, RULES, DOCUMENTS})
-QUICK_BYTES = 1 << 20
+FLOOD_BYTES = 1 << 16
+"""Larger messages are asked first, as a stream, whether they are wrong in very many places."""
+QUICK_BYTES = 1 << 17
 """Larger messages go the plain way at once: each complaint of a schema costs libxml2 a count of the
 siblings before, and the quick schema complains of wrong codes too, which the plain way counts to 200.
 """
@@ -138,8 +140,7 @@ class Checker:
                 view = read_view(root)
             except (XmlError, CatalogueError) as error:
                 return Checked(Report((_in_message(finding_of(error)),)), None)
-        is_small = len(data) <= QUICK_BYTES
-        found = tuple(map(_in_message, self._judge(root, view, files, layers, minted, is_small)))
+        found = tuple(map(_in_message, self._judge(root, view, files, layers, minted, data)))
         return Checked(Report(found), view, root)
 
     def _judge(
@@ -149,7 +150,7 @@ class Checker:
         files: Mapping[str, FileFact] | None,
         layers: frozenset[str],
         minted: bool,
-        is_small: bool,
+        data: bytes,
     ) -> Iterator[Finding]:
         try:
             catalogue = self._standards.version(view.header.standard)
@@ -166,7 +167,9 @@ class Checker:
             yield finding_of(error, line=_line(root, "MessageType"))
             if XSD in layers:  # the frame can still be judged; its body cannot
                 tools = self._tools_of(catalogue, "")
-                yield from validate(tools.schema, root, tools.places, skip=view.body_tag)
+                yield from _flood(tools, root, data) or validate(
+                    tools.schema, root, tools.places, skip=view.body_tag
+                )
             return
         tools = self._tools_of(catalogue, step.flow)
         on: date | None = None
@@ -175,11 +178,12 @@ class Checker:
                 on = record_date(view.header.business_time)
         trust = Trust.NOTHING
         if XSD in layers:
-            if is_small:
+            many = _flood(tools, root, data)
+            if not many and len(data) <= QUICK_BYTES:
                 # Where the codes are not asked about, marks need not be known either.
                 trust = tools.quick.judge(root, on, view.body_tag if on is not None else "")
-            refused = tuple(_kind(root, view, catalogue, step, tools.places, minted))
-            if trust is Trust.NOTHING:
+            refused = (*_kind(root, view, catalogue, step, tools.places, minted), *many)
+            if trust is Trust.NOTHING and not many:
                 refused += validate(tools.schema, root, tools.places)
             yield from refused
             if any(f.severity.refuses for f in refused):
@@ -207,6 +211,14 @@ class Checker:
         if tools is None:
             tools = self._tools[key] = _Tools(catalogue, flow)
         return tools
+
+
+def _flood(tools: _Tools, root: etree._Element, data: bytes) -> tuple[Finding, ...]:
+    """Findings where a large message is wrong in very many places; else none."""
+    if len(data) <= FLOOD_BYTES:
+        return ()
+    complaints = flood(tools.schema, data)
+    return flooded(root, complaints, tools.places) if complaints else ()
 
 
 def _kind(

@@ -8,12 +8,13 @@ Fails: `CatalogueError` FG-STD-003 for a schema that does not compile.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
 from lxml import etree
 
+from frontgate import safexml
 from frontgate.errors import CatalogueError
 from frontgate.model.finding import Finding, finding
 from frontgate.standard.catalogue import Catalogue
@@ -22,6 +23,8 @@ from frontgate.standard.places import Places
 XS = "http://www.w3.org/2001/XMLSchema"
 MAX_FINDINGS = 200
 """Findings shown of one layer; a message with more is mended in rounds anyway."""
+MAX_DISTINCT = 20
+_CHUNK = 1 << 16
 
 _NAME = re.compile(r"\{([^}]*)\}([^\s,{}()]+)")
 _SUBJECT = re.compile(r"^Element '([^']*)'(?:, attribute '([^']*)')?: ")
@@ -113,8 +116,8 @@ def validate(
     found: list[Finding] = []
     faceted: set[str] = set()
     for type_name, message, path in log:
-        if "No precomputed value available" in message or "does evaluate to a node" in message:
-            continue  # the echo of another complaint on the same element
+        if _is_echo(message):
+            continue
         if type_name == "SCHEMAV_CVC_DATATYPE_VALID_1_2_1" and path in faceted:
             continue  # the same value was refused by a facet already
         if "[facet" in message:
@@ -129,6 +132,59 @@ def validate(
     if not found and not skip:  # refused without a usable reason: say so, never accept
         found.append(_finding("", "the schema processor gave no reason", root, places))
     return tuple(found)
+
+
+def flood(schema: etree.XMLSchema, data: bytes) -> tuple[tuple[str, str], ...]:
+    """Whether a large message is wrong in so many places that telling each would take for ever.
+
+    libxml2 makes a path for each complaint by counting the element's siblings: time grows with their
+    square. Read as a stream it makes none, and stops here a little after the first `MAX_FINDINGS`.
+    Returns: the first distinct complaints (type, words), at most `MAX_DISTINCT`; none for a message
+    that `validate` can judge in linear time, be it valid or not.
+    """
+    parser = safexml.streaming(schema)
+    log: list[Any] = []
+    try:
+        for start in range(0, len(data), _CHUNK):
+            parser.feed(data[start : start + _CHUNK])
+            log = list(cast("Any", parser.feed_error_log))
+            if len(log) > MAX_FINDINGS:
+                break
+    except etree.XMLSyntaxError:
+        log = list(cast("Any", parser.feed_error_log))
+    if len(log) <= MAX_FINDINGS:
+        return ()
+    return tuple(dict.fromkeys((e.type_name, e.message) for e in log if not _is_echo(e.message)))[
+        :MAX_DISTINCT
+    ]
+
+
+def flooded(
+    root: etree._Element, complaints: Iterable[tuple[str, str]], places: Places
+) -> tuple[Finding, ...]:
+    """Findings for a flood, each where it first stands, and one that says that there are more."""
+    found = []
+    for type_name, message in complaints:
+        subject = _SUBJECT.match(message)
+        element = _first(root, subject.group(1), message) if subject else root
+        found.append(_finding(type_name, message, element, places))
+    return (*found, finding("FG-XSD-016", limit=len(found)))
+
+
+def _first(root: etree._Element, name: str, message: str) -> etree._Element:
+    """The first element of that name, if the message quotes its value the first with that value."""
+    first = None
+    quoted = set(_QUOTED.findall(message))
+    for element in root.iter(name):
+        first = element if first is None else first
+        if (element.text or "").strip() in quoted:
+            return element
+    return root if first is None else first
+
+
+def _is_echo(message: str) -> bool:
+    """The echo of another complaint on the same element."""
+    return "No precomputed value available" in message or "does evaluate to a node" in message
 
 
 _STEP = re.compile(r"(?:([^/:\[]+):)?([^/:\[]+)(?:\[(\d+)\])?")
