@@ -78,11 +78,24 @@ def _parser() -> etree.XMLParser:
     return _own.parser
 
 
-def streaming(schema: etree.XMLSchema) -> etree.XMLParser:
-    """A parser to be fed bytes that `parse` has taken before; it judges them by a schema as they come."""
-    return etree.XMLParser(
-        schema=schema, resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False
+def streaming(schema: etree.XMLSchema) -> etree.XMLPullParser:
+    """A parser to be fed bytes that `parse` has taken before; it judges them by a schema as they come.
+
+    Whoever feeds it drops what it has read: `drop_read`.
+    """
+    return etree.XMLPullParser(
+        events=("end",), schema=schema, resolve_entities=False, no_network=True, load_dtd=False
     )
+
+
+def drop_read(parser: etree.XMLPullParser) -> None:
+    """Free the elements that have ended, so that memory does not grow with the document."""
+    events: Any = parser.read_events()
+    for _, element in events:
+        element.clear()
+        parent = element.getparent()
+        while parent is not None and element.getprevious() is not None:
+            del parent[0]
 
 
 def parse(data: bytes, *, max_bytes: int = 32 << 20) -> etree._Element:

@@ -147,6 +147,7 @@ def flood(schema: etree.XMLSchema, data: bytes) -> tuple[tuple[str, str], ...]:
     try:
         for start in range(0, len(data), _CHUNK):
             parser.feed(data[start : start + _CHUNK])
+            safexml.drop_read(parser)
             log = list(cast("Any", parser.feed_error_log))
             if len(log) > MAX_FINDINGS:
                 break
