@@ -227,6 +227,7 @@ CREATE TABLE deadline (
 CREATE INDEX deadline_triple ON deadline (term, scope, subject);
 CREATE INDEX deadline_open ON deadline (due_at, id, is_lapsing, rule, unit, flow) WHERE state = 'open';
 CREATE INDEX deadline_unit ON deadline (unit, state, due_at);
+CREATE INDEX deadline_rule ON deadline (rule, state, due_at);
 CREATE INDEX deadline_case ON deadline (case_uid);
 CREATE INDEX deadline_subject ON deadline (subject);
 

@@ -219,12 +219,16 @@ def follow(
     paused: datetime | None = None
     ended: tuple[Change, datetime] | None = None
 
-    def end() -> datetime:
-        counted = due(begun, total, calendar, custody=custody, in_custody=in_custody)
-        if not shift:
-            return counted
-        last = counted.date() - timedelta(days=1) + shift
-        while rolls(custody, in_custody=in_custody) and calendar.is_off(last):
+    def end(pauses: timedelta) -> datetime:
+        """The limit's own last day and the pauses, and only then on from a day off."""
+        if not pauses:
+            return due(begun, total, calendar, custody=custody, in_custody=in_custody)
+        counted = due(begun, total, calendar, custody=Custody.CUSTODY, in_custody=True)
+        if total.unit in (Unit.MINUTE, Unit.HOUR, Unit.WORKING_HOUR):
+            return counted + pauses
+        last = counted.date() - timedelta(days=1) + pauses
+        moves = total.value > 0 and rolls(custody, in_custody=in_custody)
+        while moves and calendar.is_off(last):
             last += timedelta(days=1)
         return _end_of(last)
 
@@ -244,7 +248,9 @@ def follow(
             begun, total, shift, paused = event.at, event.limit or limit, timedelta(0), None
         elif event.change in (Change.STOP, Change.CANCEL):
             ended = (event.change, event.at)
-    until = end() if paused is None else end() + _whole_days(paused, ended[1] if ended else now)
+    if paused is not None:
+        shift += _whole_days(paused, ended[1] if ended else now)
+    until = end(shift)
     safe = until - timedelta(days=1) if custody is Custody.CUSTODY else until
     passed = tuple(w for w in sorted(warn, reverse=True) if now >= until - w)
     if ended is not None and ended[0] is Change.CANCEL:

@@ -210,6 +210,31 @@ def test_pause_resume_extend_and_restart() -> None:
     assert timer("2026-11-16", resume, pause)[0] == timer("2026-11-16", pause, resume)[0]
 
 
+@pytest.mark.parametrize(
+    ("limit", "start", "until"),
+    [
+        # Five days end on Saturday the 7th; a day's pause makes it Sunday, and Monday is the last day.
+        (Limit(5, Unit.DAY), "2026-11-02T15:00:00+08:00", "2026-11-10T00:00:00+08:00"),
+        # Hours keep their hour.
+        (Limit(48, Unit.HOUR), "2026-11-02T15:00:00+08:00", "2026-11-05T15:00:00+08:00"),
+        (Limit(3, Unit.DAY), "2026-11-02T15:00:00+08:00", "2026-11-07T00:00:00+08:00"),
+    ],
+)
+def test_a_pause_is_added_before_a_day_off_moves_the_end(
+    limit: Limit, start: str, until: str
+) -> None:
+    happened = [Happened(Change.PAUSE, at("2026-11-03")), Happened(Change.RESUME, at("2026-11-04"))]
+    found = follow(
+        datetime.fromisoformat(start),
+        limit,
+        happened,
+        CALENDAR,
+        now=at("2026-11-04"),
+        custody=Custody.ROLL,
+    )
+    assert found.due == datetime.fromisoformat(until)
+
+
 def test_custody_terms_warn_a_day_early_and_unknown_years_are_said() -> None:
     kinds = {"custody": Custody.CUSTODY, "now": at("2026-11-03")}
     made = follow(at("2026-11-02"), Limit(2, Unit.MONTH), [], CALENDAR, **kinds)  # type: ignore[arg-type]
