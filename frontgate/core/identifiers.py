@@ -11,11 +11,18 @@ from datetime import date
 from functools import lru_cache
 from operator import mul
 
-_UNIT = re.compile(r"[1-9]\d{9}[\dX]")
-_CASE = re.compile(r"C(?:19|20)\d{2}[1-9]\d{9}\d{7}[\dX]")
-_CITIZEN = re.compile(r"[1-9]\d{5}(18|19|20)\d{2}(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])\d{3}[\dX]")
+# re.ASCII: elsewhere \d also means the digits of other scripts, which no check sum is defined for.
+_UNIT = re.compile(r"[1-9]\d{9}[\dX]", re.ASCII)
+_CASE = re.compile(r"C(?:19|20)\d{2}[1-9]\d{9}\d{7}[\dX]", re.ASCII)
+_PERSON = re.compile(r"-P\d{3}", re.ASCII)
+_CITIZEN = re.compile(
+    r"[1-9]\d{5}(18|19|20)\d{2}(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])\d{3}[\dX]", re.ASCII
+)
 _USCC_ALPHABET = "0123456789ABCDEFGHJKLMNPQRTUWXY"
-_USCC = re.compile(f"[{_USCC_ALPHABET}]{{2}}\\d{{6}}[0-9A-Z]{{8}}[\\dX][{_USCC_ALPHABET}]")
+"""GB 32100: without I, O, S, V, Z, in the organisation code too."""
+_USCC = re.compile(
+    f"[{_USCC_ALPHABET}]{{2}}\\d{{6}}[{_USCC_ALPHABET}]{{8}}[\\dX][{_USCC_ALPHABET}]", re.ASCII
+)
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
 
@@ -63,9 +70,7 @@ def case_uid(year: int, unit: str, serial: int) -> str:
 @lru_cache(maxsize=8192)
 def is_person_uid(text: str) -> bool:
     """CaseUid + `-P` + 3 digits."""
-    return (
-        len(text) == 28 and text[23:25] == "-P" and text[25:].isdigit() and is_case_uid(text[:23])
-    )
+    return bool(_PERSON.fullmatch(text[23:])) and is_case_uid(text[:23])
 
 
 @lru_cache(maxsize=8192)
