@@ -213,6 +213,8 @@ class CaseRules:
         answers = any(steps[name].opens for name in step.answers)
         for term in self.terms.values():
             start, stops = term.term.start.event, term.term.stop_events
+            if not _is_for(term.term, term.rule, step.flow):
+                continue
             if start == "delivered" and asks:
                 plan.starts.append(Opening(term, "delivered", None, None))
             if "answered" in stops and answers:
@@ -227,6 +229,11 @@ class CaseRules:
         return any(
             o.term is term for kind in self.catalogue.message_types for o in self.plan(kind).starts
         )
+
+
+def _is_for(term: Term, rule: Rule, flow: str) -> bool:
+    named = {f for other in rule.terms for f in other.start.flows}
+    return flow in term.start.flows if term.start.flows else flow not in named
 
 
 ANSWERS = ("accept", "return")

@@ -28,13 +28,15 @@ _STUB = etree.Element("stub")
 @dataclass(frozen=True, slots=True)
 class Start:
     """What opens a term: a message (its sending, its delivery, or a day that it states) or an event
-    that no message shows. when: XPath that must hold in the message."""
+    that no message shows. when: XPath that must hold in the message. flows: of an event that any flow
+    may show, those that this term is for; the rule's term without flows is for all others."""
 
     message: str = ""
     at: str = ""
     field: str = ""
     when: str = ""
     event: str = ""
+    flows: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +131,11 @@ def _rule(table: dict[str, Any], message_types: Collection[str], roles: Collecti
 
 
 def _term(table: dict[str, Any], message_types: Collection[str], roles: Collection[str]) -> Term:
-    start = Start(**table.pop("start"))
+    opening = table.pop("start")
+    start = Start(**{**opening, "flows": tuple(opening.get("flows", ()))})
+    for flow in start.flows:
+        if not start.event or not any(t.startswith(flow + ".") for t in message_types):
+            raise ValueError(f"start.flows {flow!r}")
     if bool(start.message) == bool(start.event) or (start.message and not start.at + start.field):
         raise ValueError("start needs a message with at or field, or an event")
     if start.at not in ("", "sent", "delivered"):

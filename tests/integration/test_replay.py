@@ -102,11 +102,14 @@ def test_a_unit_that_lost_its_disk_gets_everything_again_from_the_hub(province: 
     for n in range(4):
         province.drop(POLICE, f"d{n}.xml", message(ref=f"l{n}"))
     assert wait_for(lambda: delivered(province, 4))
+    # A receipt may be on its way yet, and what is under way is not replayed.
+    once = [(1, "ACKNOWLEDGED")] * 4
+    assert wait_for(lambda: hub_states(province) == once, 60), hub_states(province)
     first = {name.rpartition("-arrest")[2] for name in province.entries(PROCURATORATE)}
     # Its gateway still has all: it repeats its receipts, and delivers nothing twice.
     arguments = ("replay", "--to", PROCURATORATE, "--reason", "they ask")
     assert frontgate(province, "hub", *arguments)["job"]["done"] == 4
-    expected = [(1, "ACKNOWLEDGED")] * 4 + [(2, "ACKNOWLEDGED")] * 4
+    expected = once + [(2, "ACKNOWLEDGED")] * 4
     assert wait_for(lambda: hub_states(province) == expected, 60), hub_states(province)
     assert len(province.entries(PROCURATORATE)) == 4
 
