@@ -39,7 +39,7 @@ AUDITOR = "auditor"
 TOKEN = "token"  # noqa: S105 (the role of a program that shows a unit's token)
 
 GRANTS: Mapping[str, frozenset[Right]] = {
-    CLERK: frozenset({Right.CASES, Right.DOCUMENTS, Right.STATISTICS}),
+    CLERK: frozenset({Right.CASES, Right.DOCUMENTS, Right.STATISTICS, Right.TOKENS}),
     OPERATOR: frozenset({Right.TRAFFIC, Right.ACT, Right.UNITS, Right.TOKENS}),
     COMMITTEE: frozenset({Right.CASES, Right.STATISTICS}),
     HUB_OPERATOR: frozenset(
@@ -64,15 +64,20 @@ ROLES = (CLERK, OPERATOR, COMMITTEE, HUB_OPERATOR, AUDITOR)
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Who asks. login: of the account, or `token:<id>`. unit: empty for a role of the province."""
+    """Who asks. login: of the account, or `token:<id>`. unit: empty for a role of the province.
+
+    within: another role whose rights limit this one's: a token may no more than who made it.
+    """
 
     login: str
     name: str
     role: str
     unit: str = ""
+    within: str = ""
 
     def may(self, right: Right) -> bool:
-        return right in GRANTS.get(self.role, frozenset())
+        roles = (self.role, self.within) if self.within else (self.role,)
+        return all(right in GRANTS.get(role, frozenset()) for role in roles)
 
     @property
     def units(self) -> frozenset[str] | None:

@@ -227,18 +227,19 @@ class Accounts:
 
     # -- tokens ---------------------------------------------------------------------------------
 
-    def make_token(self, unit: str, label: str, made_by: str) -> tuple[int, str]:
-        """Returns: its id, and the secret that is shown once. Raises: ConsoleError FG-CON-008."""
+    def make_token(self, unit: str, label: str, made_by: str, within: str = "") -> tuple[int, str]:
+        """within: the role of who makes it; the token may no more. Returns: its id, and the secret that is shown once. Raises: ConsoleError FG-CON-008."""
         check_role(TOKEN, unit)
         secret = "fgt_" + secrets.token_urlsafe(32)
         with self.file.write():
             self.file.run(
-                "INSERT INTO token (digest, unit, label, made_by, made_at) VALUES (?, ?, ?, ?, ?)",
+                "INSERT INTO token (digest, unit, label, made_by, made_at, within) VALUES (?, ?, ?, ?, ?, ?)",
                 _digest(secret),
                 unit,
                 label[:80],
                 made_by,
                 timestamp(clock.now()),
+                within,
             )
             row = self.file.one("SELECT id FROM token WHERE digest = ?", _digest(secret))
         assert row is not None
@@ -268,10 +269,12 @@ class Accounts:
         if not 20 <= len(secret) <= 100:
             return None
         row = self.file.one(
-            "SELECT id, label, unit FROM token WHERE digest = ? AND revoked_at = ''",
+            "SELECT id, label, unit, within FROM token WHERE digest = ? AND revoked_at = ''",
             _digest(secret),
         )
-        return None if row is None else Person(f"token:{row[0]}", str(row[1]), TOKEN, str(row[2]))
+        if row is None:
+            return None
+        return Person(f"token:{row[0]}", str(row[1]), TOKEN, str(row[2]), str(row[3]))
 
 
 def check_role(role: str, unit: str) -> None:

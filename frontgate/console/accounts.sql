@@ -37,7 +37,8 @@ CREATE TABLE token (
   label      TEXT NOT NULL,
   made_by    TEXT NOT NULL,
   made_at    TEXT NOT NULL,
-  revoked_at TEXT NOT NULL DEFAULT ''
+  revoked_at TEXT NOT NULL DEFAULT '',
+  within     TEXT NOT NULL DEFAULT '' -- role of who made it: it may no more than that; '' = on the hub's own machine
 ) STRICT;
 CREATE INDEX token_unit ON token (unit, id);
 

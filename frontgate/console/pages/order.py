@@ -100,7 +100,9 @@ def make_token(visit: Visit) -> Answer:
     if unit not in visit.desk.directory().units:
         raise ConsoleError("FG-CON-008", role="token", unit=unit[:20] or "-")
     label = visit.form.get("label", "").strip()[:80] or "API"
-    number, secret = visit.desk.accounts.make_token(unit, label, visit.person.login)
+    number, secret = visit.desk.accounts.make_token(
+        unit, label, visit.person.login, within=visit.person.role
+    )
     visit.act("token-made", token=str(number), unit=unit)
     rows = visit.desk.accounts.tokens(visit.person.units)
     return Page("tokens.html", {"rows": rows, "secret": secret, "done": ""})

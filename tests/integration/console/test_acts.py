@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 from console_site import CASE, OTHER_CASE, PASSWORD, Site, csrf_of
 from ledger import COURT, OTHER_POLICE, POLICE
 
@@ -131,6 +132,24 @@ def test_a_units_operator_makes_and_revokes_its_tokens(site: Site) -> None:
     number = person.login.partition(":")[2]
     assert operator.post(f"/tokens/{number}/revoke", data=form).status_code == 303
     assert site.accounts.bearer(secret[1]) is None
+
+
+@pytest.mark.parametrize(
+    ("login", "cases", "transfers"),
+    [("clerk", 200, 404), ("operator", 404, 200), ("hub-one", 404, 200)],
+)
+def test_a_token_may_no_more_than_who_made_it(
+    site: Site, login: str, cases: int, transfers: int
+) -> None:
+    """Else whoever runs the traffic would read the cases by a token of their own making."""
+    maker = site.client(login)
+    form = {"csrf": csrf_of(maker.get("/tokens").text), "label": "办案系统", "unit": POLICE}
+    secret = re.search(r'id="secret">([^<]+)', maker.post("/tokens", data=form).text)
+    assert secret is not None
+    program = {"authorization": f"Bearer {secret[1]}"}
+    with site.fresh(headers=program) as api:
+        assert api.get("/api/v1/cases").status_code == cases
+        assert api.get("/api/v1/transfers").status_code == transfers
 
 
 def test_a_term_is_explained_closed_and_confirmed(site: Site) -> None:
