@@ -121,7 +121,9 @@ class Notices:
         )
         rows = source.reader.all(
             f"SELECT * FROM (SELECT {when} AS crossed, {DEADLINE} FROM deadline WHERE state = 'open'"  # noqa: S608
-            " AND is_lapsing = 0 AND case_uid <> '' AND yellow_at <= ?)"
+            " AND is_lapsing = 0 AND case_uid <> '' AND yellow_at <= ?"
+            # What was closed and confirmed is in no list of what is due either.
+            " AND id NOT IN (SELECT item FROM act WHERE act = 'confirm'))"
             " WHERE (crossed, id) > (?, ?) ORDER BY crossed, id LIMIT ?",
             now, now, now, *after, BATCH,
         )  # fmt: skip
@@ -166,8 +168,11 @@ class Notices:
         text = _message(header, case, item, LEVELS[level], article)
         root = safexml.parse(text)
         # From red on the committee of the place is told as well: the standard says so, not this code.
-        copied, _ = copies(self._catalogue, root, read_view(root), self._trust().directory)
-        return Notice(header, text, copied)
+        directory = self._trust().directory
+        copied, _ = copies(self._catalogue, root, read_view(root), directory)
+        # A unit that never enrolled fetches nothing: its mailbox would only grow.
+        enrolled = tuple(c for c in copied if directory.units[c.unit].certificates)
+        return Notice(header, text, enrolled)
 
     def _send(self, notices: list[Notice], now: datetime, until: str) -> None:
         """Seal, keep and queue: one segment and one transaction for all."""

@@ -99,3 +99,23 @@ def test_the_acting_unit_is_warned_once_a_level(ledger: Ledger) -> None:
     ledger.at += timedelta(hours=1)
     notices.turn()
     assert len(sent(ledger)) == before
+
+
+def test_what_was_closed_and_confirmed_is_told_no_more(ledger: Ledger) -> None:
+    ledger.exchange(sample("arrest-request/submit", ledger.at))
+    notices = Notices(
+        ledger.journal, SegmentStore(ledger.state), ledger.issuer, lambda: ledger.trust,
+        STANDARDS.version("1.0"), ledger.file, lambda: None,
+    )  # fmt: skip
+    cases = ledger.cases()
+    terms = [d for d in cases.deadlines_of("C2026520102110000000016") if d.unit == PROCURATORATE]
+    cases.close()
+    assert terms
+    with ledger.journal.write() as tx:
+        for term in terms:
+            tx.event("case-act", act="confirm", item=term.id, case=term.case_uid, unit=COMMITTEE)
+    ledger.go_to(2026, 11, 25)
+    ledger.project()
+    notices.turn()
+    told = {r[1] for r in sent(ledger)}
+    assert not any(PROCURATORATE in str(r) for r in told), told
