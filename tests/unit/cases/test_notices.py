@@ -114,8 +114,9 @@ def test_what_was_closed_and_confirmed_is_told_no_more(ledger: Ledger) -> None:
     with ledger.journal.write() as tx:
         for term in terms:
             tx.event("case-act", act="confirm", item=term.id, case=term.case_uid, unit=COMMITTEE)
-    ledger.go_to(2026, 11, 25)
-    ledger.project()
-    notices.turn()
+    for day in (12, 15, 16, 18, 19):
+        ledger.go_to(2026, 11, day, 10)
+        ledger.project()
+        notices.turn()
     told = {r[1] for r in sent(ledger)}
     assert not any(PROCURATORATE in str(r) for r in told), told
