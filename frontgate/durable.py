@@ -21,8 +21,11 @@ import io
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import TracebackType
 from typing import Any, BinaryIO
+
+from frontgate.undo import on_failure
 
 PathLike = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
@@ -120,14 +123,11 @@ def open_new(path: PathLike, mode: int = 0o600, *, dir_fd: int | None = None) ->
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     with step("open", _place(path, dir_fd)):
         fd = os.open(path, flags, mode, dir_fd=dir_fd)
-    try:
+    with on_failure(partial(os.close, fd)):
         os.fchmod(fd, mode)
         if probe is not None:
             return io.BufferedRandom(_ProbedFile(fd, "r+b"), 1 << 16)
         return os.fdopen(fd, "w+b", buffering=1 << 16)
-    except BaseException:
-        os.close(fd)
-        raise
 
 
 def make_dir(

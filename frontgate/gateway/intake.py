@@ -34,6 +34,7 @@ from frontgate.pipeline.segments import SegmentStore
 from frontgate.spool.claiming import Claim, Refused
 from frontgate.spool.rejected import reject
 from frontgate.standard import Checker
+from frontgate.undo import on_failure
 
 log = get_logger()
 
@@ -144,7 +145,7 @@ class Intake:
         if not todo:
             return Batch()
         segment = self._store.new(now)
-        try:
+        with on_failure(segment.abandon):
             results = [self._judge(post, item, segment.file, now) for item in todo]
             segment.file.seek(0, io.SEEK_END)
             for result in results:
@@ -152,9 +153,6 @@ class Intake:
                     for extract in result.extracts:
                         segment.file.write(extract.data)
             used = segment.file.tell() > 0
-        except BaseException:
-            segment.abandon()
-            raise
         path = segment.relative_path
         if used:
             size = segment.publish()

@@ -83,16 +83,13 @@ class Destination:
             transport = connect()
         except TransportError as error:
             with self._lock:
-                self._trying = False
                 self._patience.failed(error)
                 self._say(error)
             raise
-        except BaseException:
+        finally:
             with self._lock:
                 self._trying = False
-            raise
         with self._lock:
-            self._trying = False
             self._patience.reset()
             if self.trouble is not None:
                 log.info("destination-back", code=self.trouble.code)

@@ -143,15 +143,12 @@ class Rounds:
 
     def _recover_some(self, post: Post) -> bool:
         """Take a batch of left-over claims. Returns: whether that were all."""
-        claims = self._recovering.get(post.key)
+        claims = self._recovering.pop(post.key, None)
         if claims is None:
             trash.empty(post.paths)
-            claims = self._recovering[post.key] = post.sweeper.recover()
-        try:
-            batch = list(islice(claims, BATCH))
-        except BaseException:
-            del self._recovering[post.key]
-            raise
+            claims = post.sweeper.recover()
+        batch = list(islice(claims, BATCH))  # where this fails the next turn looks from the start
+        self._recovering[post.key] = claims
         self._take(post, batch)
         if len(batch) == BATCH:
             return False

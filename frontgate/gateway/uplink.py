@@ -27,6 +27,7 @@ from frontgate.pipeline.dispatch import Lane
 from frontgate.pipeline.segments import Composite, SegmentStore
 from frontgate.pipeline.take import Taken, Taking
 from frontgate.transports import Entry, Transport
+from frontgate.undo import on_failure
 
 log = get_logger()
 
@@ -301,21 +302,16 @@ class Fetcher:
                 taking.resumed()
                 log.info("download-resumed", name=name, offset_bytes=taking.offset)
             sink = self._pace.sink(taking.write) if self._pace else taking.write
-            try:
+            # A line that breaks keeps what came. After an error of our own disk it proves nothing.
+            with on_failure(self._give_up, but=(TransportError,)):
                 transport.get(name, sink, taking.offset)
-            except TransportError:
-                raise
-            except BaseException:
-                # Our own disk: what it holds of this file proves nothing.
-                self._taking = None
-                taking.abandon()
-                raise
-            self._taking = None
-            try:
                 taken = taking.finish()
-            except BaseException:
-                taking.abandon()
-                raise
+            self._taking = None
             if taken is not None:
                 return taken
             log.warning("download-again", name=name)
+
+    def _give_up(self) -> None:
+        taking, self._taking = self._taking, None
+        if taking is not None:
+            taking.abandon()

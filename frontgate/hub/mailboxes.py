@@ -17,6 +17,7 @@ from typing import Protocol
 from frontgate import durable
 from frontgate.model.unit import Directory
 from frontgate.pipeline.dispatch import MOST_BYTES
+from frontgate.undo import on_failure
 
 ACCOUNT = "account:"
 """Destinations of the hub are `account:<SFTP account>`."""
@@ -226,18 +227,17 @@ class Mailboxes:
 
     @staticmethod
     def _put(temporary: Path, final: Path, source: Readable) -> None:
-        durable.unlink(temporary)
-        try:
-            # Readable for all who get here: the folder lets in its account and the hub alone.
-            with durable.open_new(temporary, 0o644) as file:
-                while chunk := source.read(_CHUNK):
-                    file.write(chunk)
-                durable.publish(temporary, final, file)
-        except BaseException:
+        def take_back() -> None:
             with contextlib.suppress(OSError):
                 durable.unlink(final)
                 durable.unlink(temporary)
-            raise
+
+        durable.unlink(temporary)
+        # Readable for all who get here: the folder lets in its account and the hub alone.
+        with on_failure(take_back), durable.open_new(temporary, 0o644) as file:
+            while chunk := source.read(_CHUNK):
+                file.write(chunk)
+            durable.publish(temporary, final, file)
 
     def ring(self, mailbox: Mailbox) -> None:
         """Tell the account that there is something new: a content-free bell, never the truth."""

@@ -13,6 +13,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ import apsw
 
 from frontgate import durable
 from frontgate.errors import JournalError
-from frontgate.journal.store import Reader, keep_plans
+from frontgate.journal.store import Reader, keep_plans, roll_back
+from frontgate.undo import on_failure
 
 
 class File:
@@ -38,14 +40,10 @@ class File:
         with self._lock:
             try:
                 self._db.execute("BEGIN IMMEDIATE")
-                try:
+                with on_failure(partial(roll_back, self._db)):
                     yield
                     with durable.step("projection commit", self.path):
                         self._db.execute("COMMIT")
-                except BaseException:
-                    if self._db.in_transaction:
-                        self._db.execute("ROLLBACK")
-                    raise
             except (apsw.FullError, apsw.IOError, apsw.ReadOnlyError, apsw.CantOpenError) as error:
                 raise JournalError(
                     "FG-JRN-004", reason=type(error).__name__, detail=str(error)

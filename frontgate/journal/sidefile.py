@@ -12,12 +12,15 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import apsw
 
 from frontgate.errors import JournalError
+from frontgate.journal.store import roll_back
+from frontgate.undo import on_failure
 
 BUSY_MS = 10_000
 
@@ -58,13 +61,9 @@ class SideFile:
         with self._lock:
             try:
                 self._db.execute("BEGIN IMMEDIATE")
-                try:
+                with on_failure(partial(roll_back, self._db)):
                     yield
                     self._db.execute("COMMIT")
-                except BaseException:
-                    if self._db.in_transaction:
-                        self._db.execute("ROLLBACK")
-                    raise
             except (apsw.FullError, apsw.IOError, apsw.ReadOnlyError, apsw.BusyError) as error:
                 raise JournalError(
                     "FG-JRN-004", reason=type(error).__name__, detail=str(error)

@@ -17,6 +17,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ import apsw
 from frontgate import clock, durable
 from frontgate.core import chain
 from frontgate.errors import JournalError
+from frontgate.undo import on_failure
 
 VERSION = 1
 APPLICATION_ID = 0x46474A31  # "FGJ1"
@@ -224,15 +226,12 @@ class Journal:
         except BlockingIOError:
             os.close(lock_fd)
             raise JournalError("FG-JRN-002", detail=str(path)) from None
-        try:
-            db = _connect(path)
-            _migrate(db, node, path)
-        except apsw.Error as error:
-            os.close(lock_fd)
-            raise JournalError("FG-JRN-001", path=path.name, detail=str(error)) from error
-        except BaseException:
-            os.close(lock_fd)
-            raise
+        with on_failure(partial(os.close, lock_fd)):
+            try:
+                db = _connect(path)
+                _migrate(db, node, path)
+            except apsw.Error as error:
+                raise JournalError("FG-JRN-001", path=path.name, detail=str(error)) from error
         durable.fsync_dir(path.parent)
         return cls(path, db, lock_fd, node)
 
@@ -304,17 +303,13 @@ class Journal:
                 self._is_unsure = True
                 tx = Tx(self._db, self.node, at, now_ms, self._seq, self._head, self._epoch)
                 self._db.execute("BEGIN IMMEDIATE")
-                try:
+                with on_failure(partial(roll_back, self._db)):
                     if offset_ms != self._noted_ms:
                         tx.set_meta(OFFSET, str(offset_ms))
                         tx.event("clock-jump", by_ms=offset_ms - self._noted_ms)
                     yield tx
                     with durable.step("commit", self.path):
                         self._db.execute("COMMIT")
-                except BaseException:
-                    if self._db.in_transaction:
-                        self._db.execute("ROLLBACK")
-                    raise
             except apsw.IOError as error:
                 with contextlib.suppress(OSError):
                     self.on_full()
@@ -374,6 +369,12 @@ def open_reader(path: Path) -> Reader:
             raise _refused(error) from error  # as too many open files: it passes
         raise JournalError("FG-JRN-001", path=path.name, detail=str(error)) from error
     return Reader(db)
+
+
+def roll_back(db: apsw.Connection) -> None:
+    """Undo an open transaction; some errors have undone it already."""
+    if db.in_transaction:
+        db.execute("ROLLBACK")
 
 
 def keep_plans(db: apsw.Connection) -> None:

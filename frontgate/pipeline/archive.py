@@ -15,6 +15,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from frontgate import durable
@@ -28,6 +29,7 @@ from frontgate.pipeline.parcel import Manifest, ParcelWriter
 from frontgate.pipeline.segments import read_slice
 from frontgate.seal.receipts import write_list
 from frontgate.suites import Signer
+from frontgate.undo import on_failure
 
 log = get_logger()
 
@@ -140,7 +142,7 @@ def _write(
     name = f"{now:%Y%m%d}-{epoch}-{last.number + 1:06d}-{role}-{unit}.archive"
     part = node.folder / f".{name}.part"
     durable.unlink(part)
-    try:
+    with on_failure(partial(durable.unlink, part)):
         with durable.open_new(part) as out:
             content = _Content(node, reader, plan, ParcelWriter(out), _room(node.folder))
             to, is_more = content.write(last, is_stopping)
@@ -153,9 +155,6 @@ def _write(
         _read_back(part, manifest)
         durable.rename(part, node.folder / name)
         durable.fsync_dir(node.folder)
-    except BaseException:
-        durable.unlink(part)
-        raise
     # The head as signed: an archive without entries of the chain repeats the one before it.
     to = replace(to, number=last.number + 1, digest=manifest.digest, head=manifest.about["head"])
     with node.journal.write(now) as tx:

@@ -19,6 +19,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from frontgate import bundle, clock, durable
@@ -39,6 +40,7 @@ from frontgate.pipeline.parcel import (
     write_manifest,
 )
 from frontgate.suites import Signer
+from frontgate.undo import on_failure
 
 KIND = "backup"
 _SEGMENT = re.compile(r"segment-(\d{8})-(\d{6}-[0-9a-f]{16}\.bundle)")
@@ -94,27 +96,24 @@ def make_backup(
     part = target.with_name(f".{target.name}.part")
     copied = home.state / "tmp" / "backup.db"
     try:
-        _discard(part)
-        durable.unlink(copied)
-        if not copying.copy_journal(home.state / "journal.db", copied, is_stopping):
-            raise KeepError("FG-KEP-002", path=str(target), reason="stopped")
-        made = Made(str(target))
-        about = {"kind": KIND, "node": home.node, "epoch": _meta(copied, "epoch")}
-        if as_file:
-            _write_file(home, copied, part, signer, number, now, passphrase, about, made)
-            durable.rename(part, target)
-        else:
-            _write_folder(home, copied, part, signer, number, now, passphrase, about, made)
-            durable.rename(part, target)
-        durable.fsync_dir(target.parent)
-        return made
+        with on_failure(partial(_discard, part)):
+            _discard(part)
+            durable.unlink(copied)
+            if not copying.copy_journal(home.state / "journal.db", copied, is_stopping):
+                raise KeepError("FG-KEP-002", path=str(target), reason="stopped")
+            made = Made(str(target))
+            about = {"kind": KIND, "node": home.node, "epoch": _meta(copied, "epoch")}
+            if as_file:
+                _write_file(home, copied, part, signer, number, now, passphrase, about, made)
+                durable.rename(part, target)
+            else:
+                _write_folder(home, copied, part, signer, number, now, passphrase, about, made)
+                durable.rename(part, target)
+            durable.fsync_dir(target.parent)
+            return made
     except OSError as error:
-        _discard(part)
         reason = errno.errorcode.get(error.errno or 0, "?")
         raise KeepError("FG-KEP-002", path=str(target), reason=reason, detail=str(error)) from error
-    except BaseException:
-        _discard(part)
-        raise
     finally:
         durable.unlink(copied)
 

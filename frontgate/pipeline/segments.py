@@ -22,6 +22,7 @@ from typing import BinaryIO
 from frontgate import durable
 from frontgate.errors import JournalError
 from frontgate.journal import Journal, Reader
+from frontgate.undo import on_failure
 
 CHUNK = 1 << 20
 PAGE = 500
@@ -58,13 +59,10 @@ class OpenSegment:
         Raises: OSError; then it is gone, and has to be written anew from its source: what an fsync
         failed for is never synced again.
         """
-        try:
+        with on_failure(self.abandon):
             self.file.flush()
             size = os.fstat(self.file.fileno()).st_size
             durable.publish(self._temporary, self._final, self.file)
-        except BaseException:
-            self.abandon()
-            raise
         self.file.close()
         return size
 
@@ -113,12 +111,13 @@ class SegmentStore:
         Not where the journal itself has failed: its last commit may turn out to have happened, and
         the start that follows removes what no row names.
         """
-        try:
-            yield
-        except BaseException:
+
+        def take_back() -> None:
             if journal.failure is None:
                 self._remove(self.root / relative_path)
-            raise
+
+        with on_failure(take_back):
+            yield
 
     def new_path(self, now: datetime) -> Path:
         at = now.astimezone(UTC)

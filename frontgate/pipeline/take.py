@@ -18,6 +18,7 @@ from frontgate.errors import BundleError, ContainerError, FrontgateError, Signat
 from frontgate.pipeline.segments import CHUNK, OpenSegment, SegmentStore
 from frontgate.seal import Package, open_package
 from frontgate.transports import RESUME_BLOCK
+from frontgate.undo import on_failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ def take(
     taker = bundle.BundleTaker(segment.file)
     error: FrontgateError | None = None
     members: tuple[bundle.Located, ...] = ()
-    try:
+    with on_failure(segment.abandon):
         fetch(_Tolerant(taker, segment).write)
         try:
             members = taker.finish()
@@ -57,9 +58,6 @@ def take(
                 error, members = BundleError("FG-BND-010", name=name), ()
         except BundleError as fault:
             error = fault
-    except BaseException:
-        segment.abandon()
-        raise
     path = segment.relative_path
     size = segment.publish()
     return Taken(bundle_id, path, size, members, error)

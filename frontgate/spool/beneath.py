@@ -18,6 +18,7 @@ from types import TracebackType
 
 from frontgate import durable
 from frontgate.errors import SpoolError
+from frontgate.undo import on_failure
 
 MOST_ENTRIES = 10_000
 MOST_DEPTH = 32
@@ -47,15 +48,13 @@ class Folder:
 
     def inner(self, *names: Name) -> Folder:
         """A folder below this one, step by step."""
-        fd = os.dup(self.fd)
-        try:
+        folder = Folder(os.dup(self.fd))
+        with on_failure(folder.close):
             for name in names:
-                fd, above = os.open(name, _FOLDER, dir_fd=fd), fd
+                below = os.open(name, _FOLDER, dir_fd=folder.fd)
+                above, folder.fd = folder.fd, below
                 os.close(above)
-        except BaseException:
-            os.close(fd)
-            raise
-        return Folder(fd)
+        return folder
 
     def lstat(self, name: Name) -> os.stat_result:
         return os.stat(name, dir_fd=self.fd, follow_symlinks=False)

@@ -24,6 +24,7 @@ from frontgate import durable
 from frontgate.spool import beneath, trash
 from frontgate.spool.beneath import Folder
 from frontgate.spool.layout import SHARED_FILE_MODE, SHARED_MODE, SpoolPaths
+from frontgate.undo import on_failure
 
 DONE = ".done"
 INTENT = ".intent"
@@ -83,7 +84,12 @@ def stage(
             staging.fsync()
         beneath.remove(staging, entry)
         gid = inbound.gid
-        try:
+
+        def take_back() -> None:
+            with contextlib.suppress(OSError):  # half of it is of no use, and the disk may be full
+                beneath.remove(staging, entry)
+
+        with on_failure(take_back):
             if form == "folder":
                 _stage_folder(staging, entry, parts, gid, sync=sync)
             elif form == "zip":
@@ -91,10 +97,6 @@ def stage(
             else:
                 (part,) = parts
                 _write(staging, entry, part, gid, sync=sync)
-        except Exception:
-            with contextlib.suppress(OSError):  # half of it is of no use, and the disk may be full
-                beneath.remove(staging, entry)
-            raise
 
 
 def publish(

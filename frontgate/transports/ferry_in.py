@@ -11,6 +11,7 @@ import contextlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,6 +21,7 @@ from frontgate.transports import carried
 from frontgate.transports.carried import ACK, CHUNK, DATA, Astray, NotWhole, Stamp, Trailer
 from frontgate.transports.ferry_memory import Memory
 from frontgate.transports.ferry_way import Counts, Way
+from frontgate.undo import on_failure
 
 log = get_logger()
 
@@ -166,11 +168,8 @@ class Arrivals:
         part = self.way.incoming / f".{trailer.name}.part"
         durable.unlink(part)
         with durable.open_new(part, 0o640) as target:
-            try:
+            with on_failure(partial(durable.unlink, part)):
                 carried.copy_content(file, trailer, target.write)
-            except BaseException:
-                durable.unlink(part)
-                raise
             durable.publish(part, final, target)
         came.add(trailer.number)
         self._memory.save()

@@ -20,6 +20,7 @@ from frontgate.errors import TransportError
 from frontgate.lean import without
 from frontgate.transports import UPLOAD_BACK, Entry, Source, Transport
 from frontgate.transports.sftp_wire import DENIED, NO_SUCH_FILE, Sftp, StatusError
+from frontgate.undo import on_failure
 
 with without("invoke"):  # runs programs for `Match exec` of an ssh_config, which nobody reads here
     import paramiko
@@ -74,11 +75,8 @@ def connect_sftp(
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     _notice_silence(sock, peer.step_timeout_s)
     session = paramiko.Transport(sock)
-    try:
+    with on_failure(session.close):
         return _login(session, peer, key, with_bell, {} if begun is None else begun)
-    except BaseException:
-        session.close()
-        raise
 
 
 def _notice_silence(sock: socket.socket, step_timeout_s: float) -> None:
