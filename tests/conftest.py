@@ -1,5 +1,5 @@
-"""For all tests: those that make system accounts need root, elsewhere they are left out, and that
-is said; and none leaves another clock or a probe behind for the next."""
+"""For all tests: those that need root or the kernel's FUSE are left out where there is none, and the
+summary says so; and none leaves another clock or a probe behind for the next."""
 
 import os
 from collections.abc import Iterator
@@ -8,7 +8,10 @@ import pytest
 
 from frontgate import clock, durable
 
-_left_out = 0
+_NEEDS = {
+    "needs_root": "tests that make system accounts were left out: run ./dev test as root for all",
+    "needs_fuse": "tests that mount by FUSE were left out: no /dev/fuse here (modprobe fuse)",
+}
 
 
 @pytest.fixture(autouse=True)
@@ -23,22 +26,22 @@ def _leaves_nothing_behind() -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    global _left_out
-    if os.geteuid() == 0:
-        return
-    keep = [item for item in items if not _needs_root(item)]
-    dropped = [item for item in items if _needs_root(item)]
-    _left_out = len(dropped)
-    items[:] = keep
+    lacking = _lacking()
+    dropped = [item for item in items if lacking & _needs(item)]
+    items[:] = [item for item in items if not lacking & _needs(item)]
     config.hook.pytest_deselected(items=dropped)
 
 
-def _needs_root(item: pytest.Item) -> bool:
-    return item.get_closest_marker("needs_root") is not None or "[openssh" in item.name
+def _lacking() -> set[str]:
+    lacking = set() if os.geteuid() == 0 else {"needs_root"}
+    return lacking if os.path.exists("/dev/fuse") else {*lacking, "needs_fuse"}
+
+
+def _needs(item: pytest.Item) -> set[str]:
+    found = {name for name in _NEEDS if item.get_closest_marker(name) is not None}
+    return {*found, "needs_root"} if "[openssh" in item.name else found
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if _left_out:
-        terminalreporter.write_line(
-            f"{_left_out} tests make system accounts and need root: run ./dev test as root for all"
-        )
+    for need in sorted(_lacking()):
+        terminalreporter.write_line(_NEEDS[need])

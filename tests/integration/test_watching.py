@@ -6,7 +6,9 @@ import os
 import shutil
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from by_hand import ByHand
 from province import POLICE, message, wait_for
 
 from frontgate.gateway.daemon import Gateway
+from frontgate.spool import watch
 from frontgate.spool.claiming import Claim, Refused
 from frontgate.spool.layout import SpoolPaths, filesystem_kind, kind_of_type, prepare
 from frontgate.spool.sweep import Sweeper
@@ -129,7 +132,7 @@ def test_a_mount_on_outbound_that_goes_freezes_intake_until_it_is_back(by_hand: 
 
 
 @pytest.mark.needs_root
-@pytest.mark.skipif(not Path("/dev/fuse").exists(), reason="this machine has no FUSE")
+@pytest.mark.needs_fuse
 def test_a_fuse_mount_is_polled_and_says_so(by_hand: ByHand, tmp_path: Path) -> None:
     gateway = by_hand.gateways[POLICE]
     folder = outbound(by_hand)
@@ -149,6 +152,27 @@ def test_a_fuse_mount_is_polled_and_says_so(by_hand: ByHand, tmp_path: Path) -> 
         assert by_hand.states(POLICE, "hub") == ["QUEUED"]
     finally:
         subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_a_network_mount_is_polled_and_says_so(
+    by_hand: ByHand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On any machine: the kernel's table names the folder as NFS; a watch would hear of its drops."""
+    gateway = by_hand.gateways[POLICE]
+    folder = outbound(by_hand)
+    by_hand.turn(POLICE, "intake")
+    table = tmp_path / "mountinfo"
+    table.write_text(
+        f"21 1 8:1 / / rw - ext4 /dev/sda1 rw\n99 21 0:44 / {folder} rw - nfs4 server:/drops rw\n"
+    )
+    monkeypatch.setattr(watch, "filesystem_kind", partial(filesystem_kind, mountinfo=table))
+    with watched(gateway):
+        assert gateway.status({})["polled"] == {str(folder): "nfs"}
+        by_hand.province.drop(POLICE, "a.xml", message(ref="a"))
+        time.sleep(0.3)
+        assert not gateway.watcher.has_hints(folder), "it is not watched as well"
+        assert turns_until(by_hand, lambda: is_empty(by_hand), 60)
+    assert by_hand.states(POLICE, "hub") == ["QUEUED"]
 
 
 def _quick() -> object:
