@@ -1,16 +1,23 @@
-"""Building a gateway's spools and reference files from settings and standard."""
+"""Building a gateway's parts from settings and standard: spools, reference files, ways to the hub."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 
+from frontgate.errors import SpoolError
+from frontgate.gateway.case_uids import mint_case
 from frontgate.gateway.stations import Post, Posts
-from frontgate.journal import Journal
+from frontgate.journal import Journal, packages
+from frontgate.model.unit import Directory
 from frontgate.pipeline.archive import Node
 from frontgate.pipeline.backup import Home
 from frontgate.pipeline.keeper import Keeper, Rules
-from frontgate.pipeline.prepare import Station
+from frontgate.pipeline.prepare import Kit, Station
 from frontgate.settings import App, GatewaySettings
+from frontgate.spool.drop import DropLimits
 from frontgate.spool.guard import SpoolGuard
 from frontgate.spool.layout import SpoolPaths
 from frontgate.spool.sweep import Sweeper, Timing
@@ -18,6 +25,9 @@ from frontgate.standard import Standards
 from frontgate.standard.calendars import calendar_csv
 from frontgate.standard.dialects import read_dialect
 from frontgate.suites import Signer, load_signer
+from frontgate.transports.directory import DirectoryPeer
+from frontgate.transports.ferry_way import Way
+from frontgate.transports.sftp import SftpPeer
 
 
 def build_posts(settings: GatewaySettings) -> Posts:
@@ -69,6 +79,20 @@ def gateway_signer(settings: GatewaySettings) -> Signer:
     return load_signer(settings.path(unit.key), settings.path(unit.certificate), unit.code)
 
 
+def know_spool(journal: Journal, post: Post) -> None:
+    """Know a spool by the id that it had before, and lay it out where that may be done."""
+    key = f"spool:{post.key}"
+
+    def keep(spool_id: str) -> None:
+        with journal.write() as tx:
+            tx.set_meta(key, spool_id)
+            tx.event("spool", spool=post.key, id=spool_id)
+
+    post.guard.bind(journal.look.meta(key), keep)
+    with contextlib.suppress(SpoolError):  # else it is laid out when it can be reached
+        post.guard.check()
+
+
 def build_keeper(
     settings: GatewaySettings,
     journal: Journal,
@@ -91,4 +115,61 @@ def build_keeper(
             rules.automatic,
         ),
         is_stopping,
+    )
+
+
+def build_peer(settings: GatewaySettings) -> SftpPeer:
+    """The hub as the SFTP transport wants it told."""
+    return SftpPeer(
+        host=settings.hub.host,
+        port=settings.hub.port,
+        account=settings.account,
+        key_file=settings.path(settings.node.keys) / "ssh_ed25519",
+        host_keys=tuple(settings.hub.host_keys),
+        connect_timeout_s=settings.relay.connect_timeout_s,
+        step_timeout_s=settings.relay.step_timeout_s,
+    )
+
+
+def build_device(
+    settings: GatewaySettings, state: Path, may_take: Callable[[], bool]
+) -> DirectoryPeer | None:
+    """The hub behind a gap device, where the settings say so."""
+    folders = settings.hub.directory
+    if settings.hub.transport != "directory" or folders is None:
+        return None
+    home = state / "carry"
+    home.mkdir(mode=0o700, exist_ok=True)
+    way = Way(
+        side="gateway",
+        account=settings.account,
+        outgoing=home / "to-hub",
+        incoming=home / "from-hub",
+        out=settings.path(folders.out),
+        into=settings.path(folders.into),
+        state=home,
+        resend_s=folders.resend_s,
+        gap_after_s=folders.gap_after_s,
+        poll_s=folders.poll_s,
+    )
+    return DirectoryPeer(way, may_take=may_take)
+
+
+def build_kit(
+    settings: GatewaySettings, standards: Standards, directory: Directory, journal: Journal
+) -> Kit:
+    """What preparing a drop needs, by one directory; a newer one gets a kit of its own."""
+    limits = settings.limits
+    return Kit(
+        standards=standards,
+        directory=directory,
+        limits=DropLimits(
+            message_bytes=limits.message_bytes,
+            files=limits.files,
+            package_bytes=limits.package_bytes,
+            ratio=limits.ratio,
+        ),
+        mint_case=partial(mint_case, journal),
+        known_flow=lambda ident, flow: packages.flow_of(journal.look, ident, flow),
+        known_case=lambda message_id: packages.case_of(journal.look, message_id),
     )

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
-import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-from lxml import etree
-
-from frontgate import __version__, clock
-from frontgate.core import identifiers, minting
+from frontgate import __version__
 from frontgate.core.lifecycle import TransferEvent
-from frontgate.core.routing import HUB
-from frontgate.errors import SpoolError, TransportError, said
-from frontgate.gateway import new_directory
+from frontgate.errors import said
+from frontgate.gateway import new_directory, ping
 from frontgate.gateway.acts import Acts
-from frontgate.gateway.build import build_keeper, build_posts, reference_files
+from frontgate.gateway.build import (
+    build_device,
+    build_keeper,
+    build_kit,
+    build_peer,
+    build_posts,
+    know_spool,
+    reference_files,
+)
 from frontgate.gateway.delivery import Delivery
 from frontgate.gateway.discards import Discards
 from frontgate.gateway.inbound import Inbound
@@ -31,6 +31,7 @@ from frontgate.gateway.medium import GatewayMedium
 from frontgate.gateway.new_directory import NewDirectory
 from frontgate.gateway.pace import Pace
 from frontgate.gateway.pick_up import PickUp
+from frontgate.gateway.ping import Ping
 from frontgate.gateway.receipt_files import ReceiptFiles
 from frontgate.gateway.reconcile import GatewayReconcile
 from frontgate.gateway.resync import GatewayResync
@@ -38,10 +39,9 @@ from frontgate.gateway.rounds import Rounds
 from frontgate.gateway.stations import Post
 from frontgate.gateway.tend import Tend
 from frontgate.gateway.uplink import Fetcher, Sender
-from frontgate.journal import audit, packages, transfers
+from frontgate.journal import audit, transfers
 from frontgate.log import get_logger
-from frontgate.model.message import CONTROL_MAP, CONTROL_NS
-from frontgate.pipeline import answers, epochs, operate
+from frontgate.pipeline import epochs, operate
 from frontgate.pipeline.bulk import BulkWorker
 from frontgate.pipeline.disk import DiskGate, Limits, Reserve, open_journal
 from frontgate.pipeline.dispatch import Lane
@@ -55,15 +55,12 @@ from frontgate.pipeline.watch import AlarmWatch
 from frontgate.seal.control import Control
 from frontgate.settings import GatewaySettings
 from frontgate.spool import trash
-from frontgate.spool.drop import DropLimits
 from frontgate.spool.receipts import receipt_name
 from frontgate.spool.reference import publish_reference
 from frontgate.spool.watch import Watcher
 from frontgate.standard import Checker, Standards
 from frontgate.transports import Transport
-from frontgate.transports.directory import DirectoryPeer
-from frontgate.transports.ferry_way import Way
-from frontgate.transports.sftp import SftpPeer, connect_sftp
+from frontgate.transports.sftp import connect_sftp
 from frontgate.trust.reference import units_csv
 from frontgate.trust.store import TrustStore, certificate_days, load_trust
 
@@ -105,7 +102,7 @@ class Gateway:
         epochs.open_if_restored(self.journal, self.posts.posts[0].station.signer)
         audit.remember_units(self.journal, self.posts.units)
         for post in self.posts.posts:
-            self._guard(post)
+            know_spool(self.journal, post)
         self.store = SegmentStore(self._state)
         self.store.recover()
         self.store.sweep_orphans(self._reader)
@@ -117,16 +114,8 @@ class Gateway:
             post.station.unit: Issuer(post.station.signer, "gateway", receipt_name)
             for post in self.posts.posts
         }
-        self._peer = SftpPeer(
-            host=settings.hub.host,
-            port=settings.hub.port,
-            account=settings.account,
-            key_file=keys / "ssh_ed25519",
-            host_keys=tuple(settings.hub.host_keys),
-            connect_timeout_s=settings.relay.connect_timeout_s,
-            step_timeout_s=settings.relay.step_timeout_s,
-        )
-        self._device = _device(settings, self._state, lambda: self._gate.is_open())
+        self._peer = build_peer(settings)
+        self._device = build_device(settings, self._state, lambda: self._gate.is_open())
         self._connect = connect or (self._device.connect if self._device else None)
         limits = Limits(settings.disk.high_water_percent / 100, settings.disk.reserve_bytes)
         self._gate = DiskGate((self._state,), limits)
@@ -139,22 +128,7 @@ class Gateway:
             [post.paths.outbound for post in self.posts.posts], lambda: self._intake_loop.wake()
         )
         self.crew = Crew()
-        self._echoes: dict[str, float] = {}
-        self._scan_at = 0.0
         self._compose()
-
-    def _guard(self, post: Post) -> None:
-        """Know the spool by its id, and lay it out where that may be done."""
-        key = f"spool:{post.key}"
-
-        def keep(spool_id: str) -> None:
-            with self.journal.write() as tx:
-                tx.set_meta(key, spool_id)
-                tx.event("spool", spool=post.key, id=spool_id)
-
-        post.guard.bind(self._reader.meta(key), keep)
-        with contextlib.suppress(SpoolError):  # else it is laid out when it can be reached
-            post.guard.check()
 
     def _compose(self) -> None:
         settings = self._settings
@@ -290,6 +264,7 @@ class Gateway:
             self._reader, lambda: self.trust, self.use_trust, lambda: self._trust_loop.wake()
         )
         self._trust_loop = self.crew.add(Loop("trust", self._new_directory.turn))
+        self._ping = Ping(self.journal, self._issuers[self.posts.units[0]], self._wake_senders)
         self._acts = Acts(self._issuers, tend.limits.cancelled, self._files_loop.wake)
         bulk = BulkWorker(self.journal, self._acts.cancelled, self._wake_all)
         self.crew.add(Loop("bulk", bulk.turn))
@@ -355,34 +330,7 @@ class Gateway:
         )
 
     def _kit(self) -> Kit:
-        limits = self._settings.limits
-        return Kit(
-            standards=self._standards,
-            directory=self.trust.directory,
-            limits=DropLimits(
-                message_bytes=limits.message_bytes,
-                files=limits.files,
-                package_bytes=limits.package_bytes,
-                ratio=limits.ratio,
-            ),
-            mint_case=self._mint_case,
-            known_flow=lambda ident, flow: packages.flow_of(self._reader, ident, flow),
-            known_case=lambda message_id: packages.case_of(self._reader, message_id),
-        )
-
-    def _mint_case(self, key: str, unit: str) -> str:
-        """A CaseUid for a new case: the same again for the same key, never used twice."""
-        row = self._reader.one("SELECT case_uid FROM minted_case WHERE key = ?", key)
-        if row is not None:
-            return str(row[0])
-        with self.journal.write() as tx:
-            year = tx.now.year
-            floor = minting.case_serial_floor(datetime.fromtimestamp(tx.epoch, UTC), year)
-            serial = tx.next_number(f"case:{unit}:{year}", floor)
-            value = identifiers.case_uid(year, unit, serial)
-            tx.run("INSERT INTO minted_case (key, case_uid) VALUES (?, ?)", key, value)
-            tx.event("case-minted", unit=unit, case=value)
-        return value
+        return build_kit(self._settings, self._standards, self.trust.directory, self.journal)
 
     # -- turns ------------------------------------------------------------------------------
 
@@ -398,8 +346,8 @@ class Gateway:
 
     def _on_control(self, control: Control, _: bytes) -> None:
         """Control messages of the hub; the signature was verified, the number is new."""
-        if control.kind == "ping":
-            self._echoes[control.body.get("number", "")] = clock.monotonic()
+        if control.kind == ping.KIND:
+            self._ping.came(control)
         if control.kind == new_directory.KIND:
             self._new_directory.came()
 
@@ -474,24 +422,6 @@ class Gateway:
             "trash": {post.key: n for post in self.posts.posts if (n := trash.count(post.paths))},
         }
 
-    def ping(self, _: dict[str, Any]) -> dict[str, Any]:
-        """Send a signed ping to the hub and wait for its signed echo. Returns: milliseconds.
-
-        Raises: TransportError FG-TRN-012 without an echo in 20 s.
-        """
-        unit = self.posts.units[0]
-        began = clock.monotonic()
-        with self.journal.write() as tx:
-            body = etree.Element(f"{{{CONTROL_NS}}}Ping", nsmap=CONTROL_MAP)
-            number = answers.send_control(tx, HUB, self._issuers[unit], "ping", body)
-        self._wake_senders()
-        while clock.monotonic() - began < 20:
-            at = self._echoes.pop(str(number), None)
-            if at is not None:
-                return {"ms": int((at - began) * 1000)}
-            time.sleep(0.02)
-        raise TransportError("FG-TRN-012")
-
     def _wake_all(self) -> None:
         for loop in self.crew.loops:
             loop.wake()
@@ -520,7 +450,7 @@ class Gateway:
         """What may be asked of it while it runs, by name."""
         return {
             "status": self.status,
-            "ping": self.ping,
+            "ping": self._ping.ask,
             **operate.handlers(
                 self.journal,
                 self._wake_all,
@@ -567,27 +497,3 @@ class Gateway:
 
     def _reload(self) -> None:
         self.use_trust(load_trust(self._trust_folder))
-
-
-def _device(
-    settings: GatewaySettings, state: Path, may_take: Callable[[], bool]
-) -> DirectoryPeer | None:
-    """The hub behind a gap device, where the settings say so."""
-    folders = settings.hub.directory
-    if settings.hub.transport != "directory" or folders is None:
-        return None
-    home = state / "carry"
-    home.mkdir(mode=0o700, exist_ok=True)
-    way = Way(
-        side="gateway",
-        account=settings.account,
-        outgoing=home / "to-hub",
-        incoming=home / "from-hub",
-        out=settings.path(folders.out),
-        into=settings.path(folders.into),
-        state=home,
-        resend_s=folders.resend_s,
-        gap_after_s=folders.gap_after_s,
-        poll_s=folders.poll_s,
-    )
-    return DirectoryPeer(way, may_take=may_take)

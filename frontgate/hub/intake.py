@@ -9,27 +9,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 
-from lxml import etree
-
 from frontgate import clock, durable
-from frontgate.core import routing
 from frontgate.core.lifecycle import Intake as State
-from frontgate.core.lifecycle import IntakeEvent, Transfer, TransferEvent, admit
+from frontgate.core.lifecycle import IntakeEvent, admit
 from frontgate.errors import (
-    FrontgateError,
     InternalError,
-    RoutingError,
-    SignatureError,
     TransportError,
 )
-from frontgate.hub.context import ContextChecks, InContext
+from frontgate.hub.context import InContext
+from frontgate.hub.judging import Judging
 from frontgate.hub.mailboxes import ACCOUNT, Boxes, Mailbox
 from frontgate.hub.quota import Quotas
 from frontgate.hub.resync import HubResync
+from frontgate.hub.told import Told
 from frontgate.journal import (
     Journal,
     Tx,
@@ -41,39 +35,22 @@ from frontgate.journal import (
     transfers,
 )
 from frontgate.log import get_logger
-from frontgate.model.envelope import Copy, Envelope
-from frontgate.model.finding import Finding, Severity, finding, finding_of
-from frontgate.model.message import Address, Header, MessageView
-from frontgate.model.receipt import Kind, Receipt
+from frontgate.model.finding import Finding, Severity, finding
+from frontgate.model.receipt import Kind
 from frontgate.model.unit import Directory
 from frontgate.pipeline import answers, issue
 from frontgate.pipeline.dispatch import LARGE_BYTES
 from frontgate.pipeline.issue import Draft, Issuer
-from frontgate.pipeline.members import Fault, keep_receipts, open_members, set_aside
+from frontgate.pipeline.members import Fault, open_members, set_aside
 from frontgate.pipeline.reconcile import KIND as TALLY
 from frontgate.pipeline.segments import CHUNK, SegmentStore
 from frontgate.pipeline.take import Opened, Taken, take
-from frontgate.seal import Package
-from frontgate.seal.control import Control
-from frontgate.seal.receipts import ReceiptGroup
-from frontgate.standard import Catalogue, Checker, Standards, copies, step_of
+from frontgate.standard import Checker, Standards
 from frontgate.standard.extract import head_of
 from frontgate.trust.store import TrustStore
 
 log = get_logger()
 
-_BY_SENDER = frozenset({Kind.SUBMISSION_ACCEPTED, Kind.RELAY_FAILED, Kind.RELAY_DELAYED})
-_BY_RECEIVER = frozenset(
-    {Kind.DELIVERED, Kind.DELIVERY_FAILED, Kind.HANDED_OVER, Kind.HANDOVER_FAILED}
-)
-_TO_RECEIVER = {
-    Kind.DELIVERED: TransferEvent.RECEIPT_ACCEPTED,
-    Kind.DELIVERY_FAILED: TransferEvent.RECEIPT_REFUSED,
-}
-_ACCEPTED = TransferEvent.RECEIPT_ACCEPTED
-_AWAITING = (Transfer.SENDING, Transfer.SENT)
-
-_XSD = frozenset({"xsd"})
 PAUSED_LOOK_S = 5.0
 AVOID_S = 30.0
 """An upload that cannot be read is looked at again after this long."""
@@ -105,14 +82,11 @@ class HubIntake:
         self._mailboxes = mailboxes
         self._issuer = issuer
         self._trust = trust
-        self._directories = directories
-        self._standards = standards
-        self._checker = checker
         self._resync = resync
         self._wake_placer = wake_placer
         self._may_take = may_take
-        self._max_message_bytes = max_message_bytes
-        self._context = ContextChecks(self._division_of)
+        self._judging = Judging(trust, directories, standards, checker, resync, max_message_bytes)
+        self._told = Told(trust, resync)
         self._avoiding: set[tuple[str, str]] = set()
         self._quotas = quotas
 
@@ -230,10 +204,15 @@ class HubIntake:
             answers.refuse_bundle(tx, peer, self._issuer, taken.bundle_id, fault.error)
 
     def _settle_bundle(self, mailbox: Mailbox, taken: Taken) -> None:
-        members = open_members(self._store, taken, lambda c: self._authorise(mailbox, c))
-        refused = [group.error or self._issuer_error(mailbox, group) for group in members.groups]
+        members = open_members(self._store, taken, lambda c: self._judging.authorise(mailbox, c))
+        refused = [
+            group.error or self._judging.issuer_error(mailbox, group) for group in members.groups
+        ]
         judged = [
-            (opened, *(self._examine(mailbox, opened.package) if opened.package else ([], None)))
+            (
+                opened,
+                *(self._judging.examine(mailbox, opened.package) if opened.package else ([], None)),
+            )
             for opened in members.packages
         ]
         peer = ACCOUNT + mailbox.account
@@ -249,7 +228,7 @@ class HubIntake:
                 drafts: list[Draft] = []
                 for group, error in zip(members.groups, refused, strict=True):
                     if error is None:
-                        self._settle_receipts(tx, peer, group)
+                        self._told.settle(tx, peer, group)
                     else:
                         set_aside(tx, peer, taken.bundle_id, None, Fault("receipts", 0, 0, error))
                 for opened, findings, placed in judged:
@@ -281,87 +260,6 @@ class HubIntake:
             packages=len(judged),
             faults=len(members.faults),
         )
-
-    # -- judging: no journal writes, may read files and the catalogue ------------------------
-
-    def _authorise(self, mailbox: Mailbox, control: Control) -> None:
-        self._trust().judge(control.certificate, control.issuer, clock.now())
-        self._carried(mailbox, control.issuer)
-
-    def _division_of(self, code: str) -> str:
-        unit = self._trust().directory.units.get(code)
-        return (unit.division if unit else "") or code[:6]
-
-    def _carried(self, mailbox: Mailbox, unit: str) -> None:
-        known = self._trust().directory.units.get(unit)
-        if known is None or known.account != mailbox.account:
-            raise RoutingError("FG-RTE-012", value=unit, account=mailbox.account)
-
-    def _examine(
-        self, mailbox: Mailbox, package: Package
-    ) -> tuple[list[Finding], InContext | None]:
-        """Authenticity, XSD, roles, receivers, versions, test traffic, copies; and the message made
-        ready for its context, which only the ledger inside the transaction can judge.
-        """
-        trust = self._trust()
-        envelope = package.envelope
-        header = envelope.header
-        try:
-            self._carried(mailbox, header.sender)
-            trust.judge(package.certificate, header.sender, clock.now())
-            message = package.read("message.xml", self._max_message_bytes)
-            catalogue = self._standards.version(header.standard)
-            step = step_of(catalogue, header.message_type)
-        except FrontgateError as error:
-            return [finding_of(error)], None
-        checked = self._checker.check(message, files=None, layers=_XSD, minted=True)
-        found = list(checked.report.findings)
-        view, root = checked.view, checked.root
-        if view is None or root is None:
-            return found, None
-        if _identity(view.header) != _identity(header):
-            # Nothing may be asked by the envelope's type of a message of another.
-            return [*found, finding_of(SignatureError("FG-SIG-040", value=header.message_id))], None
-        if envelope.original_message_id:
-            roles = routing.StepRoles(step.from_roles, ())
-            expected: tuple[Copy, ...] | None = () if envelope.copies else None
-        else:
-            roles = routing.StepRoles(step.from_roles, step.to_roles)
-            expected = self._expected_copies(catalogue, root, view, envelope)
-        if expected is not None:
-            found.append(
-                finding("FG-RTE-014", value=_shown(envelope.copies), expected=_shown(expected))
-            )
-        found.extend(routing.judge(envelope, trust.directory, roles))
-        # An extract says nothing of its own, and test traffic never comes into cases.
-        if (
-            any(f.severity.refuses for f in found)
-            or envelope.original_message_id
-            or header.test_flag
-        ):
-            return found, None
-        flow = catalogue.flow(step.flow)
-        return found, self._context.prepare(catalogue, flow, step, header, envelope, message, root)
-
-    def _expected_copies(
-        self, catalogue: Catalogue, message: etree._Element, view: MessageView, envelope: Envelope
-    ) -> tuple[Copy, ...] | None:
-        """The copies that the standard asks for, if the envelope's are others; None if they agree.
-
-        The sender's gateway may have worked with a directory that was replaced since.
-        """
-        receivers = tuple(Address(code) for code in envelope.receivers)
-        view = replace(view, header=replace(view.header, receivers=receivers))
-        found = set(envelope.copies)
-        first: tuple[Copy, ...] | None = None
-        for directory in self._directories():
-            expected, _ = copies(catalogue, message, view, directory)
-            if set(expected) == found:
-                return None
-            first = expected if first is None else first
-        return first
-
-    # -- recording: inside the one transaction ----------------------------------------------
 
     def _record(
         self,
@@ -498,128 +396,6 @@ class HubIntake:
                 tuple(dict.fromkeys(accounts)),
                 kind=Kind.SUBMISSION_ACCEPTED.value,
             )
-
-    def _settle_receipts(self, tx: Tx, peer: str, group: ReceiptGroup) -> None:
-        """Keep a gateway's receipts, apply them to our transfers, pass them on to the sender.
-
-        Most packages get two receipts in one list: what is known of one is looked up once.
-        """
-        found: dict[tuple[str, str], packages.Bound | None] = {}
-        going: dict[int, list[transfers.Row]] = {}
-
-        def bound(receipt: Receipt) -> packages.Bound | None:
-            key = receipt.sender, receipt.message_id
-            if key not in found:
-                found[key] = packages.bound(tx, "in", *key)
-            return found[key]
-
-        def package_of(receipt: Receipt) -> int | None:
-            known = bound(receipt)
-            return known.package_id if known else None
-
-        def rows_of(package_id: int) -> list[transfers.Row]:
-            if package_id not in going:
-                going[package_id] = transfers.of_package(tx, package_id)
-            return going[package_id]
-
-        def refuse(receipt: Receipt, package_id: int | None) -> FrontgateError | None:
-            rows = rows_of(package_id) if package_id is not None else []
-            return self._may_not_say(peer, receipt, rows, is_known=package_id is not None)
-
-        def apply(receipt: Receipt, package_id: int, *, is_repeat: bool) -> None:
-            if self._apply(tx, peer, receipt, rows_of(package_id), is_repeat=is_repeat):
-                del going[package_id]
-
-        def known(receipt: Receipt, package_id: int | None) -> None:
-            if package_id is not None:
-                apply(receipt, package_id, is_repeat=True)
-
-        for row, receipt, package_id in keep_receipts(tx, group, package_of, refuse, known):
-            if receipt.issuer_node == "hub":
-                self._resync.adopted(tx, receipt, package_id)
-                going.clear()
-                continue
-            if receipt.kind is Kind.SUBMISSION_ACCEPTED or package_id is None:
-                continue
-            apply(receipt, package_id, is_repeat=False)
-            of = bound(receipt)
-            sender = self._trust().directory.units.get(of.sender) if of is not None else None
-            if sender is not None:
-                receipts.send(tx, row, ACCOUNT + sender.account)
-
-    def _may_not_say(
-        self, peer: str, receipt: Receipt, rows: Sequence[transfers.Row], *, is_known: bool
-    ) -> FrontgateError | None:
-        """A sender speaks of its own messages, a receiver of what its gateway was given; no more.
-
-        rows: transfers of the package; is_known: it is here.
-        """
-        if receipt.issuer_node == "hub":
-            return None  # our own, come back after a restore: held to be ours before
-        if receipt.kind in _BY_SENDER:
-            allowed = receipt.sender == receipt.issuer
-        elif receipt.kind in _BY_RECEIVER and is_known:
-            allowed = any(row.destination == peer for row in rows)
-        else:
-            allowed = receipt.kind in _BY_RECEIVER and self._resync.may_be_early()
-        if allowed:
-            return None
-        return RoutingError("FG-RTE-021", value=receipt.issuer, kind=receipt.kind.value)
-
-    def _apply(
-        self,
-        tx: Tx,
-        peer: str,
-        receipt: Receipt,
-        rows: Sequence[transfers.Row],
-        *,
-        is_repeat: bool = False,
-    ) -> bool:
-        """What a receiver's gateway says ends the newest transfer to it. Where it could not even
-        read whose package it was, it speaks for all that went to its account.
-
-        rows: transfers of its package. is_repeat: the receipt was kept before; it ends an attempt that
-        waits for its answer, and says nothing new of one that has it. Returns: whether any changed.
-        """
-        event = _TO_RECEIVER.get(receipt.kind)
-        if event is None:
-            return False
-        reason = receipt.reasons[0].code if receipt.reasons else ""
-        told: set[str] = set()
-        has_changed = False
-        for row in reversed(rows):
-            meant = row.receiver == receipt.receiver or not receipt.sender
-            if row.destination == peer and meant and row.receiver not in told:
-                told.add(row.receiver)
-                if not is_repeat or (row.state in _AWAITING and event is _ACCEPTED):
-                    transfers.settle(tx, row, event, reason=reason)
-                    has_changed = True
-        return has_changed
-
-    def _issuer_error(self, mailbox: Mailbox, group: ReceiptGroup) -> FrontgateError | None:
-        if self._resync.is_own(group):
-            return self._resync.error_of_own(group)
-        for receipt, _, _ in group.items:
-            try:
-                if receipt.issuer_node != "gateway":
-                    raise RoutingError("FG-RTE-012", value=receipt.issuer, account=mailbox.account)
-                self._carried(mailbox, receipt.issuer)
-                self._trust().judge(
-                    group.certificate, receipt.issuer, datetime.fromisoformat(receipt.event_time)
-                )
-                if receipt.receiver and receipt.receiver != receipt.issuer:
-                    self._carried(mailbox, receipt.receiver)
-            except FrontgateError as error:
-                return error
-        return None
-
-
-def _identity(header: Header) -> tuple[str, str, str, str]:
-    return header.message_id, header.sender, header.standard, header.message_type
-
-
-def _shown(copied: Sequence[Copy]) -> str:
-    return ", ".join(sorted(f"{c.unit} ({c.mode})" for c in copied)) or "-"
 
 
 def _copy(path: Path, sink: Callable[[bytes], object]) -> None:
