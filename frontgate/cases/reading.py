@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from lxml import etree
 
+from frontgate.cases.records import Document
 from frontgate.standard.tree import text_of
 from frontgate.standard.view import body_of
 
@@ -110,18 +111,6 @@ def subjects_of(node: etree._Element, name: str) -> list[str]:
             return list(dict.fromkeys(found))
         around = around.getparent()
     return []
-
-
-@dataclass(frozen=True, slots=True)
-class Document:
-    """One `Documents/Document`."""
-
-    doc_uid: str
-    type: str
-    title: str
-    carrier: str
-    digest: str
-    size_bytes: int
 
 
 def documents_of(root: etree._Element, files: dict[str, str]) -> list[Document]:

@@ -85,6 +85,8 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class Document:
+    """One `Documents/Document` of a message. digest: SHA-256, in hex. size_bytes: 0 where not stated."""
+
     doc_uid: str
     type: str
     title: str
