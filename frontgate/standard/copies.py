@@ -35,7 +35,8 @@ def copies(
 
     message: its bytes, or parsed. Units come from the rule's XPath, or are the active units of the
     rule's role in the division of sender or receivers (or the nearest above, by the rule). Each unit once, a full copy before a
-    narrowed one; receivers and the sender get none. A test message is copied to test units only.
+    narrowed one; receivers and the sender get none. A test message is copied to test units only,
+    a real one to no test unit by its role.
     Findings: FG-STD-012 for a named unit that the directory does not know or that is not active.
     """
     step = catalogue.step(view.header.message_type)
@@ -80,11 +81,15 @@ def _units(
         found = directory.find(address.code, address.scheme)
         if found is not None:
             parties.append(found.code)
+    # A role leads from real traffic to real units: a trial unit never sees it unless it is named.
+    sender = directory.units.get(view.header.sender)
+    is_trial = view.header.test_flag or (sender is not None and sender.is_test)
     able = sorted(
         (
             unit
             for unit in directory.units.values()
             if rule.role in unit.roles and unit.status == ACTIVE and not unit.successor
+            if is_trial or not unit.is_test
         ),
         key=lambda unit: unit.code,
     )

@@ -138,3 +138,17 @@ def test_no_question_walks_through_all_terms(ledger: Ledger, unit: str) -> None:
     assert any(" d USING " in s for s in steps)
     assert "SCAN d" not in steps
     cases.close()
+
+
+def test_the_alarms_of_a_case_cost_nothing_of_the_province(ledger: Ledger) -> None:
+    ledger.exchange(sample("arrest-request/submit", ledger.at))
+    cases = ledger.cases()
+    seen: dict[str, object] = {}
+    db = cases.reader.db
+    db.exec_trace = lambda _, sql, values: bool(seen.setdefault(sql, values)) or True
+    cases.alarms(case_uid="C2026520102110000000016")
+    db.exec_trace = None
+    ((sql, values),) = seen.items()
+    plan = [str(r[3]) for r in db.execute("EXPLAIN QUERY PLAN " + sql, values)]  # type: ignore[arg-type]
+    assert plan[0].startswith("SEARCH alarm USING PRIMARY KEY (case_uid=?"), plan
+    cases.close()

@@ -1,6 +1,7 @@
 """Notices of the hub: one a term and level, valid by the standard, sealed, in the ledger, queued."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -120,3 +121,20 @@ def test_what_was_closed_and_confirmed_is_told_no_more(ledger: Ledger) -> None:
         notices.turn()
     told = {r[1] for r in sent(ledger)}
     assert not any(PROCURATORATE in str(r) for r in told), told
+
+
+def test_no_copy_goes_to_a_unit_that_never_enrolled(ledger: Ledger) -> None:
+    """Nobody would ever fetch it."""
+    units = dict(ledger.directory.units)
+    units[COMMITTEE] = replace(units[COMMITTEE], certificates=())
+    trust = replace(ledger.trust, directory=replace(ledger.directory, units=units))
+    notices = Notices(
+        ledger.journal, SegmentStore(ledger.state), ledger.issuer, lambda: trust,
+        STANDARDS.version("1.0"), ledger.file, lambda: None,
+    )  # fmt: skip
+    ledger.exchange(sample("arrest-request/submit", ledger.at))
+    for day in (12, 15, 16, 18, 19):
+        ledger.go_to(2026, 11, day, 10)
+        ledger.project()
+        notices.turn()
+    assert {r[1] for r in sent(ledger)} == {PROCURATORATE}

@@ -83,6 +83,15 @@ def test_test_traffic_is_copied_to_test_units_only(catalogue: Catalogue) -> None
     ]
 
 
+def test_real_traffic_is_not_copied_to_a_test_unit_by_its_role(catalogue: Catalogue) -> None:
+    trial = unit(unit_code("5201021190"), "court")
+    assert trial.is_test
+    units = directory(unit(OTHER_COURT, "court"), trial)
+    assert asked(catalogue, message(), units) == ([Copy(OTHER_COURT)], [])
+    data = message().replace(b"</BusinessTime>", b"</BusinessTime><TestFlag>true</TestFlag>")
+    assert asked(catalogue, data, units) == ([Copy(trial.code)], [])
+
+
 def test_the_extract_is_a_valid_message_to_that_unit_alone(
     catalogue: Catalogue, checker: Checker
 ) -> None:
