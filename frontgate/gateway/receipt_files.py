@@ -22,11 +22,12 @@ MOST_UNFLUSHED = 5000
 
 
 class _Progress:
-    """How far one spool is. after: the newest receipt written. written: names not yet flushed."""
+    """How far one spool is. after: the newest receipt written. written: not yet flushed, by name, and
+    which asking was answered."""
 
     def __init__(self) -> None:
         self.after = 0
-        self.written: set[str] = set()
+        self.written: dict[str, int] = {}
 
 
 class ReceiptFiles:
@@ -74,7 +75,7 @@ class ReceiptFiles:
             files = receipts.unflushed_files(self._reader, post.key, progress.after, PAGE)
             for file in files:
                 write_receipt(post.paths, file.name, receipt_file(file.xml, file.signature))
-                progress.written.add(file.name)
+                progress.written[file.name] = file.asked
                 progress.after = file.receipt
             if len(files) < PAGE:
                 return
@@ -92,5 +93,5 @@ class ReceiptFiles:
             self._progress[post.key].after = 0
             raise
         with self._journal.write() as tx:
-            receipts.mark_flushed(tx, [(post.key, name) for name in sorted(written)])
+            receipts.mark_flushed(tx, post.key, sorted(written.items()))
         written.clear()

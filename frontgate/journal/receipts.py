@@ -199,11 +199,13 @@ def add_file(tx: Tx, receipt_row: int, spool: str, stem: str, name: str) -> None
 
 @dataclass(frozen=True, slots=True)
 class FileToWrite:
-    """A receipt file that is planned. receipt: row id of the receipt, grows with time."""
+    """A receipt file that is planned. receipt: row id of the receipt, grows with time. asked: which
+    asking this writing answers."""
 
     receipt: int
     spool: str
     name: str
+    asked: int
     xml: bytes
     signature: bytes
 
@@ -214,7 +216,7 @@ def unflushed_files(source: Tx | Reader, spool: str, after: int, limit: int) -> 
     A receipt has one file at most, so paging by the receipt's id misses none.
     """
     rows = source.all(
-        "SELECT f.receipt, f.spool, f.name, r.xml, s.xml"
+        "SELECT f.receipt, f.spool, f.name, f.asked, r.xml, s.xml"
         " FROM receipt_file f INDEXED BY receipt_file_unflushed"
         " JOIN receipt r ON r.id = f.receipt JOIN signature s ON s.id = r.signature_id"
         " WHERE f.flushed = 0 AND f.spool = ? AND f.receipt > ? ORDER BY f.receipt LIMIT ?",
@@ -222,19 +224,27 @@ def unflushed_files(source: Tx | Reader, spool: str, after: int, limit: int) -> 
         after,
         limit,
     )
-    return [FileToWrite(int(r[0]), str(r[1]), str(r[2]), bytes(r[3]), bytes(r[4])) for r in rows]
+    return [
+        FileToWrite(int(r[0]), str(r[1]), str(r[2]), int(r[3]), bytes(r[4]), bytes(r[5]))
+        for r in rows
+    ]
 
 
-def mark_flushed(tx: Tx, files: Sequence[tuple[str, str]]) -> None:
-    """These (spool, name) are on stable storage."""
-    for spool, name in files:
-        tx.run("UPDATE receipt_file SET flushed = 1 WHERE spool = ? AND name = ?", spool, name)
+def mark_flushed(tx: Tx, spool: str, files: Iterable[tuple[str, int]]) -> None:
+    """These (name, asked) are on stable storage; one that was asked for again meanwhile is not."""
+    for name, asked in files:
+        tx.run(
+            "UPDATE receipt_file SET flushed = 1 WHERE spool = ? AND name = ? AND asked = ?",
+            spool,
+            name,
+            asked,
+        )
 
 
 def write_again(tx: Tx, package_id: int) -> None:
     """The receipt files of a package are to be written once more, byte for byte."""
     tx.run(
-        "UPDATE receipt_file SET flushed = 0 WHERE receipt IN"
+        "UPDATE receipt_file SET flushed = 0, asked = asked + 1 WHERE receipt IN"
         " (SELECT id FROM receipt WHERE package_id = ?)",
         package_id,
     )

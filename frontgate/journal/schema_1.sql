@@ -191,13 +191,15 @@ CREATE TABLE receipt_out (
 CREATE INDEX receipt_out_waiting ON receipt_out (destination, receipt) WHERE bundle_id = '';
 CREATE INDEX receipt_out_bundle ON receipt_out (bundle_id) WHERE bundle_id <> '';
 
--- Receipt files in the spool: projections. flushed = 1 once they are on stable storage.
+-- Receipt files in the spool: projections. flushed = 1 once they are on stable storage. asked: how often
+-- it was to be written; one asked for again while it is flushed is not flushed by that.
 CREATE TABLE receipt_file (
   receipt INTEGER NOT NULL REFERENCES receipt(id),
   spool   TEXT NOT NULL,
   stem    TEXT NOT NULL,
   name    TEXT NOT NULL,
   flushed INTEGER NOT NULL DEFAULT 0,
+  asked   INTEGER NOT NULL DEFAULT 1,
   PRIMARY KEY (spool, name)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX receipt_file_unflushed ON receipt_file (spool, receipt) WHERE flushed = 0;

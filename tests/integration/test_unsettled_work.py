@@ -11,6 +11,7 @@ from province import POLICE, PROCURATORATE
 
 from frontgate import durable
 from frontgate.errors import JournalError
+from frontgate.journal import receipts
 
 
 @pytest.fixture
@@ -71,6 +72,36 @@ def test_a_mark_that_could_not_be_removed_goes_with_the_next_turn(by_hand: ByHan
     assert [p.suffix for p in staging.iterdir()] == [".intent"]
     by_hand.turn(PROCURATORATE, "deliver")
     assert not os.listdir(staging)
+
+
+def test_receipt_files_asked_for_again_while_they_are_flushed_are_written_again(
+    by_hand: ByHand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the sync and its note the software took them and dropped the same once more."""
+    by_hand.admit()
+    by_hand.turn(POLICE, "receipt-files")
+    folder = by_hand.province.spool(POLICE) / "receipts"
+    names = sorted(os.listdir(folder))
+    assert names
+    gateway = by_hand.gateways[POLICE]
+    real = durable.sync_file_system
+
+    def meanwhile(path: Path) -> None:
+        real(path)
+        for name in names:
+            (folder / name).unlink()
+        with gateway.journal.write() as tx:
+            for (package_id,) in tx.all("SELECT id FROM package"):
+                receipts.write_again(tx, package_id)
+        gateway._files.write_again()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(durable, "sync_file_system", meanwhile)
+        patch.setattr(gateway._files, "_flush_at", 0.0)
+        by_hand.turn(POLICE, "receipt-files")
+    assert os.listdir(folder) == []
+    by_hand.turn(POLICE, "receipt-files")
+    assert sorted(os.listdir(folder)) == names
 
 
 def _taken_before_the_commit(by_hand: ByHand) -> None:
