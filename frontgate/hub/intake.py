@@ -52,6 +52,8 @@ from frontgate.trust.store import TrustStore
 log = get_logger()
 
 PAUSED_LOOK_S = 5.0
+HELD_LOOK_S = 0.5
+"""An upload that waits for the end of a resync is looked at again after this long."""
 AVOID_S = 30.0
 """An upload that cannot be read is looked at again after this long."""
 
@@ -92,7 +94,7 @@ class HubIntake:
 
     def turn(self) -> float | None:
         """Take every complete upload, one per account and round, so that no unit waits for another."""
-        busy = True
+        busy, is_held = True, False
         while busy:
             busy = False
             if not self._may_take():
@@ -104,6 +106,7 @@ class HubIntake:
                     continue
                 busy = True
                 if self._resync.holds(mailbox.to_hub / name):
+                    is_held = True
                     self._avoiding.add((mailbox.account, name))
                 elif not self._has_room(mailbox, name):
                     self._avoiding.add((mailbox.account, name))
@@ -113,7 +116,8 @@ class HubIntake:
         if not self._avoiding:
             return None
         self._avoiding.clear()
-        return 0.5 if self._resync.asking.is_holding() else AVOID_S
+        # The answer that ends the wait may have come in this very turn, after what it holds up.
+        return HELD_LOOK_S if is_held else AVOID_S
 
     def _has_room(self, mailbox: Mailbox, name: str) -> bool:
         """Whether the account may have this upload taken; a repeat costs nothing."""

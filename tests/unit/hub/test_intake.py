@@ -84,6 +84,24 @@ def test_receipts_of_one_list_settle_each_transfer_once(ledger: Ledger) -> None:
     assert unit == PROCURATORATE
 
 
+def test_an_upload_that_waited_for_a_resync_is_looked_at_soon_after_its_end(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer that ends the resync may be taken in the same turn, after what it holds up."""
+    resync = ledger.intake._resync
+    assert not resync.asking.is_holding()
+    monkeypatch.setattr(resync, "holds", lambda _: True)
+    waiting = ledger.send(sample("arrest-request/submit"))
+    again_in = ledger.intake.turn()
+    assert again_in is not None
+    assert again_in <= 1
+    monkeypatch.undo()
+    assert ledger.intake.turn() is None
+    assert ledger.query("SELECT state FROM package WHERE message_id = ?", waiting) == [
+        ("ADMITTED",)
+    ]
+
+
 def test_no_connection_compiles_a_statement_anew_for_each_value(
     ledger: Ledger, tmp_path: Path
 ) -> None:
