@@ -198,7 +198,7 @@ class World:
         """
         if node.daemon is None or node.is_dead:
             return True
-        return bool(node.running) and node.daemon.journal._write_lock.locked()
+        return node.daemon.journal._write_lock.locked()
 
     def _due(self) -> list[tuple[Node, Loop]]:
         found: list[tuple[Node, Loop]] = []
