@@ -38,6 +38,12 @@ class SpoolGuard:
         keep: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._paths = paths
+        # Looked at in each turn of each loop: as text, that a path is not made anew each time.
+        self._root = str(paths.root)
+        self._adopt_mark = str(paths.root / ADOPT)
+        self._id_path = str(paths.private / _ID)
+        self._read: tuple[tuple[int, ...], str, frozenset[str]] | None = None
+        self._shared = tuple((name, str(paths.root / name)) for name in SHARED)
         self._group = group
         self._known = known
         self._keep = keep
@@ -56,7 +62,7 @@ class SpoolGuard:
                 self._check()
             except OSError as error:
                 self._is_laid_out = False
-                path = str(self._paths.root)
+                path = self._root
                 raise SpoolError("FG-SPL-031", path=path, what=str(error)) from error
 
     def _check(self) -> None:
@@ -69,7 +75,7 @@ class SpoolGuard:
         if found != self._known:
             self._is_laid_out = False
             what = "no id" if not found else "another id"
-            raise SpoolError("FG-SPL-031", path=str(self._paths.root), what=what)
+            raise SpoolError("FG-SPL-031", path=self._root, what=what)
         if not self._is_laid_out:
             self._lay_out()
             self._is_laid_out = True
@@ -77,7 +83,7 @@ class SpoolGuard:
         gone = sorted(mounts - now)
         if gone:
             what = f"{', '.join(gone)} not mounted"
-            raise SpoolError("FG-SPL-031", path=str(self._paths.root), what=what)
+            raise SpoolError("FG-SPL-031", path=self._root, what=what)
         if now != mounts:
             self._write(found, now)
 
@@ -87,15 +93,19 @@ class SpoolGuard:
     def _found(self) -> tuple[str, frozenset[str]]:
         """(id, folders that are mounts) as the spool says; empty where it says nothing."""
         try:
-            with Folder.at(self._paths.private) as private:
-                first, *rest = private.read(_ID).decode("ascii", "replace").split()
-                return first, frozenset(rest)
+            seen = os.stat(self._id_path, follow_symlinks=False)
+            file = (seen.st_dev, seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns)
+            if self._read is None or self._read[0] != file:
+                with Folder.at(self._paths.private) as private:
+                    first, *rest = private.read(_ID).decode("ascii", "replace").split()
+                self._read = file, first, frozenset(rest)
         except (FileNotFoundError, ValueError):
             return "", frozenset()
+        return self._read[1:]
 
     def _mounts(self) -> frozenset[str]:
-        root = os.stat(self._paths.root).st_dev
-        return frozenset(n for n in SHARED if os.stat(self._paths.root / n).st_dev != root)
+        root = os.stat(self._root).st_dev
+        return frozenset(name for name, path in self._shared if os.stat(path).st_dev != root)
 
     def _make_id(self) -> str:
         made = secrets.token_hex(16)
@@ -112,11 +122,11 @@ class SpoolGuard:
         self._known = spool_id
 
     def _has_adopt_mark(self) -> bool:
-        return os.path.lexists(self._paths.root / ADOPT)
+        return os.path.lexists(self._adopt_mark)
 
     def _adopt(self) -> None:
         """Somebody says that this is our spool now. The mark goes last."""
         self._lay_out()
         self._keep_id(self._make_id())
-        durable.unlink(self._paths.root / ADOPT)
-        durable.fsync_dir(self._paths.root)
+        durable.unlink(self._adopt_mark)
+        durable.fsync_dir(self._root)
