@@ -40,12 +40,17 @@ class TermRule:
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """What in a message starts a term. at: sent, delivered, or empty where a field says it."""
+    """What in a message starts a term. at: sent, delivered, or empty where a field says it. until: what
+    states its last day. near, far: only where the message states an end of custody at most so many days
+    off, or only where it does not; 0 for either."""
 
     term: TermRule
     at: str
     field: etree.XPath | None
     when: etree.XPath | None
+    until: etree.XPath | None = None
+    near: int = 0
+    far: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +221,8 @@ class CaseRules:
             if not _is_for(term.term, term.rule, step.flow):
                 continue
             if start == "delivered" and asks:
-                plan.starts.append(Opening(term, "delivered", None, None))
+                near, far = _nearness(term.term, term.rule, step.flow)
+                plan.starts.append(Opening(term, "delivered", None, None, near=near, far=far))
             if "answered" in stops and answers:
                 plan.stops.append(Ending(term, is_event=True))
             if start == "returned" and step.name == ANSWERS[1] and answers:
@@ -232,8 +238,19 @@ class CaseRules:
 
 
 def _is_for(term: Term, rule: Rule, flow: str) -> bool:
+    """Whether messages of a flow, or some of them, open the term of such an event."""
     named = {f for other in rule.terms for f in other.start.flows}
-    return flow in term.start.flows if term.start.flows else flow not in named
+    if not term.start.flows:
+        return flow not in named
+    return flow in term.start.flows or (term.start.near_custody_days > 0 and flow not in named)
+
+
+def _nearness(term: Term, rule: Rule, flow: str) -> tuple[int, int]:
+    """(near, far) of an opening: a flow that is named always opens its term, of others one of two."""
+    days = max(other.start.near_custody_days for other in rule.terms)
+    if flow in term.start.flows or not days:
+        return 0, 0
+    return (days, 0) if term.start.near_custody_days else (0, days)
 
 
 ANSWERS = ("accept", "return")
@@ -241,7 +258,9 @@ ANSWERS = ("accept", "return")
 
 
 def _opening(term: TermRule, flow: str, at: str, name: str, when: str) -> Opening:
-    return Opening(term, at, _xpath(name, flow), _xpath(when, flow))
+    return Opening(
+        term, at, _xpath(name, flow), _xpath(when, flow), until=_xpath(term.term.until, flow)
+    )
 
 
 def _xpath(expression: str, flow: str) -> etree.XPath | None:

@@ -6,7 +6,7 @@ its receipt. Marks are kept by case (or flow instance) and subject; timers follo
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from lxml import etree
 
@@ -16,7 +16,7 @@ from frontgate.cases.reading import Said, subjects_of
 from frontgate.cases.rules import Alters, CaseRules, Ending, Opening, Plan, TermRule
 from frontgate.cases.timers import START, STOP
 from frontgate.cases.times import moment, stored
-from frontgate.core.deadlines import LEGAL_TIME, Custody
+from frontgate.core.deadlines import LEGAL_TIME, Custody, Limit, Unit, due
 from frontgate.journal.files import File
 from frontgate.standard.tree import text_of
 
@@ -34,7 +34,7 @@ class Terms:
         for opening in plan.starts:
             self._start(m, said, rules, opening, scope)
         for ending in plan.stops:
-            self._stop(m, said, rules, ending, scope)
+            self._stop(m, said, rules, ending, scope, plan.is_terminal)
         for alters in plan.alters:
             self._alter(m, said, rules, alters, scope)
         self._stated(m, said, rules, scope)
@@ -50,21 +50,22 @@ class Terms:
         if not _valid(rule, m.effective_at):
             return
         subjects = self._subjects(m, said, opening.when, rule)
-        if subjects is None:
-            return
         unit = self._actor(m, rules, rule)
+        if subjects is None or not unit or not _is_near_enough(m, said, rules, opening):
+            return
+        last = dict(self._field(m, said, opening.until, rule)) if opening.until is not None else {}
         if opening.field is not None:
             for subject, stated in self._field(m, said, opening.field, rule):
                 if subject in subjects:
-                    self._keep(
-                        m, rules, rule, scope, subject, START, stored(stated), m.relayed_at, unit
-                    )
+                    at = stored(_after(stated, rule, rules))
+                    self._keep(m, rules, rule, scope, subject, START, at, m.relayed_at, unit)
             return
         at, known_at = m.effective_at, m.relayed_at
         if opening.at == "delivered":
             at, known_at = self._delivered(m, unit)
         for subject in subjects:
-            self._keep(m, rules, rule, scope, subject, START, at, known_at, unit)
+            until = stored(last[subject]) if subject in last else ""
+            self._keep(m, rules, rule, scope, subject, START, at, known_at, unit, until)
 
     def _subjects(
         self, m: Message, said: Said, when: etree.XPath | None, rule: TermRule
@@ -124,7 +125,7 @@ class Terms:
 
     @staticmethod
     def _actor(m: Message, rules: CaseRules, rule: TermRule) -> str:
-        """The unit that must act: a receiver of such a role, else the sender, else the first receiver."""
+        """The unit that must act: a receiver of such a role, else the sender; empty where neither is."""
         wanted = set(rule.term.actor)
         if "any" not in wanted:
             sender_roles = rules.catalogue.roles_by_type(m.sender)
@@ -136,8 +137,7 @@ class Terms:
             for unit, _ in m.recipients:
                 if wanted & rules.catalogue.roles_by_type(unit):
                     return unit
-            if wanted & sender_roles:
-                return m.sender
+            return m.sender if wanted & sender_roles else ""
         return m.receiver
 
     def _delivered(self, m: Message, unit: str) -> tuple[str, str]:
@@ -166,17 +166,35 @@ class Terms:
 
     # -- stops and changes ------------------------------------------------------------------------
 
-    def _stop(self, m: Message, said: Said, rules: CaseRules, ending: Ending, scope: str) -> None:
+    def _stop(
+        self, m: Message, said: Said, rules: CaseRules, ending: Ending, scope: str, closes: bool
+    ) -> None:
         rule = ending.term
         if ending.field is not None:
             for subject, at in self._field(m, said, ending.field, rule):
                 self._keep(m, rules, rule, scope, subject, STOP, stored(at), m.relayed_at)
             return
-        for subject in self._stopped(m, said, ending, scope):
-            self._keep(m, rules, rule, scope, subject, STOP, m.effective_at, m.relayed_at)
+        flow_uid = self._corrected(m) if m.flow == rule.term.start.message.partition(".")[0] else ""
+        for subject in self._stopped(m, said, ending, scope, closes):
+            self._keep(
+                m, rules, rule, scope, subject, STOP, m.effective_at, m.relayed_at,
+                flow_uid=flow_uid,
+            )  # fmt: skip
 
-    def _stopped(self, m: Message, said: Said, ending: Ending, scope: str) -> list[str]:
-        """Whose timers a message stops: those it names, else all of the case."""
+    def _corrected(self, m: Message) -> str:
+        """The instance that a message corrects: a return closed it, and the corrected one is new."""
+        row = m.replaces and self._file.one(
+            "SELECT flow_uid FROM message WHERE message_id = ? AND case_uid = ?",
+            m.replaces,
+            m.case_uid,
+        )
+        return str(row[0]) if row else ""
+
+    def _stopped(
+        self, m: Message, said: Said, ending: Ending, scope: str, closes: bool
+    ) -> list[str]:
+        """Whose timers a message stops: those it names, else all of the case. closes: it ends its
+        instance, as a return does; then those count that its body names, not its header alone."""
         rule = ending.term
         if rule.subject == "":
             return [""]
@@ -191,6 +209,8 @@ class Terms:
             )
             return [str(row[0])] if row is not None else []
         named = m.persons if rule.subject == "PersonUid" else said.items
+        if closes and not said.persons and not said.items:
+            named = ()
         return list(named) or self._running(rule, scope)
 
     def _running(self, rule: TermRule, scope: str) -> list[str]:
@@ -260,11 +280,12 @@ class Terms:
 
     def _keep(
         self, m: Message, rules: CaseRules, rule: TermRule, scope: str, subject: str, kind: str,
-        at: str, known_at: str, unit: str = "", due: str = "",
+        at: str, known_at: str, unit: str = "", due: str = "", flow_uid: str = "",
     ) -> None:  # fmt: skip
         self._file.run(
             "INSERT OR IGNORE INTO mark VALUES (?,?,?,?,?,?,?,?,?,?,?)",
-            rule.id, scope, subject, m.id, kind, at, known_at, unit, f"{m.flow} {m.flow_uid}", due, m.effective_at,
+            rule.id, scope, subject, m.id, kind, at, known_at, unit,
+            f"{m.flow} {flow_uid or m.flow_uid}", due, m.effective_at,
         )  # fmt: skip
         if at:
             self._counting.touch((rule.id, scope, subject), rules)
@@ -278,6 +299,25 @@ class Terms:
     def forget(self, scope: str) -> None:
         """All marks and timers of a case go; its messages are about to be folded again."""
         self._counting.forget(scope)
+
+
+def _after(stated: datetime, rule: TermRule, rules: CaseRules) -> datetime:
+    """The stated moment, or the last day of the term that must be over first."""
+    days = rule.term.start.after_days
+    if not days:
+        return stated
+    over = due(stated, Limit(days, Unit.DAY), rules.catalogue.calendar, custody=rule.term.custody)
+    return over - timedelta(days=1)
+
+
+def _is_near_enough(m: Message, said: Said, rules: CaseRules, opening: Opening) -> bool:
+    """Whether the ends of custody that the message states are as the opening wants them."""
+    days = opening.near or opening.far
+    if not days:
+        return True
+    until = datetime.fromisoformat(m.effective_at) + timedelta(days=days)
+    ends = [moment(x.value) for x in said.leaves if x.name in rules.due_fields]
+    return any(e is not None and e <= until for e in ends) == bool(opening.near)
 
 
 def _valid(rule: TermRule, at: str) -> bool:

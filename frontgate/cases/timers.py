@@ -36,7 +36,8 @@ START, STOP = "start", "stop"
 class Mark:
     """What one message said of one term and subject. at: empty while its delivery is waited for.
 
-    unit: who must act (start). due: as an extension states it. said_at: the message's own time.
+    unit: who must act (start). due: the last day as an extension or a start states it. said_at: the
+    message's own time.
     """
 
     message: int
@@ -77,7 +78,7 @@ def timers(
     known_by: only what the hub knew by then counts.
     """
     known = [m for m in marks if m.at and m.known_at <= known_by]
-    starts = sorted((m for m in known if m.kind == START), key=lambda m: (m.at, m.message))
+    starts = sorted((m for m in known if m.kind == START), key=_opened)
     others = sorted((m for m in known if m.kind != START), key=lambda m: (m.at, m.message))
     bounds = [*starts, None]
     return [
@@ -85,6 +86,11 @@ def timers(
         for start, following in pairwise(bounds)
         if start is not None and _runs_for(rule, start, status_at)
     ]
+
+
+def _opened(start: Mark) -> tuple[str, str, int]:
+    """Which start came later: of stated days that which was stated last, for a term of sentence is cut."""
+    return min(start.at, start.said_at), start.at, start.message
 
 
 def _runs_for(rule: TermRule, start: Mark, status_at: Callable[[datetime], str]) -> bool:
@@ -102,6 +108,9 @@ def _timer(
 ) -> Timed:
     begun = datetime.fromisoformat(start.at)
     term = rule.term
+    limit, custody = term.limit, term.custody
+    if (last := moment(start.due)) is not None:
+        limit, custody = Limit(_days(begun, last), Unit.DAY), Custody.NONE
     own = [m for m in others if _concerns(rule, start, m)]
     stop = next((m for m in own if m.kind == STOP), None)
     if following is not None and (stop is None or _belongs_later(start, following, stop)):
@@ -113,16 +122,12 @@ def _timer(
     in_custody = False
     for _ in range(2):
         happened, is_beyond = _events(rule, begun, changes, stop, calendar, in_custody)
-        last = max((h.at for h in happened), default=begun)
+        latest = max((h.at for h in happened), default=begun)
         found = follow(
-            begun, term.limit, happened, calendar,
-            now=max(last, begun), custody=term.custody, in_custody=in_custody,
+            begun, limit, happened, calendar,
+            now=max(latest, begun), custody=custody, in_custody=in_custody,
         )  # fmt: skip
-        if (
-            term.custody is not Custody.BY_PERSON
-            or in_custody
-            or status_at(found.due) not in IN_CUSTODY
-        ):
+        if custody is not Custody.BY_PERSON or in_custody or status_at(found.due) not in IN_CUSTODY:
             break
         in_custody = True
     state = {
@@ -139,7 +144,7 @@ def _timer(
 
 def _belongs_later(start: Mark, following: Mark, stop: Mark) -> bool:
     """Whether a stop ends the later of two timers: it came after both, and not in the first's instance."""
-    return stop.at > following.at and stop.flow_uid != start.flow_uid
+    return stop.at > _opened(following)[0] and stop.flow_uid != start.flow_uid
 
 
 def _concerns(rule: TermRule, start: Mark, m: Mark) -> bool:
@@ -186,6 +191,10 @@ def _least(rule: TermRule, begun: datetime) -> datetime:
     return begun if rule.term.limit.value > 0 else datetime.min.replace(tzinfo=LEGAL_TIME)
 
 
+def _days(begun: datetime, until: datetime) -> int:
+    return (until.astimezone(LEGAL_TIME).date() - begun.astimezone(LEGAL_TIME).date()).days
+
+
 def _extended(
     rule: TermRule, begun: datetime, stated: str, calendar: Calendar, in_custody: bool
 ) -> tuple[Limit | None, bool]:
@@ -201,7 +210,7 @@ def _extended(
     if until is None:
         return (variants[0] if variants else None), False
     if not variants:
-        days = (until.astimezone(LEGAL_TIME).date() - begun.astimezone(LEGAL_TIME).date()).days
+        days = _days(begun, until)
         return (Limit(days, Unit.DAY), False) if 0 < days < 3660 else (None, False)
     for limit in variants:
         if due(begun, limit, calendar, custody=rule.term.custody, in_custody=in_custody) >= until:

@@ -28,8 +28,10 @@ _STUB = etree.Element("stub")
 @dataclass(frozen=True, slots=True)
 class Start:
     """What opens a term: a message (its sending, its delivery, or a day that it states) or an event
-    that no message shows. when: XPath that must hold in the message. flows: of an event that any flow
-    may show, those that this term is for; the rule's term without flows is for all others."""
+    that no message shows. when: XPath that must hold in the message. after_days: the stated day opens
+    another term of so many days, and this one begins when that is over. flows, near_custody_days: of an
+    event that any flow may show, those flows that this term is for, and messages of others that state an
+    end of custody at most so many days off; the rule's term without either is for all the rest."""
 
     message: str = ""
     at: str = ""
@@ -37,6 +39,8 @@ class Start:
     when: str = ""
     event: str = ""
     flows: tuple[str, ...] = ()
+    after_days: int = 0
+    near_custody_days: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +55,11 @@ class Variant:
 @dataclass(frozen=True, slots=True)
 class Term:
     """One timer of a rule. stop_messages, stop_events: whatever comes first ends it. actor: roles of
-    the unit that must act. per: person, case, item or message. stops_itself: the message that states
+    the unit that must act; none takes part, then no term begins. per: person, case, item or message. stops_itself: the message that states
     the start is at once what was due, as a request that names the day of detention. lapses: its end
     makes nobody late, it is a right or depends on what no message shows. only_status: the states of
-    custody in which a person's term runs; empty: any."""
+    custody in which a person's term runs; empty: any. until: XPath of a day in the message that starts
+    the term; where it is stated, it rules in place of the limit, as it stands."""
 
     part: str
     start: Start
@@ -68,6 +73,7 @@ class Term:
     stops_itself: bool = False
     lapses: bool = False
     only_status: tuple[str, ...] = ()
+    until: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +146,11 @@ def _term(table: dict[str, Any], message_types: Collection[str], roles: Collecti
         raise ValueError("start needs a message with at or field, or an event")
     if start.at not in ("", "sent", "delivered"):
         raise ValueError(f"start.at {start.at!r}")
+    if start.after_days and not start.field:
+        raise ValueError("start.after_days needs a field")
+    until = table.pop("until", "")
     names = dict(prefixes(start.message.partition(".")[0]))
-    for expression in (start.field, start.when):
+    for expression in (start.field, start.when, until):
         if expression:
             etree.XPath(f"({expression})", namespaces=names)(_STUB)
     stops = table.pop("stop")
@@ -160,6 +169,7 @@ def _term(table: dict[str, Any], message_types: Collection[str], roles: Collecti
         stops_itself=any(s.get("itself", False) for s in stops),
         lapses=bool(table.pop("lapses", False)),
         only_status=tuple(table.pop("only_status", ())),
+        until=until,
     )
     _nothing_left(table, "term")
     for message in (start.message, *term.stop_messages):
@@ -172,6 +182,8 @@ def _term(table: dict[str, Any], message_types: Collection[str], roles: Collecti
         raise ValueError("nothing stops the term")
     if term.per not in ("person", "case", "item", "message"):
         raise ValueError(f"per {term.per!r}")
+    if term.per != "person" and (term.only_status or term.custody is Custody.BY_PERSON):
+        raise ValueError(f"custody is of persons, and the term is per {term.per}")
     return term
 
 

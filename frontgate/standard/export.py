@@ -6,6 +6,7 @@ from typing import Any
 
 from frontgate.core.deadlines import Limit
 from frontgate.standard.catalogue import Catalogue
+from frontgate.standard.deadlines import Term
 from frontgate.standard.fields import fields_of
 from frontgate.standard.flows import DocumentRule, Flow, Step
 
@@ -29,7 +30,9 @@ def as_data(catalogue: Catalogue) -> dict[str, Any]:
                         "start": term.start.message or term.start.event,
                         "stop": [*term.stop_messages, *term.stop_events],
                         "actor": list(term.actor),
-                        "limit": limit_text(term.limit, "en"),
+                        "limit": term_text(term, "en"),
+                        "until": term.until,
+                        "after_days": term.start.after_days,
                         "custody": term.custody.value,
                     }
                     for term in rule.terms
@@ -102,10 +105,26 @@ _UNITS = {
 }
 
 
+def term_text(term: Term, language: str) -> str:
+    """The limit, and what else rules the end of a term, in words."""
+    text = limit_text(term.limit, language)
+    days = term.start.after_days
+    if language == "zh":
+        return (
+            f"{days} 日届满后 " * bool(days)
+            + text
+            + "（报文载明期限的从其规定）" * bool(term.until)
+        )
+    over = f" after {days} days are over" if days else ""
+    return text + over + (", or as the message says" if term.until else "")
+
+
 def limit_text(limit: Limit, language: str) -> str:
-    """A limit in words: `7 日`, `1 个月加 15 日`, `届满 7 日前`."""
+    """A limit in words: `7 日`, `1 个月加 15 日`, `届满 7 日前`, `当日`."""
     zh, en = _UNITS[limit.unit.value]
     count = abs(limit.value)
+    if not count:
+        return "当日" if language == "zh" else "on the day"
     if language == "zh":
         text = f"{count} {zh}" + (f"加 {limit.plus_days} 日" if limit.plus_days else "")
         return f"{text}前" if limit.value < 0 else text

@@ -14,7 +14,7 @@ from pathlib import Path
 from lxml import etree
 
 from frontgate.standard.catalogue import Catalogue
-from frontgate.standard.export import as_data, limit_text
+from frontgate.standard.export import as_data, term_text
 from frontgate.standard.fields import Field, fields_of
 from frontgate.standard.first_message import SECTIONS
 from frontgate.standard.flows import DocumentRule, Flow, Step
@@ -272,7 +272,7 @@ def _deadlines_table(catalogue: Catalogue, flow: Flow) -> etree._Element:
                     both(rule.zh, rule.en),
                     f"{term.start.message or term.start.event} → "
                     + " / ".join((*term.stop_messages, *term.stop_events)),
-                    both(limit_text(term.limit, "zh"), limit_text(term.limit, "en")),
+                    both(term_text(term, "zh"), term_text(term, "en")),
                     ", ".join(term.actor),
                     "；".join(rule.basis),
                 )
