@@ -21,7 +21,7 @@ from typing import Any
 from frontgate import clock, durable
 from frontgate.cases import stats
 from frontgate.cases.read import Cases
-from frontgate.cases.times import legal_month, stored
+from frontgate.cases.times import legal_day, legal_month, stored
 from frontgate.errors import CaseError
 from frontgate.journal import Journal
 from frontgate.standard import Standards
@@ -39,8 +39,9 @@ DEFINITIONS = {
     "message": ("报文：平台收纳的每一件", "every message that the hub admitted"),
     "outcome": ("结果：报文所述每名人员的结果代码", "the result code of each person that a message states"),
     "on_time": (
-        "按期率：当月届满的期限中按期办结的，除以按期、逾期办结与逾期未结之和；期满不计逾期的除外",
-        "of terms that end in the month: those met, by those met, met late and overdue; terms that only lapse "
+        "按期率：当月（UTC+08:00，以期限最后一刻计）届满的期限中按期办结的，除以按期、逾期办结与逾期未结之和；"
+        "期满不计逾期的除外",
+        "of terms whose last moment is in the month (UTC+08:00): those met, by those met, met late and overdue; terms that only lapse "
         "do not count",
     ),
     "reject": ("退回：平台拒收的报文，按软件与规则", "messages that the hub refused, by software and rule"),
@@ -123,7 +124,7 @@ class Publisher:
         try:
             seq, as_of = source.as_of()
             if legal_month(stored(now)) <= month or not as_of:
-                raise CaseError("FG-CAS-009", value=month, reason=f"{stored(now)[:10]}")
+                raise CaseError("FG-CAS-009", value=month, reason=legal_day(stored(now)))
             tables = month_tables(source, self._standards, month, now)
             head = source.reader.meta("cursor") or ""
         finally:

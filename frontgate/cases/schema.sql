@@ -222,7 +222,9 @@ CREATE TABLE deadline (
   state TEXT NOT NULL, stop_message INTEGER NOT NULL, stop_at TEXT NOT NULL, stop_known_at TEXT NOT NULL,
   changes TEXT NOT NULL, in_custody INTEGER NOT NULL, is_custody INTEGER NOT NULL,
   is_estimated INTEGER NOT NULL, is_beyond INTEGER NOT NULL,
-  is_lapsing INTEGER NOT NULL
+  is_lapsing INTEGER NOT NULL,
+  -- The legal month (UTC+08:00) of its last moment: due_at is the first that is too late.
+  due_month TEXT NOT NULL GENERATED ALWAYS AS (strftime('%Y-%m', due_at, '+8 hours', '-0.001 seconds')) VIRTUAL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX deadline_triple ON deadline (term, scope, subject);
 CREATE INDEX deadline_open ON deadline (due_at, id, is_lapsing, rule, unit, flow) WHERE state = 'open';
@@ -231,7 +233,7 @@ CREATE INDEX deadline_rule ON deadline (rule, state, due_at);
 CREATE INDEX deadline_case ON deadline (case_uid);
 CREATE INDEX deadline_subject ON deadline (subject);
 
--- Terms whose end makes somebody late, by month of their end; unit '' is all units together, so that the
+-- Terms whose end makes somebody late, by legal month of their end; unit '' is all units together, so that the
 -- province's rates cost rules times months, not terms. Kept by triggers: exact whoever writes a term.
 CREATE TABLE tally_term (
   unit TEXT NOT NULL, rule TEXT NOT NULL, flow TEXT NOT NULL, month TEXT NOT NULL, state TEXT NOT NULL,
@@ -241,16 +243,16 @@ CREATE TABLE tally_term (
 CREATE TRIGGER deadline_counts AFTER INSERT ON deadline
 WHEN NEW.is_lapsing = 0 AND NEW.state <> 'cancelled' BEGIN
   INSERT INTO tally_term VALUES
-    (NEW.unit, NEW.rule, NEW.flow, substr(NEW.due_at, 1, 7), NEW.state, 1),
-    ('', NEW.rule, NEW.flow, substr(NEW.due_at, 1, 7), NEW.state, 1)
+    (NEW.unit, NEW.rule, NEW.flow, NEW.due_month, NEW.state, 1),
+    ('', NEW.rule, NEW.flow, NEW.due_month, NEW.state, 1)
     ON CONFLICT DO UPDATE SET terms = terms + 1;
 END;
 CREATE TRIGGER deadline_counts_no_more AFTER DELETE ON deadline
 WHEN OLD.is_lapsing = 0 AND OLD.state <> 'cancelled' BEGIN
   UPDATE tally_term SET terms = terms - 1 WHERE unit IN (OLD.unit, '') AND rule = OLD.rule
-    AND flow = OLD.flow AND month = substr(OLD.due_at, 1, 7) AND state = OLD.state;
+    AND flow = OLD.flow AND month = OLD.due_month AND state = OLD.state;
   DELETE FROM tally_term WHERE unit IN (OLD.unit, '') AND rule = OLD.rule
-    AND flow = OLD.flow AND month = substr(OLD.due_at, 1, 7) AND state = OLD.state AND terms = 0;
+    AND flow = OLD.flow AND month = OLD.due_month AND state = OLD.state AND terms = 0;
 END;
 -- A term's row is written anew, never changed: what counts it knows only of coming and going.
 CREATE TRIGGER deadline_is_written_anew BEFORE UPDATE ON deadline BEGIN

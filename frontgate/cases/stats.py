@@ -13,7 +13,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
-from frontgate.cases.times import stored
+from frontgate.cases.times import legal_month, month_begins, stored
 from frontgate.journal import Reader
 from frontgate.standard import Catalogue
 
@@ -95,11 +95,12 @@ def on_time(
 ) -> list[dict[str, Any]]:
     """Terms kept, kept late and overdue, and the rate of those kept in time among the three.
 
-    by: rule, unit, prefecture, flow, month (of the end). since, until: months of the end, both included.
-    Terms whose end makes nobody late do not count; nor do those that were superseded. A paused term
-    runs on.
+    by: rule, unit, prefecture, flow, month (of the end). since, until: legal months of the last moment,
+    both included: a term to the last of a month ends in it. Terms whose end makes nobody late do not
+    count; nor do those that were superseded. A paused term runs on.
     """
     key, then = _RATE[by], stored(now)
+    present = legal_month(then)
     chosen = "(? = '' OR month >= ?) AND (? = '' OR month <= ?)"
     span = (since, since, until, until)
     # The sums know months. Of the present one, terms that are overdue already are looked up.
@@ -107,16 +108,16 @@ def on_time(
     rows = reader.all(
         f"SELECT {key}, CASE WHEN state = 'open' AND month < ? THEN 'overdue' ELSE state END, sum(terms)"  # noqa: S608 (known names)
         f" FROM tally_term WHERE {'unit <> ?' if by_unit else 'unit = ?'} AND {chosen} GROUP BY 1, 2",
-        then[:7], unit, *span,
+        present, unit, *span,
     )  # fmt: skip
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for name, state, terms in rows:
         counts[str(name)][str(state)] += int(terms)
     for name, terms in reader.all(
-        f"SELECT {key}, count(*) FROM (SELECT rule, unit, flow, substr(due_at, 1, 7) AS month FROM deadline"  # noqa: S608 (known names)
-        " WHERE state = 'open' AND due_at >= ? AND due_at <= ? AND is_lapsing = 0)"
+        f"SELECT {key}, count(*) FROM (SELECT rule, unit, flow, ? AS month FROM deadline"  # noqa: S608 (known names)
+        " WHERE state = 'open' AND due_at > ? AND due_at <= ? AND is_lapsing = 0)"
         f" WHERE (? = '' OR unit = ?) AND {chosen} GROUP BY 1",
-        then[:7], then, unit, unit, *span,
+        present, month_begins(present), then, unit, unit, *span,
     ):  # fmt: skip
         counts[str(name)].update(open=-int(terms), overdue=int(terms))
     found = []

@@ -44,3 +44,8 @@ def legal_day(at: str) -> str:
 
 def legal_month(at: str) -> str:
     return legal_day(at)[:7]
+
+
+def month_begins(month: str) -> str:
+    """The stored time of the first moment of a legal month, `YYYY-MM`."""
+    return stored(datetime.combine(date.fromisoformat(f"{month}-01"), time(0), LEGAL_TIME))

@@ -16,9 +16,11 @@ import pytest
 from ledger import POLICE, PROCURATORATE, STANDARDS, Ledger, sample
 
 from frontgate.cases import sheets, stats
+from frontgate.cases.counting import DEADLINE
 from frontgate.cases.publish import FORMAT, Publisher
 from frontgate.cases.read import Cases
 from frontgate.cases.times import stored
+from frontgate.core.deadlines import LEGAL_TIME
 from frontgate.errors import CaseError
 from frontgate.hub.history.plan import read_volumes
 from frontgate.trust.signed import read_signed
@@ -54,6 +56,11 @@ def test_an_exchange_is_an_instance_and_is_counted_once(ledger: Ledger) -> None:
     cases.close()
 
 
+def last_moment(due_at: str) -> datetime:
+    """In legal time: a term's end is the first instant that is too late."""
+    return datetime.fromisoformat(due_at).astimezone(LEGAL_TIME) - timedelta(milliseconds=1)
+
+
 def counted_one_by_one(
     cases: Cases, now: datetime, by: str, since: str, until: str, unit: str
 ) -> dict[str, tuple[int, int, int, int]]:
@@ -62,7 +69,7 @@ def counted_one_by_one(
     for rule, flow, owner, due_at, state in cases.reader.all(
         "SELECT rule, flow, unit, due_at, state FROM deadline WHERE is_lapsing = 0 AND state <> 'cancelled'"
     ):
-        month = due_at[:7]
+        month = last_moment(due_at).strftime("%Y-%m")
         if (since and month < since) or (until and month > until) or unit not in ("", owner):
             continue
         key = {
@@ -114,6 +121,38 @@ def test_rates_are_what_counting_every_term_gives(ledger: Ledger) -> None:
     cases = ledger.cases()
     agree()
     assert seen == {0, 1, 2, 3}
+    cases.close()
+
+
+def test_a_terms_month_is_that_of_its_last_moment_in_legal_time(ledger: Ledger) -> None:
+    """A term to the thirtieth ends in November, one of hours that ends on the first of December before
+    eight in the morning in December, though both end on the thirtieth in UTC."""
+    ledger.go_to(2026, 11, 23)
+    ledger.exchange(sample("arrest-request/submit", ledger.at))
+    cases = ledger.cases()
+    rule = "rule = 'DL-ARR-01'"
+    assert {d for (d,) in cases.reader.all(f"SELECT due_at FROM deadline WHERE {rule}")} == {
+        "2026-11-30T16:00:00.000Z"
+    }
+    with closing(apsw.Connection(str(ledger.file))) as db:
+        names = ", ".join(n for n in DEADLINE.split(", ") if n not in ("id", "due_at"))
+        db.execute(
+            f"INSERT INTO deadline (id, due_at, term, scope, {names})"
+            f" SELECT 'hours', '2026-11-30T19:00:00.000Z', term, scope, {names} FROM deadline"
+            f" WHERE {rule} LIMIT 1"
+        )
+
+    def overdue(hour: int, **span: str) -> dict[str, int]:
+        ledger.go_to(2026, 12, 1, hour)
+        rows = stats.on_time(cases.reader, ledger.at, "month", unit=PROCURATORATE, **span)
+        return {r["month"]: r["overdue"] for r in rows if r["overdue"]}
+
+    # Of each of the two persons one, and the answer that was not given.
+    assert overdue(0) == {"2026-11": 3}
+    assert overdue(2) == {"2026-11": 3}
+    assert overdue(4) == {"2026-11": 3, "2026-12": 1}
+    assert overdue(4, since="2026-12") == {"2026-12": 1}
+    assert overdue(4, until="2026-11") == {"2026-11": 3}
     cases.close()
 
 
