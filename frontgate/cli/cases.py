@@ -174,7 +174,9 @@ def cases(
     standards = hub_standards(settings)
     words = Words(standards.version(standards.newest), out.language)
     source = open_cases(settings, standards)
-    found = source.find(text=text, unit=unit, stage=stage, **edges, limit=limit)
+    found = source.find(
+        text=text, unit=unit, stage=stage, since=edges["since"], until=edges["until"], limit=limit
+    )
     source.close()
     if out.as_json:
         out.json({"cases": [dataclasses.asdict(c) for c in found]})
