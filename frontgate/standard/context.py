@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 from lxml import etree
 
-from frontgate.core.deadlines import LEGAL_TIME, due
+from frontgate.core.deadlines import LEGAL_TIME, Custody, due
 from frontgate.errors import CatalogueError
 from frontgate.model.finding import Finding, Severity
 from frontgate.model.message import Header
@@ -279,9 +279,16 @@ def not_repeated(m: Taken, h: History, _: Mapping[str, Any]) -> Iterable[Hit]:
 
 
 def constant(m: Taken, h: History, with_: Mapping[str, Any]) -> Iterable[Hit]:
-    """A fact is what it always was for its key. with: fact."""
+    """A fact is what it always was for its key, or what it was last corrected to. with: fact, corrected
+    (the same fact, of messages that correct an earlier one)."""
+    correcting = {f.key for f in m.own(with_["corrected"])}
     for fact in m.own(with_["fact"]):
-        if any(e.value != fact.value for e in h.facts(fact.name, fact.key)):
+        if fact.key in correcting or all(
+            e.value == fact.value for e in h.facts(fact.name, fact.key)
+        ):
+            continue
+        last = h.facts(with_["corrected"], fact.key)[-1:]
+        if not last or last[0].value != fact.value:
             yield fact.key
 
 
@@ -324,27 +331,28 @@ def no_overlap(m: Taken, h: History, with_: Mapping[str, Any]) -> Iterable[Hit]:
 
 
 def engine_date(m: Taken, _: History, with_: Mapping[str, Any]) -> Iterable[Hit]:
-    """A stated day is what the deadline engine counts, within `tolerance` days; or, with mode
-    `not-before`, no earlier. with: start, end (XPaths), rule, part, when, tolerance, mode.
+    """A stated day is what the deadline engine counts for one of the rules, within `tolerance` days. A
+    term that moves on from a day off may be stated as it stands or moved. with: start, end (XPaths),
+    rules, part, when, tolerance.
     """
     if with_.get("when") and not m.has(with_["when"]):
         return
     begin, stated = m.text(with_["start"])[:10], m.text(with_["end"])[:10]
-    rule = m.catalogue.deadlines.get(with_["rule"])
-    if not begin or not stated or rule is None:
+    rules = [
+        m.catalogue.deadlines[name] for name in with_["rules"] if name in m.catalogue.deadlines
+    ]
+    if not begin or not stated or not rules:
         return
-    term = next((t for t in rule.terms if t.part == with_.get("part", "")), rule.terms[0])
     start = datetime.combine(date.fromisoformat(begin), datetime.min.time(), LEGAL_TIME)
     ends = []
-    for limit in (term.limit, *(v.limit for v in term.variants)):
-        end = due(start, limit, m.catalogue.calendar, custody=term.custody, in_custody=True)
-        ends.append(end.date() - timedelta(days=1))
+    for term in (t for r in rules for t in r.terms if t.part == with_.get("part", t.part)):
+        for limit in (term.limit, *(v.limit for v in term.variants)):
+            for custody in dict.fromkeys((term.custody, Custody.CUSTODY)):
+                end = due(start, limit, m.catalogue.calendar, custody=custody, in_custody=True)
+                ends.append(end.date() - timedelta(days=1))
     day = date.fromisoformat(stated)
     slack = timedelta(days=int(with_.get("tolerance", 1)))
-    if with_.get("mode") == "not-before":
-        if day < min(ends):
-            yield f"{stated} < {min(ends)}"
-    elif all(abs(day - end) > slack for end in ends):
+    if all(abs(day - end) > slack for end in ends):
         yield f"{stated} ≠ {ends[0]}"
 
 

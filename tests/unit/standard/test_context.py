@@ -199,6 +199,26 @@ def test_a_person_keeps_name_and_number(past: Past) -> None:
     assert "FG-CTX-020" not in rules(Past().admit("public-prosecution/submit"))
 
 
+def replacing(root: etree._Element) -> None:
+    """The message corrects another."""
+    sender = root.find("{*}Header/{*}Sender")
+    assert sender is not None
+    sender.addprevious(etree.Element(etree.QName(sender.tag, "Replaces").text))
+    root.find("{*}Header/{*}Replaces").text = OTHER  # type: ignore[union-attr]
+
+
+def test_who_is_corrected_has_the_new_name_from_there(past: Past) -> None:
+    name = "(//t:Person)[1]/t:Name | (//b:Person)[1]/t:Name"
+    past.admit("prosecution-transfer/submit", setting(name, "罗大某"))
+    corrected = past.admit(
+        "prosecution-transfer/submit", replacing, setting(ID, OTHER), setting("m:Header/m:FlowUid", OTHER)
+    )  # fmt: skip
+    assert "FG-CTX-020" not in rules(corrected)
+    assert "FG-CTX-020" not in rules(past.admit("public-prosecution/submit"))
+    wrong = past.admit("public-prosecution/submit", setting(name, "罗大某"), setting(ID, THIRD))
+    assert "FG-CTX-020" in rules(wrong)
+
+
 def test_everybody_in_the_request_is_decided_on_and_nobody_else(past: Past) -> None:
     past.admit("prosecution-transfer/submit")
     found = past.admit("prosecution-transfer/decide", removing("(//b:Decided)[2]"))
@@ -266,8 +286,8 @@ def test_a_slot_is_held_once(past: Past) -> None:
             "2027-03-15",
             "FG-CTX-032",
         ),
-        ("correction-admission/submit", "//b:ReportDue", "2027-03-19", "2027-05-01", "FG-CTX-033"),
-        ("judgment-service/submit", "//b:AppealDue", "2027-03-08", "2027-06-08", "FG-CTX-034"),
+        ("correction-admission/submit", "//b:ReportDue", "2027-03-19", "2027-03-21", "FG-CTX-033"),
+        ("judgment-service/submit", "//b:AppealDue", "2027-03-08", "2027-03-07", "FG-CTX-034"),
     ],
 )
 def test_stated_terms_are_those_of_the_law(
@@ -277,10 +297,79 @@ def test_stated_terms_are_those_of_the_law(
     assert rule not in rules(Past().admit(sample, *([setting(field, good)] if good else [])))
 
 
+@pytest.mark.parametrize(
+    ("stage", "good", "bad", "rule"),
+    [
+        (
+            "30",
+            ("2027-02-10", "2027-02-25", "2027-01-20", "2027-01-25"),
+            "2027-02-12",
+            "FG-CTX-030",
+        ),
+        ("31", ("2027-02-10", "2027-02-09"), "2027-02-25", "FG-CTX-036"),
+        (
+            "40",
+            ("2027-03-10", "2027-01-30", "2027-02-25", "2027-01-20"),
+            "2027-02-03",
+            "FG-CTX-031",
+        ),
+        ("50", ("2027-03-10", "2027-05-10"), "2027-02-10", "FG-CTX-035"),
+    ],
+)
+def test_the_custody_term_of_a_stage_is_that_of_one_of_its_procedures(
+    stage: str, good: tuple[str, ...], bad: str, rule: str
+) -> None:
+    """One, one and a half months or ten, fifteen days; inclusive spans are a day shorter."""
+
+    def said(due: str) -> list[str]:
+        changes = (("NewStage", stage), ("CustodyFrom", "2027-01-10"), ("CustodyDue", due))
+        return rules(
+            Past().admit("custody-transfer/accept", *(setting(f"//b:{n}", v) for n, v in changes))
+        )
+
+    assert [due for due in good if rule in said(due)] == []
+    assert rule in said(bad)
+
+
+@pytest.mark.parametrize(
+    ("sample", "served", "field", "right", "wrong", "rule"),
+    [
+        # The tenth day is a Saturday: stated as it stands, or as it moves on; nothing between.
+        ("judgment-service/submit", "//b:ServedOn", "//b:AppealDue", ("2027-03-13", "2027-03-15"), "2027-03-14", "FG-CTX-034"),
+        ("correction-admission/submit", "//b:EffectiveOn", "//b:ReportDue", ("2027-03-13", "2027-03-15"), "2027-03-14", "FG-CTX-033"),
+    ],
+)  # fmt: skip
+def test_a_day_off_is_stated_as_it_stands_or_moved(
+    sample: str, served: str, field: str, right: tuple[str, ...], wrong: str, rule: str
+) -> None:
+    def said(day: str) -> list[str]:
+        return rules(Past().admit(sample, setting(served, "2027-03-03"), setting(field, day)))
+
+    assert [day for day in right if rule in said(day)] == []
+    assert rule in said(wrong)
+
+
+def test_a_ruling_is_appealed_within_five_days() -> None:
+    ruling = setting("//m:DocType[.='3110']", "3111")
+    assert "FG-CTX-038" in rules(Past().admit("judgment-service/submit", ruling))
+    good = setting("//b:AppealDue", "2027-03-03")
+    assert rules(Past().admit("judgment-service/submit", ruling, good)) == []
+
+
+def test_no_effect_before_the_term_of_appeal_is_over(past: Past) -> None:
+    past.admit("judgment-service/submit")
+    early = setting("//b:EffectiveOn", "2027-03-05")
+    assert "FG-CTX-037" in rules(past.admit("judgment-service/notify", early))
+    assert "FG-CTX-037" not in rules(past.admit("judgment-service/notify", setting(ID, OTHER)))
+    appealed = setting("//b:HasAppeal", "true")
+    found = past.admit("judgment-service/notify", setting(ID, THIRD), early, appealed)
+    assert "FG-CTX-037" not in rules(found)
+
+
 def test_every_check_is_tried_here_and_speaks_both_languages() -> None:
     text = Path(__file__).read_text("utf-8")
     for check in CONTEXT.checks:
-        assert check.id in text or check.id == "FG-CTX-031", f"{check.id} is not tried"
+        assert check.id in text, f"{check.id} is not tried"
         assert "{value}" in check.zh
         assert "{value}" in check.en
         assert not check.severity.refuses or check.id in (
