@@ -21,6 +21,8 @@ def ask(out: Output, name: str, unit: str, limit: int) -> None:
     from frontgate import clock
     from frontgate.cases.questions import Questions
     from frontgate.cli.case_texts import local, pad
+    from frontgate.cli.looks import keep_look
+    from frontgate.cli.node import hub_node
 
     settings = hub_settings(out)
     standards = hub_standards(settings)
@@ -47,6 +49,7 @@ def ask(out: Output, name: str, unit: str, limit: int) -> None:
     total = questions.count(name, now, unit=unit)
     rows = questions.rows(name, now, unit=unit, limit=limit)
     source.close()
+    keep_look(hub_node(settings), "question", question=name, unit=unit, hits=len(rows))
     if out.as_json:
         out.json({"question": name, "count": total, "rows": rows})
     else:

@@ -137,11 +137,14 @@ def _tell_epochs(out: Output, found: chain.Examination) -> None:
 @click.pass_obj
 def show(out: Output, after: int, limit: int) -> None:
     """Show entries in order."""
+    from frontgate.cli.looks import keep_look
     from frontgate.journal import audit as chain
 
-    reader = find_node(out).reader()
+    node = find_node(out)
+    reader = node.reader()
     links = list(chain.links(reader, after=after, limit=limit))
     reader.close()
+    keep_look(node, "audit", after=after, hits=len(links))
     if out.as_json:
         out.json(
             {

@@ -162,6 +162,8 @@ def cases(
     """
     from frontgate.cases.times import moment, stored
     from frontgate.cli.case_texts import Words, local, pad
+    from frontgate.cli.looks import keep_look
+    from frontgate.cli.node import hub_node
 
     edges = {"since": since, "until": until}
     for name, value in edges.items():
@@ -178,6 +180,10 @@ def cases(
         text=text, unit=unit, stage=stage, since=edges["since"], until=edges["until"], limit=limit
     )
     source.close()
+    keep_look(
+        hub_node(settings), "cases", text=text, unit=unit, stage=stage, since=since, until=until,
+        hits=len(found),
+    )  # fmt: skip
     if out.as_json:
         out.json({"cases": [dataclasses.asdict(c) for c in found]})
     for c in found if not out.as_json else ():

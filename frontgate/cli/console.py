@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from frontgate.cli.node import actor, find_node
+from frontgate.cli.node import actor, hub_node
 from frontgate.cli.output import Output
 
 if TYPE_CHECKING:
@@ -30,11 +30,7 @@ def _accounts(out: Output) -> Accounts:
 
 def _keep(out: Output, **data: str) -> None:
     """Put the act into the hub's audit chain, by the daemon or under its lock."""
-    node = find_node(Output(config=str(_settings(out).file), lang=out.lang))
-    entry = {"kind": "console-user", "data": {"actor": actor(), **data}}
-    if node.ask({"act": "record", "entries": [entry]}) is None:
-        with node.journal() as journal, journal.write() as tx:
-            tx.event("console-user", actor=actor(), **data)
+    hub_node(_settings(out)).record("console-user", **data)
 
 
 @click.command()

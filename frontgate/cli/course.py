@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,23 +11,33 @@ from frontgate.cli.output import Output
 
 if TYPE_CHECKING:
     from frontgate.cases.records import Deadline, Node, Timeline
+    from frontgate.settings import HubSettings
 
 
-def course_of(out: Output, case_uid: str, person: str = "") -> dict[str, Any] | None:
-    """The timeline of a case as JSON values; None where the projections do not know it.
+def course_of(out: Output, settings: HubSettings, ident: str) -> tuple[Timeline, Words] | None:
+    """The course of a case, or of a person by the PersonUid, with the words for it; it is a look, and
+    kept as one. None where the projections do not know it.
 
-    A PersonUid in place of a CaseUid asks for that person's course alone.
+    Raises: ConsoleError FG-CON-004.
     """
-    found = _timeline(out, case_uid, person)
-    return None if found is None else dataclasses.asdict(found[0])
+    from frontgate.cli.cases import hub_standards, open_cases
+    from frontgate.cli.looks import keep_look
+    from frontgate.cli.node import hub_node
+
+    case_uid = ident.rpartition("-P")[0] or ident
+    person = ident if case_uid != ident else ""
+    standards = hub_standards(settings)
+    source = open_cases(settings, standards)
+    line = source.timeline(case_uid, person=person)
+    source.close()
+    if line is None:
+        return None
+    keep_look(hub_node(settings), "person" if person else "case", case=case_uid, person=person)
+    return line, Words(standards.version(standards.newest), out.language)
 
 
-def show_course(out: Output, case_uid: str) -> bool:
-    """Print the course of a case or person. Returns: whether it is known."""
-    found = _timeline(out, case_uid, "")
-    if found is None:
-        return False
-    line, words = found
+def show_course(out: Output, line: Timeline, words: Words) -> None:
+    """Print the course of a case or person."""
     _head(out, line, words)
     for node in line.nodes:
         _node(out, node, words)
@@ -52,22 +61,6 @@ def show_course(out: Output, case_uid: str) -> bool:
         click.echo(
             f"  ! {local(alarm.at)} {words.pick(ALARMS, alarm.kind)}: {alarm.unit} {alarm.detail}"
         )
-    return True
-
-
-def _timeline(out: Output, ident: str, person: str) -> tuple[Timeline, Words] | None:
-    from frontgate.cli.cases import hub_settings, hub_standards, open_cases
-
-    if "-P" in ident and not person:
-        ident, person = ident.rpartition("-P")[0], ident
-    settings = hub_settings(out)
-    standards = hub_standards(settings)
-    source = open_cases(settings, standards)
-    line = source.timeline(ident, person=person)
-    source.close()
-    if line is None:
-        return None
-    return line, Words(standards.version(standards.newest), out.language)
 
 
 def _head(out: Output, line: Timeline, words: Words) -> None:

@@ -53,6 +53,8 @@ def due(
     from frontgate.cases.then import as_known_then
     from frontgate.cases.times import moment, stored
     from frontgate.cli.case_texts import STATES, Words, last_day, local, pad
+    from frontgate.cli.looks import keep_look
+    from frontgate.cli.node import hub_node
 
     settings = hub_settings(out)
     standards = hub_standards(settings)
@@ -74,6 +76,14 @@ def due(
     rows = [_row(d, now, stored) for d in found]
     acts = {d.id: source.acts(item=d.id) for d in found}
     source.close()
+    keep_look(
+        hub_node(settings),
+        "deadlines",
+        unit=unit,
+        case=case_uid,
+        as_known=as_known,
+        hits=len(found),
+    )
     if out.as_json:
         for row in rows:
             row["acts"] = [dataclasses.asdict(a) for a in acts[str(row["id"])]]
@@ -242,13 +252,13 @@ due.add_command(
 def act(out: Output, name: str, item: str, unit: str, code: str, text: str) -> None:
     """Have an act recorded by the running hub, or here where none runs."""
     from frontgate.cases.acts import Acts
-    from frontgate.cli.node import actor, find_node
+    from frontgate.cli.node import actor, hub_node
 
     settings = hub_settings(out)
     standards = hub_standards(settings)
     source = open_cases(settings, standards)
     source.close()
-    node = find_node(Output(config=str(settings.base), lang=out.lang))
+    node = hub_node(settings)
     wanted = {
         "kind": name,
         "item": item,

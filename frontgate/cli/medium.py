@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from frontgate.cli.keep import LONG_S, ask_keeper
-from frontgate.cli.node import Node, find_node
+from frontgate.cli.node import Node, actor, find_node
 from frontgate.cli.output import Output
 
 
@@ -60,7 +60,10 @@ def export(out: Output, ident: str, target: Path, waiting: bool, unit: str, agai
             f"✓ {value['bundles']} bundles written to {value['path']}",
         )
         return
-    value = ask_keeper(node, {"act": "export", "about": ident, "target": str(target.absolute())})
+    value = ask_keeper(
+        node,
+        {"act": "export", "about": ident, "target": str(target.absolute()), "actor": actor()},
+    )
     out.emit(
         value,
         f"✓ 已写入 {value['path']}：报文包 {value['packages']} 件，回执 {value['receipts']} 份",

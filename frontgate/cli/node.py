@@ -46,6 +46,18 @@ class Node:
             )
         return reply
 
+    def record(self, kind: str, **data: str) -> None:
+        """Put an entry with who acts into a hub's audit chain, by its daemon or under its lock.
+
+        Raises: JournalError FG-JRN-002 where another process has the journal and does not answer.
+        """
+        entry = {"kind": kind, "data": {"actor": actor(), "account": account(), **data}}
+        if self.ask({"act": "record", "entries": [entry]}) is None:
+            from frontgate.hub.desk import keep
+
+            with self.journal() as journal:
+                keep(journal, [entry])
+
     @contextlib.contextmanager
     def journal(self) -> Iterator[Journal]:
         """The journal for writing, while no daemon runs. Raises: JournalError FG-JRN-002."""
@@ -69,8 +81,7 @@ def find_node(out: Output) -> Node:
     else:
         role = "gateway"
     if role == "hub":
-        hub = load_hub(find_config(given, "hub"))
-        return Node("hub", hub, hub.path(hub.node.state))
+        return hub_node(load_hub(find_config(given, "hub")))
     try:
         gateway = load_gateway(find_config(given, "gateway"))
     except SettingsError as missing:
@@ -80,12 +91,41 @@ def find_node(out: Output) -> Node:
             hub = load_hub(find_config(None, "hub"))
         except SettingsError:
             raise missing from None  # most machines are gateways: that is the file to speak of
-        return Node("hub", hub, hub.path(hub.node.state))
+        return hub_node(hub)
     return Node("gateway", gateway, gateway.path(gateway.node.state))
 
 
-def actor() -> str:
-    """Who acts, for the audit trail: the login behind sudo, else the account."""
-    import getpass
+def hub_node(settings: HubSettings) -> Node:
+    return Node("hub", settings, settings.path(settings.node.state))
 
-    return os.environ.get("SUDO_USER") or getpass.getuser()
+
+_NO_LOGIN = 2**32 - 1
+"""What the kernel says of a process that no login began."""
+
+
+def actor() -> str:
+    """Who acts, for the audit trail: who logged in, by the kernel or by sudo, else the account.
+
+    Never by LOGNAME or USER, which anybody may set.
+    """
+    try:
+        login = int(Path("/proc/self/loginuid").read_text("ascii"))
+    except (OSError, ValueError):  # a kernel without audit
+        login = _NO_LOGIN
+    if login != _NO_LOGIN:
+        return _name(login)
+    return os.environ.get("SUDO_USER") or account()
+
+
+def account() -> str:
+    """The operating system's account that this process runs as."""
+    return _name(os.geteuid())
+
+
+def _name(uid: int) -> str:
+    import pwd
+
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:  # an account that was removed, or is known elsewhere
+        return f"uid {uid}"

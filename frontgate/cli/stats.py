@@ -47,6 +47,8 @@ def stats(
     from frontgate import clock, durable
     from frontgate.cases import sheets
     from frontgate.cases import stats as counts
+    from frontgate.cli.looks import keep_look
+    from frontgate.cli.node import hub_node
 
     settings = hub_settings(out)
     standards = hub_standards(settings)
@@ -79,6 +81,7 @@ def stats(
         raise click.UsageError(f"--by {error}") from None
     finally:
         source.close()
+    keep_look(hub_node(settings), "statistics", table=table, by=by, unit=unit, **span)
     if csv_file:
         durable.write_file(csv_file, sheets.to_csv(rows), 0o644)
     if xlsx_file:
@@ -103,13 +106,13 @@ def stats(
 def publish(out: Output, month: str) -> None:
     """Publish MONTH (as 2026-10) as a signed sheet; again later: what has changed, as a correction."""
     from frontgate.cases.publish import Publisher
-    from frontgate.cli.node import actor, find_node
+    from frontgate.cli.node import actor, hub_node
     from frontgate.suites import load_signer
 
     settings = hub_settings(out)
     standards = hub_standards(settings)
     open_cases(settings, standards).close()
-    node = find_node(Output(config=str(settings.base), lang=out.lang))
+    node = hub_node(settings)
     reply = node.ask({"act": "stats-publish", "month": month, "actor": actor()})
     if reply is None:
         keys = settings.path(settings.node.keys)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from functools import cache
 from typing import Any
 
 import click
 
-from frontgate.cli.node import find_node
+from frontgate.cli.node import Node, find_node
 from frontgate.cli.output import Output
+from frontgate.settings import HubSettings
 
 _NO_ADVICE = {"zh": "", "en": "", "advice_zh": "", "advice_en": ""}
 
@@ -28,13 +30,18 @@ def list_(out: Output, state: str, kind: str, case: str, limit: int, failed: boo
     """List transfers, newest first. With --failed: oldest first, exit 1 if there are any."""
     from frontgate.journal import views
 
-    reader = find_node(out).reader()
+    node = find_node(out)
+    reader = node.reader()
     if failed:
-        _list_failed(out, views.failed(reader, kind=kind, case=case, limit=limit))
-        reader.close()
-        return
-    rows = views.list_transfers(reader, state=state.upper(), kind=kind, case=case, limit=limit)
+        rows = views.failed(reader, kind=kind, case=case, limit=limit)
+    else:
+        rows = views.list_transfers(reader, state=state.upper(), kind=kind, case=case, limit=limit)
     reader.close()
+    if case:
+        _look(node, "transfer", case=case, hits=len(rows))
+    if failed:
+        _list_failed(out, rows)
+        return
     if out.as_json:
         out.json({"transfers": rows})
         return
@@ -43,6 +50,14 @@ def list_(out: Output, state: str, kind: str, case: str, limit: int, failed: boo
             f"{r['transfer']:>7}  {out.word('state', r['state'], 22)} {r['type']:<28} {r['message']}  "
             f"{r['destination']}{' ' + r['receiver'] if r['receiver'] else ''}  {r['reason']}"
         )
+
+
+def _look(node: Node, what: str, **data: object) -> None:
+    """At a hub: what is about to be shown is a look at a case, and kept as one."""
+    if node.role == "hub":
+        from frontgate.cli.looks import keep_look
+
+        keep_look(node, what, **data)
 
 
 def _list_failed(out: Output, rows: list[dict[str, Any]]) -> None:
@@ -94,7 +109,8 @@ def show(out: Output, ident: str) -> None:
     from frontgate.errors import JournalError
     from frontgate.journal import views
 
-    reader = find_node(out).reader()
+    node = find_node(out)
+    reader = node.reader()
     found = views.find_packages(reader, ident)
     if not found:
         reader.close()
@@ -108,6 +124,7 @@ def show(out: Output, ident: str) -> None:
             views.receipts_of(reader, package["message_id"]) if package["message_id"] else []
         )
     reader.close()
+    _look(node, "transfer", message=ident, hits=len(found))
     if out.as_json:
         out.json({"packages": found})
         return
@@ -159,21 +176,19 @@ def trace(out: Output, ident: str) -> None:
     reader = node.reader()
     steps = views.course(reader, ident)
     reader.close()
-    is_hub = node.role == "hub"
-    if is_hub and not out.as_json:
-        from frontgate.cli.course import show_course
+    if isinstance(node.settings, HubSettings):
+        from frontgate.cli.course import course_of, show_course
 
-        if show_course(out, ident):
-            return
-    if is_hub and out.as_json:
-        from frontgate.cli.course import course_of
-
-        told = course_of(out, ident)
-        if told is not None:
-            out.json({"course": steps, **told})
+        found = course_of(out, node.settings, ident)
+        if found is not None and out.as_json:
+            out.json({"course": steps, **asdict(found[0])})
+        elif found is not None:
+            show_course(out, *found)
+        if found is not None:
             return
     if not steps:
         raise JournalError("FG-JRN-005", value=ident)
+    _look(node, "transfer", message=ident)
     if out.as_json:
         out.json({"course": steps})
         return

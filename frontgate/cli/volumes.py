@@ -43,6 +43,7 @@ def volumes(out: Output, about: str, output: Path | None) -> None:
     JSON: flow, of, came, missing, messages. Exit 1 if a set is incomplete.
     """
     from frontgate import safexml
+    from frontgate.cli.looks import keep_look
     from frontgate.standard import Checker, Standards
     from frontgate.standard.context import read_context
 
@@ -69,6 +70,7 @@ def volumes(out: Output, about: str, output: Path | None) -> None:
                 known = sets.setdefault(flow_uid, _Set())
                 known.count = max(known.count, int(fact.value))
                 known.came[int(number)] = message_id
+    keep_look(node, "volumes", about=about, hits=len(sets), written=output or "")
     if output is not None:
         complete = {m for s in sets.values() if not s.missing for m in s.came.values()}
         for message_id, package in packages_of(

@@ -37,8 +37,8 @@ class Exported:
     digest: str
 
 
-def export_about(node: Node, ident: str, target: Path, *, now: datetime) -> Exported:
-    """Write all about a MessageId, FlowUid or CaseUid to the new file `target`.
+def export_about(node: Node, ident: str, target: Path, *, actor: str, now: datetime) -> Exported:
+    """Write all about a MessageId, FlowUid or CaseUid to the new file `target`. actor: who wants it.
 
     Raises: KeepError FG-KEP-001, 002, 007.
     """
@@ -51,7 +51,7 @@ def export_about(node: Node, ident: str, target: Path, *, now: datetime) -> Expo
             raise KeepError("FG-KEP-007", value=ident)
         with node.journal.write(now) as tx:
             number = tx.next_number(f"control:{node.signer.unit}", tx.floor)
-            seq, head = tx.event("export", about=ident, path=str(target))
+            seq, head = tx.event("export", about=ident, path=str(target), actor=actor)
         durable.unlink(part)
         with durable.open_new(part) as out:
             writer = ParcelWriter(out)

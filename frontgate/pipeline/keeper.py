@@ -164,7 +164,13 @@ class Keeper:
 
         def do_export(r: dict[str, Any]) -> dict[str, Any]:
             with self._busy:
-                made = export_about(self.node, r["about"], Path(r["target"]), now=clock.now())
+                made = export_about(
+                    self.node,
+                    r["about"],
+                    Path(r["target"]),
+                    actor=str(r.get("actor", "")),
+                    now=clock.now(),
+                )
             return asdict(made)
 
         return {

@@ -115,7 +115,16 @@ def revoke_token(visit: Visit) -> Answer:
     return Go("/tokens?done=revoked")
 
 
-KINDS = ("", "console-look", "console-", "replay", "operator", "unit-status", "quarantined")
+KINDS = (
+    "",
+    "console-look",
+    "cli-look",
+    "console-",
+    "replay",
+    "operator",
+    "unit-status",
+    "quarantined",
+)
 
 
 def audit(visit: Visit) -> Answer:

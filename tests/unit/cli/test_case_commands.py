@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pwd
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +15,9 @@ from click.testing import CliRunner, Result
 from ledger import Ledger, sample
 
 from frontgate.cli.main import cli
+from frontgate.errors import ConsoleError
+from frontgate.hub import desk
+from frontgate.pipeline.service import ControlSocket
 
 CASE = "C2026520102110000000016"
 
@@ -22,6 +27,17 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
     made = Ledger(tmp_path)
     yield made
     made.close()
+
+
+@pytest.fixture
+def hub(ledger: Ledger) -> Iterator[Ledger]:
+    """The hub's daemon answers."""
+    socket = ControlSocket(
+        ledger.state / "control.sock", desk.handlers(ledger.settings, ledger.journal)
+    )
+    socket.start()
+    yield ledger
+    socket.stop()
 
 
 def run(ledger: Ledger, *arguments: str) -> Result:
@@ -35,10 +51,9 @@ def told(ledger: Ledger, *arguments: str) -> Any:
     return json.loads(run(ledger, "--json", *arguments).stdout)
 
 
-def test_a_day_that_cases_are_looked_for_by_is_a_legal_day(ledger: Ledger) -> None:
-    ledger.at = datetime(2026, 11, 12, 17, 0, tzinfo=UTC)  # one in the morning of the thirteenth
-    ledger.exchange(sample("arrest-request/submit", ledger.at))
-    ledger.project()
+def test_a_day_that_cases_are_looked_for_by_is_a_legal_day(hub: Ledger) -> None:
+    hub.at = datetime(2026, 11, 12, 17, 0, tzinfo=UTC)  # one in the morning of the thirteenth
+    hub.exchange(sample("arrest-request/submit", hub.at))
     for span, hits in (
         (("--since", "2026-11-13"), 1),
         (("--since", "2026-11-14"), 0),
@@ -46,5 +61,74 @@ def test_a_day_that_cases_are_looked_for_by_is_a_legal_day(ledger: Ledger) -> No
         (("--until", "2026-11-14"), 1),
         (("--since", "2026-11-12T17:00:00Z", "--until", "2026-11-13T01:30:00+08:00"), 1),
     ):
-        assert len(told(ledger, "hub", "cases", *span)["cases"]) == hits, span
-    assert run(ledger, "hub", "cases", "--since", "yesterday").exit_code == 2
+        assert len(told(hub, "hub", "cases", *span)["cases"]) == hits, span
+    assert run(hub, "hub", "cases", "--since", "yesterday").exit_code == 2
+
+
+def looks(ledger: Ledger) -> list[tuple[str, dict[str, Any]]]:
+    rows = ledger.query("SELECT kind, data FROM event WHERE kind LIKE 'cli-%' ORDER BY seq")
+    return [(str(kind), json.loads(str(data))) for kind, data in rows]
+
+
+def test_every_look_of_a_command_at_the_hubs_cases_is_in_the_chain_with_its_user(
+    hub: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.exchange(sample("arrest-request/submit", hub.at))
+    monkeypatch.setenv("LOGNAME", "nobody-else")
+    monkeypatch.setenv("USER", "nobody-else")
+    monkeypatch.setenv("SUDO_USER", "lijuan")
+    message = str(hub.query("SELECT message_id FROM package LIMIT 1")[0][0])
+    wanted = {
+        ("trace", CASE): ("case", {"case": CASE}),
+        ("trace", f"{CASE}-P001"): ("person", {"case": CASE, "person": f"{CASE}-P001"}),
+        ("trace", message): ("transfer", {"message": message}),
+        ("show", message): ("transfer", {"message": message}),
+        ("list", "--case", CASE): ("transfer", {"case": CASE}),
+        ("list", "--failed", "--case", CASE): ("transfer", {"case": CASE, "hits": "0"}),
+        ("hub", "cases", "罗某"): ("cases", {"text": "罗某", "hits": "1"}),
+        ("hub", "due"): ("deadlines", {}),
+        ("hub", "due", "--case", CASE): ("deadlines", {"case": CASE}),
+        ("hub", "ask", "detained-undecided"): ("question", {"question": "detained-undecided"}),
+        ("hub", "stats", "--table", "on-time"): ("statistics", {"table": "on-time"}),
+        ("volumes", CASE): ("volumes", {"about": CASE}),
+        ("audit", "show"): ("audit", {}),
+    }
+    for as_json in (True, False):
+        for number, (arguments, (what, data)) in enumerate(wanted.items()):
+            done = run(hub, *(("--json",) if as_json else ()), *arguments)
+            assert done.exit_code in (0, 1), (arguments, done.output, done.exception)
+            assert done.stdout
+            kept = looks(hub)[number + (0 if as_json else len(wanted)) :]
+            assert [k for k, _ in kept] == [f"cli-look-{what}"], arguments
+            assert data.items() <= kept[0][1].items()
+            assert kept[0][1]["account"] == pwd.getpwuid(os.geteuid()).pw_name
+            assert kept[0][1]["actor"] != "nobody-else"
+    for arguments in (("list",), ("status",), ("hub", "due", "--rules")):  # of no case
+        run(hub, *arguments)
+    assert len(looks(hub)) == 2 * len(wanted)
+
+
+def test_a_look_is_kept_by_the_command_itself_where_no_daemon_runs(ledger: Ledger) -> None:
+    ledger.exchange(sample("arrest-request/submit", ledger.at))
+    ledger.project()
+    ledger.journal.close()
+    assert CASE in run(ledger, "trace", CASE).stdout
+    assert [k for k, _ in looks(ledger)] == ["cli-look-case"]
+    ledger.open()
+
+
+def test_nothing_is_shown_where_the_look_cannot_be_kept(ledger: Ledger) -> None:
+    """Another process has the journal, and answers nobody."""
+    ledger.exchange(sample("arrest-request/submit", ledger.at))
+    ledger.project()
+    for arguments in (
+        ("trace", CASE),
+        ("hub", "cases"),
+        ("hub", "due"),
+        ("hub", "ask", "custody-expiring"),
+    ):
+        done = run(ledger, *arguments)
+        assert done.stdout == ""
+        assert isinstance(done.exception, ConsoleError), done.exception
+        assert done.exception.code == "FG-CON-004"
+    assert looks(ledger) == []
