@@ -11,17 +11,20 @@ messages of 20 KB are dropped as files; latency counts from the rename in `outbo
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
+from openssh import openssh_province
 from province import POLICE, PROCURATORATE, Province, message, wait_for
 
 PADDING = "　事实经过"
@@ -116,6 +119,7 @@ def throughput(packages: int, size_bytes: int) -> dict[str, object]:
         done = wait_for(
             lambda: len(os.listdir(province.spool(PROCURATORATE) / "inbound")) > packages,
             packages / 10 + 60,
+            pause_s=0.1,
         )
         delivered_s = time.time() - began
         wait_for(
@@ -126,6 +130,7 @@ def throughput(packages: int, size_bytes: int) -> dict[str, object]:
                 > packages
             ),
             60,  # type: ignore[operator]
+            pause_s=0.1,
         )
         receipts_s = time.time() - began
         cpu = spent_ms(used, processor_s(province), packages)
@@ -142,10 +147,30 @@ def throughput(packages: int, size_bytes: int) -> dict[str, object]:
         }
 
 
-def latency(packages: int, per_second: float, size_bytes: int) -> dict[str, object]:
+@contextlib.contextmanager
+def embedded(folder: Path) -> Iterator[Province]:
+    """A province whose hub has the embedded server; not yet started."""
+    yield Province(folder, rescan_s=30)
+
+
+@contextlib.contextmanager
+def plain_openssh(folder: Path) -> Iterator[Province]:
+    """A province whose hub has OpenSSH, without a bell of ours; not yet started. Needs root."""
+    with openssh_province(folder, rescan_s=30) as province:
+        yield province
+
+
+Front = Callable[[Path], contextlib.AbstractContextManager[Province]]
+
+
+def latency(
+    packages: int, per_second: float, size_bytes: int, front: Front = embedded
+) -> dict[str, object]:
     """Drops at a steady low rate."""
-    with tempfile.TemporaryDirectory(prefix="frontgate-bench-") as folder:
-        province = Province(Path(folder), rescan_s=30)
+    with (
+        tempfile.TemporaryDirectory(prefix="frontgate-bench-") as folder,
+        front(Path(folder)) as province,
+    ):
         province.start()
         province.drop(POLICE, "warm.xml", message(ref="warm"))
         assert wait_for(lambda: province.entries(PROCURATORATE), 60)

@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import cast
 
 from frontgate.spool.layout import SpoolPaths, prepare
 from frontgate.spool.sweep import Sweeper
@@ -67,6 +68,20 @@ def measure(paths: SpoolPaths, claim: int) -> dict[str, float]:
     }
 
 
+def run(drops: int, claim: int, folder: Path | None = None) -> dict[str, float]:
+    """Lay out the drops below `folder` and measure in a process of its own. Seconds and megabytes."""
+    with tempfile.TemporaryDirectory(dir=folder) as name:
+        root = Path(name) / "spool"
+        began = time.monotonic()
+        make(SpoolPaths(root), drops)
+        made_s = time.monotonic() - began
+        command = [sys.executable, "-m", "benchmarks.scan", "--measure", str(root)]
+        done = subprocess.run(
+            [*command, "--claim", str(claim)], check=True, capture_output=True, text=True
+        )
+    return {"made_s": made_s, **cast(dict[str, float], json.loads(done.stdout))}
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scan")
     parser.add_argument("--drops", type=int, default=1_000_000)
@@ -77,17 +92,8 @@ def main() -> int:
     if arguments.measure:
         print(json.dumps(measure(SpoolPaths(arguments.measure), arguments.claim)))
         return 0
-    with tempfile.TemporaryDirectory(dir=arguments.dir) as folder:
-        root = Path(folder) / "spool"
-        began = time.monotonic()
-        make(SpoolPaths(root), arguments.drops)
-        made_s = time.monotonic() - began
-        command = [sys.executable, "-m", "benchmarks.scan", "--measure", str(root)]
-        done = subprocess.run(
-            [*command, "--claim", str(arguments.claim)], check=True, capture_output=True
-        )
-    found = json.loads(done.stdout)
-    print(f"drops {arguments.drops}  made in {made_s:.1f} s")
+    found = run(arguments.drops, arguments.claim, arguments.dir)
+    print(f"drops {arguments.drops}  made in {found['made_s']:.1f} s")
     print(f"first look {found['first_s']:.2f} s  whole scan {found['scan_s']:.1f} s")
     print(f"claimed {found['claimed']} in {found['claim_s']:.1f} s (with their first window)")
     print(f"memory {found['peak_mb']:.0f} MB at most, {found['base_mb']:.0f} MB before")

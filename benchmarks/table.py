@@ -19,18 +19,30 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import cast
 
-from benchmarks import check
+from benchmarks import check, scan
+from benchmarks.crowd import crowd
 from benchmarks.peers import copies, sshd
 from benchmarks.peers.shell import Pipeline
-from benchmarks.run import attachment, latency, message_of, throughput
+from benchmarks.run import (
+    POLICE,
+    PROCURATORATE,
+    attachment,
+    latency,
+    message_of,
+    plain_openssh,
+    throughput,
+)
 
 OUT = Path(__file__).parent / "out"
 
 
 @dataclass
 class Row:
-    """ours, theirs: one value a round, in `unit`. higher: whether more is better."""
+    """ours, theirs: one value a round, in `unit`; no theirs where the goal is a figure of its own.
+    higher: whether more is better.
+    """
 
     metric: str
     peer: str
@@ -42,6 +54,8 @@ class Row:
 
     @property
     def ratios(self) -> list[float]:
+        if not self.theirs:
+            return []
         return [a / b for a, b in zip(self.ours, self.theirs, strict=True)]
 
 
@@ -127,6 +141,56 @@ def one_at_a_time(rounds: int, packages: int) -> list[Row]:
     return [p50, p99]
 
 
+def plain_server(rounds: int, packages: int) -> list[Row]:
+    """Latency with OpenSSH at the hub, where gateways look for a bell file. Needs root."""
+    row = Row("latency p50, plain OpenSSH", "", "ms", "≤ 300 ms", higher=False)
+    for _ in range(rounds):
+        row.ours.append(float(str(latency(packages, 10, 20_000, plain_openssh)["p50_ms"])))
+    return [row]
+
+
+def backlog(few: int, many: int) -> list[Row]:
+    """A backlog drains at the same rate however long it is, in the same memory."""
+    small, large = throughput(few, 20_000), throughput(many, 20_000)
+    rate, again = (float(str(run["per_second_delivered"])) for run in (large, small))
+    rows = [
+        Row(f"rate, {many} waiting", f"{few} waiting", "/s", "≥ 0.95x", ours=[rate], theirs=[again])
+    ]
+    peaks = [cast(dict[str, float], run["peak_mib"]) for run in (large, small)]
+    for node, ours in peaks[0].items():
+        name = {POLICE: "sender", PROCURATORATE: "receiver"}.get(node, node)
+        rows.append(
+            Row(f"memory of the {name}, {many}", f"{few} waiting", "MiB", "+5 MiB", higher=False,
+                ours=[ours], theirs=[peaks[1][node]])
+        )  # fmt: skip
+    return rows
+
+
+def first_of(drops: int) -> list[Row]:
+    """A start with very many drops: the first is under way, then all are looked at."""
+    found = scan.run(drops, 0)
+    return [
+        Row(f"{drops} drops: first batch", "", "s", "≤ 1 s", higher=False, ours=[found["first_s"]]),
+        Row(f"{drops} drops: all seen", "", "s", "≤ 60 s", higher=False, ours=[found["scan_s"]]),
+        Row(f"{drops} drops: memory", "", "MB", "≤ 300 MB", higher=False, ours=[found["peak_mb"]]),
+    ]  # fmt: skip
+
+
+def idle_units(units: int) -> list[Row]:
+    """Units that hold a connection and do nothing, and all of them after a restart of the hub."""
+    found = crowd(units)
+    goals = {
+        "kb_a_unit": ("memory of each", "kB", "≤ 150 kB"),
+        "idle_percent_of_a_core": ("share of a core", "%", "≤ 0.5 %"),
+        "bell_p99_ms": ("bell p99", "ms", "≤ 10 ms"),
+        "back_s": ("all back after a restart", "s", "≤ 5 s"),
+    }
+    return [
+        Row(f"{units} units: {what}", "", unit, goal, higher=False, ours=[found[key]])
+        for key, (what, unit, goal) in goals.items()
+    ]
+
+
 def bulk(rounds: int, size_bytes: int) -> list[Row]:
     """One large attachment, hashed, fsynced, sealed, verified, over two hops."""
     plain = Row("attachment, drop → delivered", "plain sftp, one hop", "MB/s", "≥ 0.8x a hop")
@@ -183,6 +247,10 @@ def main() -> None:
         "start_up": lambda: start_up(3 if quick else 9),
         "small_files": lambda: small_files(*((1, 200, 60) if quick else (5, 1000, 256))),
         "one_at_a_time": lambda: one_at_a_time(*((1, 40) if quick else (5, 100))),
+        "plain_server": lambda: plain_server(*((1, 20) if quick else (3, 100))),
+        "backlog": lambda: backlog(*((200, 400) if quick else (1000, 10_000))),
+        "first_of": lambda: first_of(20_000 if quick else 1_000_000),
+        "idle_units": lambda: idle_units(50 if quick else 500),
         "bulk": lambda: bulk(*((1, 128 << 20) if quick else (5, 1 << 30))),
     }
     wanted = [p for p in options.only.split(",") if p] or list(parts)
@@ -193,11 +261,11 @@ def main() -> None:
     (OUT / "table.json").write_text(
         json.dumps([{**asdict(row), "ratios": row.ratios} for row in rows], indent=1)
     )
-    print(f"{'metric':<30}{'frontgate':<26}{'peer':<54}{'ratio':<24}goal")
+    print(f"{'metric':<36}{'frontgate':<26}{'peer':<54}{'ratio':<24}goal")
     for row in rows:
-        peer = f"{row.peer}: {spread(row.theirs)} {row.unit}"
+        peer = f"{row.peer}: {spread(row.theirs)} {row.unit}" if row.peer else "–"
         ours = f"{spread(row.ours)} {row.unit}"
-        print(f"{row.metric:<30}{ours:<26}{peer:<54}{spread(row.ratios):<24}{row.goal}")
+        print(f"{row.metric:<36}{ours:<26}{peer:<54}{spread(row.ratios):<24}{row.goal}")
 
 
 if __name__ == "__main__":

@@ -51,12 +51,12 @@ def message(sample: str = "arrest-request/withdraw", ref: str = "", **replace: s
     return text
 
 
-def wait_for(test: Callable[[], object], seconds: float = 30.0) -> bool:
+def wait_for(test: Callable[[], object], seconds: float = 30.0, pause_s: float = 0.02) -> bool:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if test():
             return True
-        time.sleep(0.02)
+        time.sleep(pause_s)
     return bool(test())
 
 
