@@ -244,11 +244,15 @@ def still_open(m: Taken, h: History, _: Mapping[str, Any]) -> Iterable[Hit]:
 
 
 def not_answered(m: Taken, h: History, with_: Mapping[str, Any]) -> Iterable[Hit]:
-    """The message was not yet answered by one of these steps. with: steps."""
+    """The sender did not answer the message yet by one of these steps; several receivers may. with: steps."""
     steps = with_["steps"]
     if m.step.name in steps and m.header.in_reply_to:
         for earlier in m.instance(h):
-            if earlier.step in steps and earlier.in_reply_to == m.header.in_reply_to:
+            if (
+                earlier.step in steps
+                and earlier.in_reply_to == m.header.in_reply_to
+                and earlier.sender == m.header.sender
+            ):
                 yield earlier.message_id
                 return
 

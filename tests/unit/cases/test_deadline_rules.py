@@ -401,3 +401,18 @@ def test_custody_is_of_persons_alone(tmp_path: Path) -> None:
     catalogue = STANDARDS.version("1.0")
     with pytest.raises(CatalogueError, match="custody is of persons"):
         read_deadlines(tmp_path / "deadlines.toml", catalogue.message_types, catalogue.roles)
+
+
+def test_what_is_sent_back_or_taken_back_leaves_its_receiver_no_term() -> None:
+    """A return or withdrawal closes the instance, so it ends what the submission's receipt began."""
+    rules = CaseRules(STANDARDS.version("1.0"))
+    left: list[str] = []
+    for term in rules.terms.values():
+        flow, _, step = term.term.start.message.partition(".")
+        if term.term.start.at != "delivered" or step != "submit" or term.term.lapses:
+            continue
+        found = rules.catalogue.flow(flow)
+        for name in {"return", "withdraw"} & found.steps.keys():
+            if f"{flow}.{name}" not in term.term.stop_messages:
+                left.append(f"{term.id} {flow}.{name}")
+    assert left == []

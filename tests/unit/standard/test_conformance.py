@@ -347,6 +347,15 @@ def test_the_handbook_can_be_written(catalogue: Catalogue, tmp_path: Path) -> No
 
 
 @each_version
+def test_who_may_accept_may_return(catalogue: Catalogue) -> None:
+    """Save where law owes an answer of its own: an act of supervision is replied to, not sent back."""
+    for name in catalogue.flow_names:
+        steps = catalogue.flow(name).steps
+        if "accept" in steps and "reply" not in steps:
+            assert "return" in steps, name
+
+
+@each_version
 def test_deadlines_name_real_messages_and_count(catalogue: Catalogue) -> None:
     """Every rule was read strictly (messages, XPaths, roles); each says who must act, and why."""
     rules = catalogue.deadlines

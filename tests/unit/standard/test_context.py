@@ -170,6 +170,16 @@ def test_an_answer_is_given_once(past: Past) -> None:
     assert "FG-CTX-011" in rules(second)
 
 
+def test_each_of_several_receivers_answers(past: Past) -> None:
+    """A release is told to the police and to the justice bureau; one may be of another place."""
+    past.admit("offender-release/submit")
+    assert past.admit("offender-release/return") == []
+    police = setting("m:Header/m:Sender", "5201021100X")
+    found = rules(past.admit("offender-release/accept", police))
+    assert [r for r in found if r in ("FG-CTX-010", "FG-CTX-011")] == []
+    assert "FG-CTX-011" in rules(past.admit("offender-release/accept", setting(ID, OTHER), police))
+
+
 @pytest.mark.parametrize(
     ("receiver", "refused"),
     [("52010221005", False), ("52010021003", False), ("5200002100X", False), ("52230121006", True)],
