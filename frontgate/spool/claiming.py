@@ -14,6 +14,7 @@ import os
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from frontgate import clock, durable
@@ -23,6 +24,7 @@ from frontgate.spool import beneath, trash
 from frontgate.spool.beneath import Folder
 from frontgate.spool.complete import kind_of
 from frontgate.spool.layout import SpoolPaths
+from frontgate.undo import on_failure
 
 CLAIM_MARK = b".frontgate-claim-"
 LEFT = "left"
@@ -78,6 +80,8 @@ class Claimer:
     def __init__(self, paths: SpoolPaths) -> None:
         self._paths = paths
         self._newest = 0
+        self._unmade: list[str] = []
+        """Folders of claims that failed, and that the same fault kept from going."""
 
     # -- after a crash ----------------------------------------------------------------------
 
@@ -144,7 +148,10 @@ class Claimer:
         """
         claim_id = self._new_id()
         try:
-            with Folder.at(self._paths.claims) as claims:
+            with (
+                Folder.at(self._paths.claims) as claims,
+                on_failure(partial(self._undo, outbound, claims, claim_id)),
+            ):
                 return self._take(outbound, claims, claim_id, name, info, kind)
         except OSError as error:
             if error.errno in OF_THE_SPOOL or not _is_writable(outbound):
@@ -171,13 +178,8 @@ class Claimer:
                 return None
             except OSError as error:
                 if error.errno not in (errno.EXDEV, errno.EACCES, errno.EPERM):
-                    beneath.remove(claims, claim_id)
                     raise
-                try:
-                    self._by_copy(outbound, folder, claim_id, name)
-                except (OSError, SpoolError):
-                    beneath.remove(claims, claim_id)
-                    raise
+                self._by_copy(outbound, folder, claim_id, name)
         path = self._paths.claims / claim_id / os.fsdecode(name)
         return Claim(claim_id, path, name, kind, info.st_mtime_ns)
 
@@ -187,14 +189,36 @@ class Claimer:
         mark = CLAIM_MARK + claim_id.encode("ascii")
         outbound.move(name, outbound, mark)
         outbound.fsync()
-        try:
-            beneath.copy(outbound, mark, folder, name)
-        except (OSError, SpoolError):
-            if not outbound.has(name):
-                outbound.move(mark, outbound, name)
-            raise
+        beneath.copy(outbound, mark, folder, name)
         durable.unlink(_ORIGIN, dir_fd=folder.fd)
         _remove_if_may(self._paths, outbound, mark)
+
+    def _undo(self, outbound: Folder, claims: Folder, claim_id: str) -> None:
+        self._unmade.append(claim_id)
+        self._take_back(outbound, claims)
+
+    def take_back(self, outbound: Folder) -> None:
+        """Undo claims that were not made and that a fault has kept from being undone at once."""
+        if self._unmade:
+            with Folder.at(self._paths.claims) as claims:
+                self._take_back(outbound, claims)
+
+    def _take_back(self, outbound: Folder, claims: Folder) -> None:
+        for claim_id in list(self._unmade):
+            mark = CLAIM_MARK + claim_id.encode("ascii")
+            with contextlib.suppress(OSError, SpoolError):
+                if not outbound.has(mark) or self._give_back(outbound, claims, claim_id, mark):
+                    beneath.remove(claims, claim_id)
+                    self._unmade.remove(claim_id)
+
+    def _give_back(self, outbound: Folder, claims: Folder, claim_id: str, mark: bytes) -> bool:
+        """Rename a marked entry back. Returns: whether its own name was free."""
+        with claims.inner(claim_id) as folder:
+            name = folder.read(_ORIGIN)
+        if outbound.has(name):
+            return False
+        outbound.move(mark, outbound, name)
+        return True
 
     def _new_id(self) -> str:
         """Grows with every claim, whatever the wall clock does: recovery takes claims in this order."""

@@ -155,6 +155,7 @@ class Sweeper:
         try:
             with Folder.at(self._paths.outbound) as outbound:
                 self._know(outbound)
+                self._claimer.take_back(outbound)
                 if not callable(hints):
                     self._given.extend(hints)
                 for name in list(self._first):

@@ -64,3 +64,41 @@ def test_one_that_always_fails_holds_up_no_other(paths: SpoolPaths) -> None:
     with pytest.raises(SpoolError):
         sweeper.sweep([])
     assert len(list(paths.claims.iterdir())) == 3, "no empty claim is left"
+
+
+@pytest.mark.parametrize("moved", [True, False], ids=["renamed", "copied"])
+def test_what_a_lasting_fault_leaves_goes_before_the_next_claim(
+    paths: SpoolPaths, moved: bool
+) -> None:
+    """Neither an empty folder nor a drop under a name that nobody looks at."""
+    for n in (1, 2, 3):
+        (paths.outbound / f"d{n}.xml").unlink()
+    sick = True
+
+    def probe(moment: str, step: str, places: tuple[object, ...]) -> None:
+        if moment != "before":
+            return
+        names_ = [os.fsdecode(p) for p in places if not isinstance(p, int)]  # type: ignore[arg-type]
+        if step == "rename" and names_[0].endswith("outbound/d0.xml") and "claims" in names_[1]:
+            if not moved:
+                raise OSError(errno.EXDEV, "another mount")
+            if sick:
+                raise OSError(errno.EROFS, "injected")
+        is_back = step == "rename" and names_[-1].endswith("outbound/d0.xml")
+        is_origin = step == "unlink" and names_[-1].endswith("-origin")
+        if sick and (step == "rmdir" or is_back or is_origin):
+            raise OSError(errno.EROFS, "injected")
+
+    durable.probe = probe
+    sweeper = Sweeper(paths, settle_s=0)
+    sweeper.start_scan()
+    with pytest.raises(SpoolError):
+        sweeper.sweep([])
+    assert len(list(paths.claims.iterdir())) == 1
+    sick = False
+    found = names(sweeper.sweep([]))
+    sweeper.start_scan()
+    found += names(sweeper.sweep([]))
+    assert found == ["d0.xml"]
+    assert len(list(paths.claims.iterdir())) == 1, "the claim alone"
+    assert not list(paths.outbound.iterdir())
