@@ -12,7 +12,8 @@ from typing import Any
 from frontgate.errors import FrontgateError
 from frontgate.inspect.home import Home, Spool, entries_of
 from frontgate.inspect.verdict import Tally
-from frontgate.seal import StoredPackage, open_stored
+from frontgate.model.envelope import Envelope
+from frontgate.seal import Package
 from frontgate.seal.receipts import receipt_file
 from frontgate.zipread import open_zip
 
@@ -49,50 +50,80 @@ def _check_entries(home: Home, spool: Spool, tally: Tally) -> None:
             )
             continue
         tally.ok(4)
-        _check_content(home, tally, Path(entry.path), row)
+        if row[0] != "kept":
+            _incomparable(tally, Path(entry.path), f"segment {row[0]}")
+
+
+_PLACED = "('SENDING', 'SENT', 'QUEUED', 'ACKNOWLEDGED', 'HELD')"
 
 
 def _delivery(home: Home, spool: Spool, name: str, message_id: str) -> tuple[Any, ...] | None:
-    """The transfer that this entry belongs to, with where its package lies."""
+    """The state of the segment that holds the entry's package, by the transfer that placed it."""
     base = next((name.removesuffix(s) for s in _SUFFIXES[1:] if name.endswith(s)), name)
     return home.reader.one(
-        "SELECT t.id, s.path, p.offset_bytes, p.size_bytes, p.digest FROM package p"
+        "SELECT s.state FROM package p"  # noqa: S608 (constants)
         " JOIN transfer t ON t.package_id = p.id JOIN segment s ON s.id = p.segment_id"
         " WHERE p.message_id = ? AND p.direction = 'in' AND t.destination = ? AND t.entry = ?"
-        " AND t.state IN ('SENDING', 'SENT', 'QUEUED', 'ACKNOWLEDGED', 'HELD')",
+        f" AND t.state IN {_PLACED}",
         message_id,
         f"spool:{spool.key}",
         base,
     )
 
 
-def _check_content(home: Home, tally: Tally, path: Path, row: tuple[Any, ...]) -> None:
-    """The entry's bytes are the signed ones, and no other."""
+def check_delivered(home: Home, tally: Tally, ident: int, package: Package, digest: str) -> None:
+    """What stands in `inbound/` of a package that is whole and sealed here: the signed bytes, no other.
+
+    digest: of the whole package.
+    """
+    for destination, entry in home.reader.all(
+        "SELECT destination, entry FROM transfer"  # noqa: S608 (constants)
+        " WHERE package_id = ? AND entry <> ''"
+        f" AND state IN {_PLACED}",
+        ident,
+    ):
+        for spool in home.spools:
+            if destination == f"spool:{spool.key}":
+                for suffix in _SUFFIXES:
+                    path = spool.paths.inbound / f"{entry}{suffix}"
+                    _check_content(tally, path, package.envelope, digest)
+
+
+def _check_content(tally: Tally, path: Path, envelope: Envelope, digest: str) -> None:
+    if not os.path.lexists(path):
+        return
     try:
         if path.suffix == ".asice":
             with path.open("rb") as file:
-                digest, _ = _hash(iter(lambda: file.read(1 << 20), b""))
+                found_digest, _ = _hash(iter(lambda: file.read(1 << 20), b""))
             tally.expect(
-                5, digest == row[4], path.name, "送达的字节不符", "differs from what was taken"
+                5,
+                found_digest == digest,
+                path.name,
+                "送达的字节不符",
+                "differs from what was taken",
             )
             return
-        found = dict(_zip_parts(path) if path.suffix == ".zip" else _folder_parts(path))
-        with (home.state / str(row[1])).open("rb") as file:
-            # Its seal is judged where it is stored; here only what it says of its parts counts.
-            package = open_stored(file, offset=int(row[2]), length=int(row[3]), digest=str(row[4]))
-            _compare(tally, path.name, package, found)
-    except (OSError, FrontgateError) as error:
+        parts = _zip_parts(path) if path.suffix == ".zip" else _folder_parts(path)
+        found = dict(parts)
         if os.path.lexists(path):  # else it was taken meanwhile
-            tally.ok(5)
-            tally.broken(5, path.name, f"无法核对：{error}", f"cannot be compared: {error}")
+            _compare(tally, path.name, envelope, found)
+    except (OSError, FrontgateError) as error:
+        if os.path.lexists(path):
+            _incomparable(tally, path, str(error))
+
+
+def _incomparable(tally: Tally, path: Path, why: str) -> None:
+    tally.ok(5)
+    tally.broken(5, path.name, f"无法核对：{why}", f"cannot be compared: {why}")
 
 
 def _compare(
-    tally: Tally, name: str, package: StoredPackage, found: dict[str, tuple[str, int]]
+    tally: Tally, name: str, envelope: Envelope, found: dict[str, tuple[str, int]]
 ) -> None:
     wanted = {
         p.path: (p.digest, p.size_bytes)
-        for p in package.envelope.parts
+        for p in envelope.parts
         if p.path == "message.xml" or p.path.startswith("files/")
     }
     for path, fact in wanted.items():

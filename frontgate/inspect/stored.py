@@ -1,4 +1,5 @@
-"""Packages as stored: their bytes, their seals, and nothing in the folder that no row names."""
+"""Packages as stored: their bytes, their seals, what of them was delivered, and nothing in the folder
+that no row names."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ from frontgate.core.lifecycle import OPEN
 from frontgate.errors import FrontgateError
 from frontgate.inspect.evidence import judge
 from frontgate.inspect.home import Home, entries_of
+from frontgate.inspect.spooled import check_delivered
 from frontgate.inspect.verdict import Tally
 from frontgate.seal import open_package
 
@@ -94,6 +96,7 @@ def _check_package(home: Home, tally: Tally, row: tuple[Any, ...], file: BinaryI
         "包与日志行不符",
         "the package is not what its row says",
     )
+    check_delivered(home, tally, int(ident), package, str(digest))
     why = judge(home, package.certificate, str(sender), _judged_at(home, row), is_hub=False)
     tally.expect(
         6, not why, shown, f"封印证书不可信（{why}）", f"its seal is not the sender's ({why})"
