@@ -113,7 +113,8 @@ class Site:
         self._lock = threading.Lock()
 
     def _tell(self) -> None:
-        """The demo case with a decision; another unit's case; something that failed of each."""
+        """The demo case with a decision and a paused term; another unit's case; something that failed of
+        each."""
         ledger, ids = self.ledger, self.ids
         ids.request = ledger.exchange(sample("arrest-request/submit", ledger.at))
         ledger.receipt(ids.request, PROCURATORATE, Kind.HANDED_OVER)
@@ -125,6 +126,11 @@ class Site:
         )
         ids.failed = ledger.send(sample("arrest-request/execute", ledger.at), answers=ids.decided)
         ledger.receipt(ids.failed, PROCURATORATE, Kind.DELIVERY_FAILED)
+        ledger.send(
+            sample("custody-term-change/submit", ledger.at, ChangeReason="06").replace(
+                "<b:NewDue>2027-02-15</b:NewDue>", "<b:SuspendedFrom>2026-11-16</b:SuspendedFrom>"
+            )
+        )
         text = sample(
             "arrest-request/submit",
             ledger.at,

@@ -25,7 +25,7 @@ Triple = tuple[str, str, str]
 DEADLINE = (
     "id, rule, part, case_uid, subject, flow, flow_uid, unit, start_message, start_at, start_known_at,"
     " due_at, safe_due_at, yellow_at, red_at, state, stop_message, stop_at, stop_known_at, changes,"
-    " in_custody, is_custody, is_estimated, is_beyond, is_lapsing"
+    " in_custody, is_custody, is_estimated, is_beyond, is_lapsing, paused_at, pause_reason"
 )
 """Columns of a term, in the order of `deadline_row`."""
 
@@ -99,6 +99,7 @@ def deadline_row(
         stored(red), t.state, t.stop.message if t.stop else 0, t.stop.at if t.stop else "",
         t.stop.known_at if t.stop else "", changes, int(t.in_custody),
         int(rule.term.custody is Custody.CUSTODY), int(t.is_estimated), int(t.is_beyond), int(lapses),
+        t.paused.at if t.paused else "", t.paused.reason if t.paused else "",
     )  # fmt: skip
 
 
@@ -125,7 +126,7 @@ def status_of(
 
 def marks_of(source: File | Reader, triple: Triple) -> list[Mark]:
     rows = source.all(
-        "SELECT message, kind, at, known_at, unit, flow_uid, due, said_at FROM mark"
+        "SELECT message, kind, at, known_at, unit, flow_uid, due, said_at, reason FROM mark"
         " WHERE term = ? AND scope = ? AND subject = ? ORDER BY message, kind",
         *triple,
     )

@@ -1,7 +1,7 @@
 """Reading cases: the query functions that command line, console and API share.
 
-Offers: `Cases` over one read-only connection: `find`, `case`, `person`, `timeline`, `due`, `deadlines_of`,
-`alarms`, `absent`, `parties`, `may_view`. Guarantees: nothing is written; every list is bounded and
+Offers: `Cases` over one read-only connection: `find`, `case`, `person`, `timeline`, `due`, `paused`,
+`deadlines_of`, `alarms`, `absent`, `parties`, `may_view`. Guarantees: nothing is written; every list is bounded and
 pages by key; what depends on the present moment takes `now`. Who may see what is judged by the caller,
 in one place; `may_view` tells what the case itself knows of it.
 Fails: `JournalError` FG-JRN-001 where the projections are not there yet.
@@ -315,6 +315,19 @@ class Cases:
             " ORDER BY due_at, id LIMIT ?",
             last, *after, unit, stored(now),
             min(limit, MOST),
+        )  # fmt: skip
+        return [to_deadline(r) for r in rows]
+
+    def paused(
+        self, *, unit: str = "", after: tuple[str, str] = ("", ""), limit: int = 100
+    ) -> list[Deadline]:
+        """Terms that were paused and not resumed, the longest first; page with `after` (paused_at, id).
+        They end at no time yet, so `due` does not know them. Not what was closed and confirmed."""
+        rows = self._reader.all(
+            f"SELECT {DEADLINE} FROM deadline WHERE state = 'paused' AND (paused_at, id) > (?, ?)"  # noqa: S608
+            " AND (? = '' OR unit = ?) AND id NOT IN (SELECT item FROM act WHERE act = 'confirm')"
+            " ORDER BY paused_at, id LIMIT ?",
+            *after, unit, unit, min(limit, MOST),
         )  # fmt: skip
         return [to_deadline(r) for r in rows]
 

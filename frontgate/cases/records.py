@@ -149,6 +149,7 @@ class Deadline:
 
     due_at: the first instant that is too late; safe_due_at: a day earlier for custody terms.
     start_known_at, stop_known_at: when the hub knew. changes: [kind, at, known at, message, stated due].
+    paused_at, pause_reason: of the pause that nothing has ended; the reason is `list:code` or a text.
     """
 
     id: str
@@ -176,6 +177,8 @@ class Deadline:
     is_estimated: bool
     is_beyond: bool
     is_lapsing: bool
+    paused_at: str
+    pause_reason: str
 
     def level(self, now: str) -> str:
         """`overdue` (or `lapsed`), `red`, `yellow`, or empty; of an open term at a stored time."""
@@ -284,5 +287,5 @@ def person(r: tuple[Any, ...]) -> Person:
 
 def deadline(r: tuple[Any, ...]) -> Deadline:
     """A row of `DEADLINE`."""
-    values: tuple[Any, ...] = (*r[:19], json.loads(r[19]), *(bool(v) for v in r[20:]))
+    values: tuple[Any, ...] = (*r[:19], json.loads(r[19]), *(bool(v) for v in r[20:25]), *r[25:])
     return Deadline(*values)

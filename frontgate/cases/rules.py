@@ -66,13 +66,15 @@ class Ending:
 
 @dataclass(frozen=True, slots=True)
 class Alters:
-    """What in a message changes a running term."""
+    """What in a message changes a running term. reason, codes: where it says why, by which code list."""
 
     terms: tuple[TermRule, ...]
     change: Change
     field: etree.XPath | None
     due: etree.XPath | None
     when: etree.XPath | None
+    reason: etree.XPath | None
+    codes: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +195,8 @@ class CaseRules:
                         _xpath(t.get("field", ""), flow),
                         _xpath(t.get("due", ""), flow),
                         _xpath(t.get("when", ""), flow),
+                        _xpath(t.get("reason", ""), flow),
+                        t.get("list", ""),
                     )
                 )
         plan.statuses = [

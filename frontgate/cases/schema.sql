@@ -202,18 +202,19 @@ CREATE TABLE property (
 
 -- Marks: what messages said about a term (rule and part). kind: start, stop, extend, pause, resume,
 -- restart. scope: case, or instance where there is no case. subject: person, item or message; empty
--- for the case. said_at: the message's own time. at is empty while a delivery is waited for.
+-- for the case. said_at: the message's own time. at is empty while a delivery is waited for. reason: why a
+-- pause began, a code as list:code (message-type:… where nothing is stated) or a document's number.
 CREATE TABLE mark (
   term TEXT NOT NULL, scope TEXT NOT NULL, subject TEXT NOT NULL, message INTEGER NOT NULL,
   kind TEXT NOT NULL, at TEXT NOT NULL, known_at TEXT NOT NULL, unit TEXT NOT NULL, flow_uid TEXT NOT NULL,
-  due TEXT NOT NULL DEFAULT '', said_at TEXT NOT NULL,
+  due TEXT NOT NULL DEFAULT '', said_at TEXT NOT NULL, reason TEXT NOT NULL DEFAULT '',
   PRIMARY KEY (term, scope, subject, message, kind)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX mark_waiting ON mark (message, unit) WHERE at = '';
 CREATE INDEX mark_scope ON mark (scope, subject);
 
 -- Terms as known now. state: open, paused, met, met-late, cancelled; due-soon and overdue are told when
--- read. is_lapsing: its end makes nobody late. custody: kind of term; in_custody: the person was. warn_at: the instants of yellow and red.
+-- read. paused_at, pause_reason: of the pause that nothing has ended. is_lapsing: its end makes nobody late. custody: kind of term; in_custody: the person was. warn_at: the instants of yellow and red.
 CREATE TABLE deadline (
   id TEXT PRIMARY KEY, rule TEXT NOT NULL, part TEXT NOT NULL, term TEXT NOT NULL, scope TEXT NOT NULL,
   case_uid TEXT NOT NULL, subject TEXT NOT NULL, flow TEXT NOT NULL, flow_uid TEXT NOT NULL,
@@ -223,11 +224,13 @@ CREATE TABLE deadline (
   changes TEXT NOT NULL, in_custody INTEGER NOT NULL, is_custody INTEGER NOT NULL,
   is_estimated INTEGER NOT NULL, is_beyond INTEGER NOT NULL,
   is_lapsing INTEGER NOT NULL,
+  paused_at TEXT NOT NULL, pause_reason TEXT NOT NULL,
   -- The legal month (UTC+08:00) of its last moment: due_at is the first that is too late.
   due_month TEXT NOT NULL GENERATED ALWAYS AS (strftime('%Y-%m', due_at, '+8 hours', '-0.001 seconds')) VIRTUAL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX deadline_triple ON deadline (term, scope, subject);
 CREATE INDEX deadline_open ON deadline (due_at, id, is_lapsing, rule, unit, flow) WHERE state = 'open';
+CREATE INDEX deadline_paused ON deadline (paused_at, id, unit) WHERE state = 'paused';
 CREATE INDEX deadline_unit ON deadline (unit, state, due_at);
 CREATE INDEX deadline_rule ON deadline (rule, state, due_at);
 CREATE INDEX deadline_case ON deadline (case_uid);

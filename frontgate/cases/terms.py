@@ -14,7 +14,7 @@ from frontgate.cases.counting import Counting
 from frontgate.cases.folding import Message
 from frontgate.cases.reading import Said, subjects_of
 from frontgate.cases.rules import Alters, CaseRules, Ending, Opening, Plan, TermRule
-from frontgate.cases.timers import START, STOP
+from frontgate.cases.timers import PAUSE, START, STOP
 from frontgate.cases.times import moment, stored
 from frontgate.core.deadlines import LEGAL_TIME, Custody, Limit, Unit, due
 from frontgate.journal.files import File
@@ -231,13 +231,14 @@ class Terms:
             if (alters.due is not None and not dues) or (alters.field is not None and not times):
                 continue
             until, at = dict(dues), dict(times)
+            reason = _reason(said, alters)
             for subject in (
                 list(dict.fromkeys((*until, *at))) or subjects or self._running(rule, scope)
             ):
                 self._keep(
                     m, rules, rule, scope, subject, alters.change.value,
                     stored(at[subject]) if subject in at else m.effective_at, m.relayed_at,
-                    due=stored(until[subject]) if subject in until else "",
+                    due=stored(until[subject]) if subject in until else "", reason=reason,
                 )  # fmt: skip
 
     def _stated(self, m: Message, said: Said, rules: CaseRules, scope: str) -> None:
@@ -256,6 +257,7 @@ class Terms:
                 self._keep(
                     m, rules, rule, scope, subject, change, m.effective_at, m.relayed_at,
                     due=stored(due_at) if due_at is not None else "",
+                    reason=stated.get("ChangeDocNo", "")[:64],
                 )  # fmt: skip
 
     def _by_person(self, m: Message, rules: CaseRules, scope: str, uid: str) -> None:
@@ -281,11 +283,13 @@ class Terms:
     def _keep(
         self, m: Message, rules: CaseRules, rule: TermRule, scope: str, subject: str, kind: str,
         at: str, known_at: str, unit: str = "", due: str = "", flow_uid: str = "",
+        reason: str = "",
     ) -> None:  # fmt: skip
+        reason = (reason or f"message-type:{m.type}") if kind == PAUSE else ""
         self._file.run(
-            "INSERT OR IGNORE INTO mark VALUES (?,?,?,?,?,?,?,?,?,?,?)",
+            "INSERT OR IGNORE INTO mark VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
             rule.id, scope, subject, m.id, kind, at, known_at, unit,
-            f"{m.flow} {flow_uid or m.flow_uid}", due, m.effective_at,
+            f"{m.flow} {flow_uid or m.flow_uid}", due, m.effective_at, reason,
         )  # fmt: skip
         if at:
             self._counting.touch((rule.id, scope, subject), rules)
@@ -318,6 +322,14 @@ def _is_near_enough(m: Message, said: Said, rules: CaseRules, opening: Opening) 
     until = datetime.fromisoformat(m.effective_at) + timedelta(days=days)
     ends = [moment(x.value) for x in said.leaves if x.name in rules.due_fields]
     return any(e is not None and e <= until for e in ends) == bool(opening.near)
+
+
+def _reason(said: Said, alters: Alters) -> str:
+    """Why a message says that it changes a term; empty where it does not."""
+    found = alters.reason(said.root) if alters.reason is not None else ()
+    node = found[0] if isinstance(found, list) and found else None
+    text = text_of(node) if isinstance(node, etree._Element) else ""
+    return f"{alters.codes}:{text[:40]}" if text and alters.codes else text[:64]
 
 
 def _valid(rule: TermRule, at: str) -> bool:

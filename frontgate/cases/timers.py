@@ -29,7 +29,7 @@ from frontgate.core.deadlines import (
 
 IN_CUSTODY = frozenset({"02", "03", "04", "05"})
 """Codes of `custody-status` under which a term never rolls: domain, deadlines.md 3."""
-START, STOP = "start", "stop"
+START, STOP, PAUSE = "start", "stop", "pause"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Mark:
     """What one message said of one term and subject. at: empty while its delivery is waited for.
 
     unit: who must act (start). due: the last day as an extension or a start states it. said_at: the
-    message's own time.
+    message's own time. reason: why a pause began, as `list:code`, or the number of a document.
     """
 
     message: int
@@ -48,11 +48,15 @@ class Mark:
     flow_uid: str
     due: str
     said_at: str
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Timed:
-    """One timer as it stands by its marks. state: open, paused, met, met-late or cancelled."""
+    """One timer as it stands by its marks. state: open, paused, met, met-late or cancelled.
+
+    paused: the pause that nothing has ended.
+    """
 
     start: Mark
     due: datetime
@@ -63,6 +67,7 @@ class Timed:
     in_custody: bool
     is_estimated: bool
     is_beyond: bool
+    paused: Mark | None
 
 
 def timers(
@@ -138,8 +143,14 @@ def _timer(
     }
     return Timed(
         start, found.due, found.safe_due, state.get(found.state, "open"),
-        stop, changes, in_custody, found.is_estimated, is_beyond,
+        stop, changes, in_custody, found.is_estimated, is_beyond, _pause(changes, found.paused),
     )  # fmt: skip
+
+
+def _pause(changes: Sequence[Mark], since: datetime | None) -> Mark | None:
+    return next(
+        (m for m in changes if m.kind == PAUSE and datetime.fromisoformat(m.at) == since), None
+    )
 
 
 def _belongs_later(start: Mark, following: Mark, stop: Mark) -> bool:

@@ -20,7 +20,7 @@ def ask(out: Output, name: str, unit: str, limit: int) -> None:
     """
     from frontgate import clock
     from frontgate.cases.questions import Questions
-    from frontgate.cli.case_texts import local, pad
+    from frontgate.cli.case_texts import Words, local, pad
     from frontgate.cli.looks import keep_look
     from frontgate.cli.node import hub_node
 
@@ -56,8 +56,10 @@ def ask(out: Output, name: str, unit: str, limit: int) -> None:
         click.echo(f"{out.pick(question.zh, question.en)}: {total}")
         click.echo(f"  {out.pick(question.note_zh, question.note_en)}")
         click.echo("  ".join(pad(out.pick(c.zh, c.en), 24) for c in question.columns))
+        words = Words(standards.version(standards.newest), out.language)
+        told = {"rule": words.rule, "reason": words.reason}
         for row in rows:
-            cells = [str(row[c.name] or "-") for c in question.columns]
+            cells = [told.get(c.name, str)(str(row[c.name] or "-")) for c in question.columns]
             click.echo("  ".join(pad(local(v) if "T" in v[10:11] else v, 24) for v in cells))
     if total:
         raise click.exceptions.Exit(1)

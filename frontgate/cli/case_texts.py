@@ -82,6 +82,11 @@ class Words:
         rule = self._catalogue.deadlines.get(rule_id)
         return (rule.zh if self._lang == "zh" else rule.en) if rule else rule_id
 
+    def reason(self, reason: str) -> str:
+        """Why a term was paused: a code's text, or what the message names for it."""
+        codes, _, code = reason.partition(":")
+        return self.code(codes, code) if codes in self._catalogue.list_names and code else reason
+
     def basis(self, rule_id: str) -> Sequence[str]:
         rule = self._catalogue.deadlines.get(rule_id)
         return rule.basis if rule else ()

@@ -128,6 +128,12 @@ def _deadline(out: Output, d: Deadline, words: Words, now: str) -> None:
             f"  止于 {local(d.stop_at)}（知悉 {local(d.stop_known_at)}）",
             f"  ended {local(d.stop_at)} (known {local(d.stop_known_at)})",
         )
+    paused = ""
+    if d.paused_at:
+        paused = out.pick(
+            f"  自 {local(d.paused_at)} 中止：{words.reason(d.pause_reason)}",
+            f"  paused since {local(d.paused_at)}: {words.reason(d.pause_reason)}",
+        )
     beyond = (
         out.pick("  申报期限超出法定上限", "  stated beyond the law's longest")
         if d.is_beyond
@@ -135,5 +141,5 @@ def _deadline(out: Output, d: Deadline, words: Words, now: str) -> None:
     )
     click.echo(
         f"  {d.id}  {pad(state, 14)}{pad(last_day(d.due_at), 18)}{d.unit}  {words.rule(d.rule)} {d.subject[-4:]}"
-        f"{stopped}{beyond}"
+        f"{stopped}{paused}{beyond}"
     )

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 @click.option("--unit", default="", help="Only what this unit must do.")
 @click.option("--days", default=30, show_default=True, help="What ends within so many days.")
 @click.option("--overdue", is_flag=True, help="Only what is overdue.")
+@click.option("--paused", is_flag=True, help="What was paused and not resumed, the longest first.")
 @click.option("--case", "case_uid", default="", help="All terms of one case, whatever their state.")
 @click.option(
     "--as-known", "as_known", default="", metavar="TIME", help="With --case: as known then."
@@ -34,6 +35,7 @@ def due(
     unit: str,
     days: int,
     overdue: bool,
+    paused: bool,
     case_uid: str,
     as_known: str,
     limit: int,
@@ -41,7 +43,8 @@ def due(
 ) -> None:
     """List terms that are due or overdue, the earliest first. Exit 1 if anything is overdue.
 
-    JSON: id, rule, unit, start_at, start_known_at, due_at, state, level, changes, stop_at, stop_known_at …
+    JSON: id, rule, unit, start_at, start_known_at, due_at, state, level, changes, paused_at,
+    pause_reason, stop_at, stop_known_at …
     """
     if ctx.invoked_subcommand is not None:
         return
@@ -69,6 +72,8 @@ def due(
         now = at
     elif case_uid:
         found = source.deadlines_of(case_uid)
+    elif paused:
+        found = source.paused(unit=unit, limit=limit)
     else:
         found = source.due(
             now, until=now + timedelta(days=days), unit=unit, overdue_only=overdue, limit=limit
@@ -79,6 +84,7 @@ def due(
     keep_look(
         hub_node(settings),
         "deadlines",
+        kind="paused" if paused else "",
         unit=unit,
         case=case_uid,
         as_known=as_known,
@@ -103,6 +109,13 @@ def due(
                     f"basis: {', '.join(words.basis(d.rule))}",
                 )
             )
+            if d.paused_at:
+                click.echo(
+                    out.pick(
+                        f"    自 {local(d.paused_at)} 中止：{words.reason(d.pause_reason)}",
+                        f"    paused since {local(d.paused_at)}: {words.reason(d.pause_reason)}",
+                    )
+                )
     if any(row["level"] == "overdue" for row in rows):
         raise click.exceptions.Exit(1)
 

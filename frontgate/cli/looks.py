@@ -12,7 +12,7 @@ from frontgate.cli.node import Node
 from frontgate.errors import ConsoleError, FrontgateError
 
 
-def keep_look(node: Node, what: str, **data: object) -> None:
+def keep_look(node: Node, what: str, /, **data: object) -> None:
     """Record a look; of a gateway nothing, whose cases are its own. data: empty values are left out.
 
     Raises: ConsoleError FG-CON-004 where it cannot be kept.

@@ -46,7 +46,7 @@ class Node:
             )
         return reply
 
-    def record(self, kind: str, **data: str) -> None:
+    def record(self, kind: str, /, **data: str) -> None:
         """Put an entry with who acts into a hub's audit chain, by its daemon or under its lock.
 
         Raises: JournalError FG-JRN-002 where another process has the journal and does not answer.

@@ -52,7 +52,7 @@ def list_(out: Output, state: str, kind: str, case: str, limit: int, failed: boo
         )
 
 
-def _look(node: Node, what: str, **data: object) -> None:
+def _look(node: Node, what: str, /, **data: object) -> None:
     """At a hub: what is about to be shown is a look at a case, and kept as one."""
     if node.role == "hub":
         from frontgate.cli.looks import keep_look

@@ -126,7 +126,7 @@ def list_deadlines(visit: Visit) -> Answer:
     rows = deadlines.due(asked, kind)
     now = timestamp(clock.now())
     visit.look("look-deadlines", kind=kind, hits=str(len(rows)))
-    onward = pack(rows[-1].due_at, rows[-1].id) if len(rows) == deadlines.ROWS else ""
+    onward = pack(*deadlines.key_of(rows[-1], kind)) if len(rows) == deadlines.ROWS else ""
     return Data({"deadlines": [_deadline(d, now) for d in rows], "next": onward})
 
 
@@ -253,7 +253,7 @@ CALLS = (
          _object(receipts={"type": "array"}), {}),
     Call("/persons/{person}", one_person, Right.CASES, "人员进程", "Course of a person",
          _object(person=_ANY, timeline=_ANY), {}),
-    Call("/deadlines", list_deadlines, Right.CASES, "未结期限", "Running terms of the unit, by their end",
+    Call("/deadlines", list_deadlines, Right.CASES, "未结期限", "Running or paused terms of the unit, by their end or their pause",
          _list("deadlines", _ANY), {"kind": ("which", {"type": "string", "enum": list(deadlines.KINDS)}), **_NEXT}),
     Call("/questions", list_questions, Right.CASES, "监督事项", "Questions of supervision with their counts",
          _list("questions", _object(name=TEXT, zh=TEXT, en=TEXT, count=COUNT)), {}),

@@ -164,6 +164,12 @@ class Desk:
         words = texts.text(key, language) if texts.has(key) else part
         return f"{name} ({words})" if language == "en" else f"{name}（{words}）"
 
+    def reason_name(self, reason: str, language: str) -> str:
+        """Why a term was paused, in words: a code's, or what the message names for it."""
+        codes, _, code = reason.partition(":")
+        known = code and codes in self.catalogue.list_names
+        return self.code_name(codes, code, language) if known else reason
+
     def rule_basis(self, rule: str) -> str:
         """The law behind a deadline's rule."""
         found = self.catalogue.deadlines.get(rule)

@@ -78,6 +78,7 @@ class Renderer:
             "type_name": lambda kind: desk.type_name(kind, language),
             "step_name": lambda kind: desk.step_name(kind, language),
             "flow_name": lambda flow: desk.flow_name(flow, language),
+            "reason_name": lambda reason: desk.reason_name(reason, language),
             "code_name": lambda code_list, code: desk.code_name(code_list, code, language),
             "reason_text": lambda code: _reason(code, language),
             "reason_advice": lambda code: _advice(code, language),

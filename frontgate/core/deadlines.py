@@ -187,7 +187,8 @@ class State(StrEnum):
 class Timer:
     """A term as it stands. due: the first instant that is too late. safe_due: a day earlier for
     custody terms, for forms that print an inclusive span. warnings: the instants that have passed
-    of those asked for. is_estimated: a year of the calendar is unknown.
+    of those asked for. is_estimated: a year of the calendar is unknown. paused: when the pause began
+    that nothing has ended.
     """
 
     start: datetime
@@ -196,6 +197,7 @@ class Timer:
     state: State
     warnings: tuple[timedelta, ...] = ()
     is_estimated: bool = False
+    paused: datetime | None = None
 
 
 def follow(
@@ -264,7 +266,9 @@ def follow(
     else:
         state = State.DUE_SOON if passed else State.RUNNING
     estimated = not calendar.knows(begun.astimezone(LEGAL_TIME).date(), until.date())
-    return Timer(begun, until, safe, state, passed, estimated)
+    return Timer(
+        begun, until, safe, state, passed, estimated, paused if state is State.PAUSED else None
+    )
 
 
 _CHANGES = tuple(Change)

@@ -1,4 +1,4 @@
-"""Due and overdue: the open terms by their end."""
+"""Due and overdue: the open terms by their end, and those that were paused and not resumed."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from frontgate.errors import ConsoleError
 from frontgate.journal import timestamp
 
 ROWS = 50
-KINDS = ("overdue", "soon", "all")
+KINDS = ("overdue", "soon", "all", "paused")
 SOON = timedelta(days=7)
 
 
 def due(visit: Visit, kind: str, limit: int = ROWS) -> list[Deadline]:
-    """A page of the open terms of a kind that are theirs."""
+    """A page of the open terms of a kind that are theirs; the next begins after `key_of` the last."""
     now = clock.now()
     chosen = visit.word("unit")
     if chosen and not is_unit_code(chosen):
@@ -30,14 +30,22 @@ def due(visit: Visit, kind: str, limit: int = ROWS) -> list[Deadline]:
     after = (visit.word("due"), visit.word("id")) if visit.word("id") else ("", "")
     if kind == "soon" and not after[1]:
         after = (timestamp(now), "\uffff")
+    unit = own_unit(visit.person) or chosen
+    if kind == "paused":
+        return visit.desk.cases().paused(unit=unit, after=after, limit=limit)
     return visit.desk.cases().due(
         now,
         until=now + SOON if kind == "soon" else None,
-        unit=own_unit(visit.person) or chosen,
+        unit=unit,
         overdue_only=kind == "overdue",
         after=after,
         limit=limit,
     )
+
+
+def key_of(deadline: Deadline, kind: str) -> tuple[str, str]:
+    """Where a list of that kind goes on after a term."""
+    return deadline.paused_at if kind == "paused" else deadline.due_at, deadline.id
 
 
 def listed(visit: Visit) -> Answer:
@@ -50,11 +58,15 @@ def listed(visit: Visit) -> Answer:
     visit.look("look-deadlines", kind=kind, unit=unit, hits=str(len(rows)))
     more = ""
     if len(rows) == ROWS:
-        more = link("/deadlines", kind=kind, unit=unit, due=rows[-1].due_at, id=rows[-1].id)
+        at, ident = key_of(rows[-1], kind)
+        more = link("/deadlines", kind=kind, unit=unit, due=at, id=ident)
     data = {
         "kind": kind,
         "kinds": KINDS,
-        "rows": [(state_of(d, timestamp(now)), left(d, now), d) for d in rows],
+        "rows": [
+            (state_of(d, timestamp(now)), paused(d, now) if kind == "paused" else left(d, now), d)
+            for d in rows
+        ],
         "unit": unit,
         "more": more,
         "rule_name": lambda rule, part: visit.desk.rule_name(rule, part, visit.language),
@@ -68,6 +80,11 @@ def left(deadline: Deadline, now: datetime) -> int:
     """Whole days to the end of a term; negative once it is past."""
     seconds = (datetime.fromisoformat(deadline.due_at) - now).total_seconds()
     return int(seconds // 86400) if seconds < 0 else int(seconds / 86400)
+
+
+def paused(deadline: Deadline, now: datetime) -> int:
+    """Whole days since a term was paused; a pause may be said to begin later."""
+    return max((now - datetime.fromisoformat(deadline.paused_at)).days, 0)
 
 
 def deadline_of(visit: Visit) -> Deadline:

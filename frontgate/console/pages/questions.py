@@ -37,7 +37,12 @@ def show(visit: Visit) -> Answer:
     rows = found.rows(name, clock.now(), unit=own_unit(visit.person), offset=offset, limit=ROWS + 1)
     visit.look("look-question", question=name, hits=str(len(rows)))
     more = link(f"/questions/{name}", **{"from": offset + ROWS}) if len(rows) > ROWS else ""
-    data = {"question": question, "rows": rows[:ROWS], "more": more}
+    data = {
+        "question": question,
+        "rows": rows[:ROWS],
+        "more": more,
+        "rule_name": lambda rule: visit.desk.rule_name(rule, "", visit.language),
+    }
     return Page("question.html", {**data, "as_of": visit.desk.cases().as_of()[1]})
 
 

@@ -186,3 +186,21 @@ def _status(site: Site, unit: str) -> str:
     from frontgate.trust.store import load_trust
 
     return load_trust(site.home / "hub" / "keys" / "trust").directory.units[unit].status
+
+
+def test_a_term_that_nobody_resumed_is_listed_with_its_beginning_and_reason(site: Site) -> None:
+    clerk = site.client("clerk")
+    page = clerk.get("/deadlines?kind=paused").text
+    assert "精神病鉴定停止或恢复计算" in page
+    assert 'datetime="2026-11-15T16:00:00.000Z"' in page
+    assert CASE in page
+    ident = re.search(r'href="/deadlines/(D[0-9a-f]+)"', page)
+    assert ident
+    for path in (f"/deadlines/{ident[1]}", f"/cases/{CASE}", "/questions/paused-unresumed"):
+        assert "精神病鉴定停止或恢复计算" in clerk.get(path).text, path
+    assert CASE not in site.client("other-clerk").get("/deadlines?kind=paused").text
+    with site.api(POLICE) as api:
+        rows = api.get("/api/v1/deadlines?kind=paused").json()["deadlines"]
+    assert [(r["rule"], r["paused_at"]) for r in rows] == [
+        ("DL-CUS-01", "2026-11-15T16:00:00.000Z")
+    ]

@@ -24,7 +24,8 @@ WIDTHS = {"desktop": (1360, 900), "phone": (390, 844)}
 PAGES = {
     "clerk": ("/", "/cases", f"/cases/{CASE}", f"/persons/{CASE}-P001", "/deadlines?kind=all", "/questions",
               "/statistics", "/account", "/handbook/arrest-request.html"),
-    "committee": ("/", f"/cases/{CASE}", "/statistics", "/questions/custody-expiring"),
+    "committee": ("/", f"/cases/{CASE}", "/statistics", "/questions/paused-unresumed",
+                  "/deadlines?kind=paused"),
     "operator": ("/", "/failures", "/failures?kind=waiting", "/units", "/tokens"),
     "hub-one": ("/", "/failures", "/units", "/approvals", "/users"),
     "auditor": ("/", "/audit", "/users"),

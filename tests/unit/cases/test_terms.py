@@ -155,15 +155,49 @@ def test_extension_and_pause_move_the_end(ledger: Ledger) -> None:
     ledger.go_to(2026, 12, 5)
     change("pause", "2026-12-25T23:59:59+08:00")
     assert {d.state for d in terms(ledger, "DL-PRO-03")} == {"paused"}
+    cases = ledger.cases()
+    listed = cases.paused(unit=PROCURATORATE)
+    assert {(d.rule, day(d.paused_at), d.pause_reason) for d in listed} == {
+        ("DL-PRO-03", "2026-12-05", "筑南检延〔2027〕3号")
+    }
+    assert cases.paused(unit=COURT) == []
+    assert cases.paused(after=(listed[-1].paused_at, listed[-1].id)) == []
+    assert cases.due(ledger.at + timedelta(days=300)) != []
+    assert "DL-PRO-03" not in {d.rule for d in cases.due(ledger.at + timedelta(days=300))}
+    cases.close()
     ledger.go_to(2026, 12, 15)
     change("resume", "2026-12-25T23:59:59+08:00")
     resumed = terms(ledger, "DL-PRO-03")
     assert {d.state for d in resumed} == {"open"}
+    assert {(d.paused_at, d.pause_reason) for d in resumed} == {("", "")}
     assert {day(d.due_at) for d in resumed} == {"2027-01-05"}
     ledger.go_to(2026, 12, 16)
     change("extend", "2027-06-30T23:59:59+08:00")
     assert all(d.is_beyond for d in terms(ledger, "DL-PRO-03"))
     assert {day(d.due_at) for d in terms(ledger, "DL-PRO-03")} == {"2027-01-05"}
+
+
+def test_a_pause_that_nobody_ended_is_a_question_with_its_beginning_and_reason(
+    ledger: Ledger,
+) -> None:
+    """A code where the message states one; where it states nothing, what kind of message it was."""
+    request = ledger.exchange(sample("arrest-request/submit", ledger.at))
+    decided = ledger.exchange(sample("arrest-request/decide", ledger.at), answers=request)
+    ledger.exchange(sample("arrest-request/execute", ledger.at), answers=decided)
+    ledger.go_to(2026, 11, 20)
+    text = sample("custody-term-change/submit", ledger.at, ChangeReason="06")
+    text = text.replace(
+        "<b:NewDue>2027-02-15</b:NewDue>", "<b:SuspendedFrom>2026-11-18</b:SuspendedFrom>"
+    )
+    ledger.exchange(text)
+    cases, asked = questions(ledger)
+    rows = asked.rows("paused-unresumed", ledger.at)
+    assert [(r["rule"], r["person_uid"], r["reason"]) for r in rows] == [
+        ("DL-CUS-01", f"{CASE}-P001", "custody-change-reason:06")
+    ]
+    assert day(rows[0]["since"]) == "2026-11-18"
+    assert asked.count("paused-unresumed", ledger.at, unit=COURT) == 0
+    cases.close()
 
 
 def test_a_right_lapses_and_makes_nobody_late(ledger: Ledger) -> None:

@@ -48,7 +48,9 @@ def run(ledger: Ledger, *arguments: str) -> Result:
 
 def told(ledger: Ledger, *arguments: str) -> Any:
     """Its JSON."""
-    return json.loads(run(ledger, "--json", *arguments).stdout)
+    done = run(ledger, "--json", *arguments)
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+    return json.loads(done.stdout)
 
 
 def test_a_day_that_cases_are_looked_for_by_is_a_legal_day(hub: Ledger) -> None:
@@ -132,3 +134,26 @@ def test_nothing_is_shown_where_the_look_cannot_be_kept(ledger: Ledger) -> None:
         assert isinstance(done.exception, ConsoleError), done.exception
         assert done.exception.code == "FG-CON-004"
     assert looks(ledger) == []
+
+
+def test_a_paused_term_is_listed_with_its_beginning_and_reason(hub: Ledger) -> None:
+    request = hub.exchange(sample("arrest-request/submit", hub.at))
+    decided = hub.exchange(sample("arrest-request/decide", hub.at), answers=request)
+    hub.exchange(sample("arrest-request/execute", hub.at), answers=decided)
+    hub.go_to(2026, 11, 20)
+    text = sample("custody-term-change/submit", hub.at, ChangeReason="06")
+    hub.exchange(
+        text.replace(
+            "<b:NewDue>2027-02-15</b:NewDue>", "<b:SuspendedFrom>2026-11-18</b:SuspendedFrom>"
+        )
+    )
+    rows = told(hub, "hub", "due", "--paused")["deadlines"]
+    assert [(r["rule"], r["state"], r["paused_at"]) for r in rows] == [
+        ("DL-CUS-01", "paused", "2026-11-17T16:00:00.000Z")
+    ]
+    sentence = "paused since 2026-11-18 00:00: stopped or resumed for psychiatric examination"
+    for arguments in (("hub", "due", "--paused"), ("trace", CASE)):
+        assert sentence in run(hub, *arguments).stdout
+    asked = run(hub, "hub", "ask", "paused-unresumed").stdout
+    assert "2026-11-18 00:00" in asked
+    assert "stopped or resumed" in asked
