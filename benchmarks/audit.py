@@ -19,6 +19,7 @@ from benchmarks.run import message_of
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
+from forked import Spawned
 from province import POLICE, PROCURATORATE, Province, wait_for
 
 
@@ -28,7 +29,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="frontgate-bench-") as folder:
-        province = Province(Path(folder), rescan_s=30)
+        province = Province(Path(folder), rescan_s=30, daemon=Spawned)
         province.start()
         province.drop(POLICE, "first.xml", message_of(20_000, "first"))
         assert wait_for(lambda: province.entries(PROCURATORATE), 120), province.log(POLICE)

@@ -24,6 +24,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
+from forked import Spawned
 from openssh import openssh_province
 from province import POLICE, PROCURATORATE, Province, message, wait_for
 
@@ -106,7 +107,7 @@ def message_of(size_bytes: int, ref: str) -> bytes:
 def throughput(packages: int, size_bytes: int) -> dict[str, object]:
     """Drop all at once; time until the last is delivered and all receipts are back."""
     with tempfile.TemporaryDirectory(prefix="frontgate-bench-") as folder:
-        province = Province(Path(folder), rescan_s=30)
+        province = Province(Path(folder), rescan_s=30, daemon=Spawned)
         province.start()
         province.drop(POLICE, "warm.xml", message(ref="warm"))
         assert wait_for(lambda: province.entries(PROCURATORATE), 60), province.log(POLICE)
@@ -150,13 +151,13 @@ def throughput(packages: int, size_bytes: int) -> dict[str, object]:
 @contextlib.contextmanager
 def embedded(folder: Path) -> Iterator[Province]:
     """A province whose hub has the embedded server; not yet started."""
-    yield Province(folder, rescan_s=30)
+    yield Province(folder, rescan_s=30, daemon=Spawned)
 
 
 @contextlib.contextmanager
 def plain_openssh(folder: Path) -> Iterator[Province]:
     """A province whose hub has OpenSSH, without a bell of ours; not yet started. Needs root."""
-    with openssh_province(folder, rescan_s=30) as province:
+    with openssh_province(folder, rescan_s=30, daemon=Spawned) as province:
         yield province
 
 
@@ -211,7 +212,7 @@ def latency(
 def attachment(size_bytes: int) -> dict[str, object]:
     """One package with one large file."""
     with tempfile.TemporaryDirectory(prefix="frontgate-bench-") as folder:
-        province = Province(Path(folder), rescan_s=30)
+        province = Province(Path(folder), rescan_s=30, daemon=Spawned)
         province.start()
         province.drop(POLICE, "warm.xml", message(ref="warm"))
         assert wait_for(lambda: province.entries(PROCURATORATE), 60)

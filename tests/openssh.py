@@ -8,19 +8,22 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+from forked import Forked, Spawned
 from province import POLICE, PROCURATORATE, Province
 
 from frontgate.hub.sshd import prepare_accounts, sshd_config
 
 
 @contextlib.contextmanager
-def openssh_province(folder: Path, *, rescan_s: float = 1) -> Iterator[Province]:
+def openssh_province(
+    folder: Path, *, rescan_s: float = 1, daemon: type[Forked] | type[Spawned] = Forked
+) -> Iterator[Province]:
     """Not yet started. folder: for the server's own files; the homes lie below /var/lib."""
     assert os.geteuid() == 0, "this makes system accounts: run it as root"
     base = Path("/var/lib/frontgate-hub-test") / str(os.getpid())
     base.mkdir(parents=True)
     accounts = ["u" + code.lower() for code in (POLICE, PROCURATORATE)]
-    province = Province(base, server="openssh", rescan_s=rescan_s)
+    province = Province(base, server="openssh", rescan_s=rescan_s, daemon=daemon)
     hub = base / "hub"
     for path in (base.parent, base, hub, hub / "sftp", hub / "sftp-keys"):
         os.chmod(path, 0o755)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+from forked import Forked, Spawned
 
 from frontgate.gateway.setup import make_home, take_bundle
 from frontgate.hub.admin import Administration, set_up
@@ -73,12 +73,14 @@ class Province:
         server: str = "embedded",
         extra: str = "",
         rescan_s: float = 1,
+        daemon: type[Forked] | type[Spawned] = Forked,
         relay: str = "retry_first_s = 0.1\nretry_max_s = 0.5\noverdue_s = 5\n",
     ) -> None:
         self.home = home
         self.units = units
         self.port = port or free_port()
-        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.processes: dict[str, Forked | Spawned] = {}
+        self._daemon = daemon
         set_up(home / "hub", HUB, "省级交换平台")
         (home / "hub" / "hub.toml").write_text(
             f'unit = "{HUB}"\n[sftp]\nserver = "{server}"\nhost = "127.0.0.1"\nport = {self.port}\n'
@@ -113,19 +115,12 @@ class Province:
                 if name == "hub"
                 else ["-c", str(self.home / name / "gateway.toml"), "run"]
             )
-            with (self.home / f"{name}.log").open("ab") as log:
-                self.processes[name] = subprocess.Popen(
-                    [sys.executable, "-m", "frontgate", *arguments],
-                    stdout=log,
-                    stderr=log,
-                    stdin=subprocess.DEVNULL,
-                    start_new_session=True,
-                )
+            self.processes[name] = self._daemon(arguments, self.home / f"{name}.log")
 
     def kill(self, name: str) -> None:
         """SIGKILL to the process and its children: nothing gets a chance to tidy up."""
         process = self.processes.pop(name)
-        os.killpg(process.pid, signal.SIGKILL)
+        process.kill_all()
         process.wait()
 
     def stop(self) -> dict[str, int]:
@@ -137,7 +132,7 @@ class Province:
             try:
                 codes[name] = process.wait(15)
             except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
+                process.kill_all()
                 codes[name] = -9
         self.processes.clear()
         return codes
