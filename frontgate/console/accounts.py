@@ -162,11 +162,11 @@ class Accounts:
         Raises: ConsoleError FG-CON-001 (whatever was wrong, the same answer), 002.
         """
         now = clock.now()
-        throttle.admit(self.file, login, address, now)
-        row = self.file.one("SELECT password, is_active FROM account WHERE login = ?", login)
-        good = passwords.matches(password, str(row[0]) if row else "")
+        with passwords.place():
+            throttle.enter(self.file, login, address, now)
+            row = self.file.one("SELECT password, is_active FROM account WHERE login = ?", login)
+            good = passwords.matches(password, str(row[0]) if row else "")
         if not good or row is None or not row[1]:
-            throttle.failed(self.file, login, address, now)
             raise ConsoleError("FG-CON-001")
         throttle.succeeded(self.file, login, address)
         secret, csrf = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
@@ -204,12 +204,13 @@ class Accounts:
 
     def verify(self, login: str, password: str) -> None:
         """Ask for the present password once more. Raises: ConsoleError FG-CON-001, 002."""
-        now = clock.now()
-        throttle.admit(self.file, login, "account", now)
-        row = self.file.one("SELECT password FROM account WHERE login = ?", login)
-        if not passwords.matches(password, str(row[0]) if row else ""):
-            throttle.failed(self.file, login, "account", now)
+        with passwords.place():
+            throttle.enter(self.file, login, "account", clock.now())
+            row = self.file.one("SELECT password FROM account WHERE login = ?", login)
+            good = passwords.matches(password, str(row[0]) if row else "")
+        if not good:
             raise ConsoleError("FG-CON-001")
+        throttle.succeeded(self.file, login, "account")
 
     def log_out(self, digest: str) -> None:
         with self.file.write():

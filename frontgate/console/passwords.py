@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 
 from cryptography.exceptions import InvalidKey
@@ -18,6 +20,9 @@ SHORTEST, LONGEST = 12, 256
 MEMORY_KIB, PASSES, LANES = 64 * 1024, 3, 1
 # Two at once: a flood of logins takes two threads and 128 MiB, never the machine.
 _turns = threading.BoundedSemaphore(2)
+# So many wait for one of the two, some seconds at most; the threads that serve pages are twice as many.
+PLACES, BUSY_S = 20, 5
+_places = threading.BoundedSemaphore(PLACES)
 
 
 def check(password: str, login: str) -> None:
@@ -38,6 +43,18 @@ def conceal(password: str) -> str:
             salt=os.urandom(16), length=32, iterations=PASSES, lanes=LANES, memory_cost=MEMORY_KIB
         )
         return kdf.derive_phc_encoded(password.encode())
+
+
+@contextmanager
+def place() -> Iterator[None]:
+    """Wait among those whose password is to be looked at. Raises: ConsoleError FG-CON-002 at once where
+    all places are taken."""
+    if not _places.acquire(blocking=False):
+        raise ConsoleError("FG-CON-002", seconds=BUSY_S)
+    try:
+        yield
+    finally:
+        _places.release()
 
 
 def matches(password: str, kept: str) -> bool:

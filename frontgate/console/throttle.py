@@ -1,11 +1,14 @@
 """Slowing down who guesses passwords: by login and address, by address, by login.
 
 The first count is strict and hits the guesser; the other two are wide, so that nobody can lock
-somebody else out for long. Kept in the file, so a restart forgives nothing.
+somebody else out for long. Kept in the file, so a restart forgives nothing. A try is counted before its
+password is looked at, and given back where it was right: any number of tries at once cost no more than
+are free.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from frontgate.errors import ConsoleError
@@ -23,21 +26,16 @@ def _keys(login: str, address: str) -> dict[str, str]:
     return {"pair": f"pair {origin} {name}", "from": f"from {origin}", "name": f"name {name}"}
 
 
-def admit(file: SideFile, login: str, address: str, now: datetime) -> None:
-    """Raises: ConsoleError FG-CON-002 with the seconds to wait."""
+def enter(file: SideFile, login: str, address: str, now: datetime) -> None:
+    """Count a try as failed before its password is looked at. Raises: ConsoleError FG-CON-002 with the
+    seconds to wait; what is refused so is not counted, and costs a look."""
     at = int(now.timestamp())
-    for key in _keys(login, address).values():
-        row = file.one("SELECT until_s FROM throttle WHERE key = ?", key)
-        if row is not None and int(row[0]) > at:
-            raise ConsoleError("FG-CON-002", seconds=int(row[0]) - at)
-
-
-def failed(file: SideFile, login: str, address: str, now: datetime) -> None:
-    """Count a failure and set the wait."""
-    at = int(now.timestamp())
+    keys = _keys(login, address)
+    _admit(file, keys, at)
     with file.write():
+        _admit(file, keys, at)  # others came in between
         file.run("DELETE FROM throttle WHERE last_s < ?", at - FORGET_S)
-        for kind, key in _keys(login, address).items():
+        for kind, key in keys.items():
             row = file.one("SELECT failures FROM throttle WHERE key = ?", key)
             failures = (int(row[0]) if row else 0) + 1
             file.run(
@@ -47,6 +45,13 @@ def failed(file: SideFile, login: str, address: str, now: datetime) -> None:
                 at + wait_s(kind, failures),
                 at,
             )
+
+
+def _admit(file: SideFile, keys: Mapping[str, str], at: int) -> None:
+    for key in keys.values():
+        row = file.one("SELECT until_s FROM throttle WHERE key = ?", key)
+        if row is not None and int(row[0]) > at:
+            raise ConsoleError("FG-CON-002", seconds=int(row[0]) - at)
 
 
 def wait_s(kind: str, failures: int) -> int:
@@ -64,10 +69,21 @@ def tell_once(file: SideFile, login: str, address: str) -> bool:
 
 
 def succeeded(file: SideFile, login: str, address: str) -> None:
-    """A right password clears its own pair, nothing else."""
-    if file.one("SELECT 1 FROM throttle WHERE key = ?", _keys(login, address)["pair"]):
-        with file.write():
-            file.run("DELETE FROM throttle WHERE key = ?", _keys(login, address)["pair"])
+    """The try that was counted was right: its own pair is cleared, of the wide counts it is taken back."""
+    keys = _keys(login, address)
+    with file.write():
+        file.run("DELETE FROM throttle WHERE key = ?", keys.pop("pair"))
+        for kind, key in keys.items():
+            row = file.one("SELECT failures, last_s FROM throttle WHERE key = ?", key)
+            if row is None:
+                continue
+            failures = int(row[0]) - 1
+            file.run(
+                "UPDATE throttle SET failures = ?, until_s = ? WHERE key = ?",
+                failures,
+                int(row[1]) + wait_s(kind, failures),
+                key,
+            )
 
 
 def forget(file: SideFile, login: str) -> None:
