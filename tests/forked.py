@@ -25,6 +25,7 @@ class Forked:
     """`frontgate <arguments>` in a session of its own; speaks as `subprocess.Popen` does."""
 
     def __init__(self, arguments: Sequence[str], log: Path) -> None:
+        log.touch()  # there at once, as whoever reads it expects
         told = (list(arguments), str(log), dict(os.environ), os.getcwd())
         self._process = _CONTEXT.Process(target=_run, args=told, daemon=True)
         self._process.start()

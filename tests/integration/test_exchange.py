@@ -434,7 +434,9 @@ def test_the_next_message_of_a_case_is_drafted_from_what_came_before(tmp_path: P
         name = path.rpartition(":")[2]
         new = {"HandlingResult": "01", "AcceptedAt": "2026-11-25T09:00:00+08:00"}.get(name, "筑1号")
         text = text.replace(f"<t:{name}/>", f"<t:{name}>{new}</t:{name}>")
-    province.drop(PROCURATORATE, "accept.xml", text)
+    text = text.replace("<m:FileName/>", "<m:FileName>register.pdf</m:FileName>")
+    text = text.replace("<m:Bytes/>", "<m:Bytes>9</m:Bytes>")
+    province.drop_folder(PROCURATORATE, "accept", text)
     assert wait_for(lambda: province.entries(POLICE)), (
         province.rejected(PROCURATORATE),
         province.log(PROCURATORATE),
