@@ -115,12 +115,16 @@ def user_list(out: Output) -> None:
 
 
 def _switch(out: Output, login: str, is_active: bool) -> None:
-    _accounts(out).set_active(login, is_active)
-    _keep(out, act="enable" if is_active else "disable", login=login)
+    lost = _accounts(out).set_active(login, is_active)
+    lapsed = ", ".join(map(str, lost))
+    also = {"lapsed_requests": lapsed} if lost else {}
+    _keep(out, act="enable" if is_active else "disable", login=login, **also)
     out.emit(
-        {"login": login, "active": is_active},
-        f"{login} 已{'启用' if is_active else '停用'}",
-        f"{login} is {'enabled' if is_active else 'disabled'}",
+        {"login": login, "active": is_active, "lapsed_requests": lost},
+        f"{login} 已{'启用' if is_active else '停用'}"
+        + (f"，其申请 {lapsed} 失效" if lost else ""),
+        f"{login} is {'enabled' if is_active else 'disabled'}"
+        + (f"; the requests {lapsed} lapsed" if lost else ""),
     )
 
 

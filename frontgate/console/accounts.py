@@ -16,7 +16,7 @@ from importlib import resources
 from pathlib import Path
 
 from frontgate import clock
-from frontgate.console import passwords, throttle
+from frontgate.console import approvals, passwords, throttle
 from frontgate.console.access import ROLES, ROLES_OF_A_UNIT, TOKEN, Person
 from frontgate.core.identifiers import is_unit_code
 from frontgate.errors import ConsoleError
@@ -137,15 +137,22 @@ class Accounts:
             self.file.run("DELETE FROM session WHERE login = ? AND digest <> ?", login, keep)
             throttle.forget(self.file, login)
 
-    def set_active(self, login: str, is_active: bool) -> None:
-        """Disable, or enable again; its sessions end. Raises: ConsoleError FG-CON-006."""
+    def set_active(self, login: str, is_active: bool) -> list[int]:
+        """Disable, or enable again; its sessions end, and what a disabled one asked for lapses.
+
+        Returns: the requests that lapsed. Raises: ConsoleError FG-CON-006.
+        """
         with self.file.write():
             self.get(login)
             self.file.run("UPDATE account SET is_active = ? WHERE login = ?", int(is_active), login)
             self.file.run("DELETE FROM session WHERE login = ?", login)
+            return approvals.lapse(self.file)
 
-    def set_role(self, login: str, role: str, unit: str) -> None:
-        """Another role; its sessions end. Raises: ConsoleError FG-CON-006, 008."""
+    def set_role(self, login: str, role: str, unit: str, *, by: int = 0) -> list[int]:
+        """Another role; its sessions end, and what it may not ask for any more lapses.
+
+        by: the request for it. Returns: the requests that lapsed. Raises: ConsoleError FG-CON-006, 008.
+        """
         check_role(role, unit)
         with self.file.write():
             self.get(login)
@@ -153,6 +160,7 @@ class Accounts:
                 "UPDATE account SET role = ?, unit = ? WHERE login = ?", role, unit, login
             )
             self.file.run("DELETE FROM session WHERE login = ?", login)
+            return approvals.lapse(self.file, besides=by)
 
     # -- sessions -------------------------------------------------------------------------------
 

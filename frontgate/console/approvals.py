@@ -3,6 +3,10 @@
 A request is asked for by one account with a reason and decided by another. The state `approved` is
 on stable storage before the act is done, and `done` or `failed` after it: a crash in between leaves
 `approved`, which whoever may decide can carry out again (every act here may be done twice).
+
+A request lapses with its time, and with the right of who asked: what a person may not ask for any more
+is not done in their name. Whoever disables an account or changes its role lets its requests lapse in the
+same transaction, so that they do not come back with the account.
 """
 
 from __future__ import annotations
@@ -14,20 +18,31 @@ from datetime import timedelta
 from typing import Any
 
 from frontgate import clock
-from frontgate.console.access import Person, decides
+from frontgate.console.access import Person, Right, decides
 from frontgate.errors import ConsoleError
 from frontgate.journal import timestamp
 from frontgate.journal.sidefile import SideFile
 
-ACTS = ("suspend", "lift", "revoke", "replay-failed", "role")
+ACTS = {
+    "suspend": Right.DIRECTORY,
+    "lift": Right.DIRECTORY,
+    "revoke": Right.DIRECTORY,
+    "replay-failed": Right.BULK,
+    "role": Right.DIRECTORY,
+}
+"""What may be asked for, and the right that it takes as long as it waits."""
 LAPSES = timedelta(days=3)
+"""From the asking to the decision, and from the decision to what came of it."""
 WAITING, APPROVED, DONE, FAILED, REFUSED = "waiting", "approved", "done", "failed", "refused"
+OPEN = (WAITING, APPROVED)
+BY_TIME, BY_ASKER = "time", "asker"
 _COLUMNS = "id, act, params, reason, asked_by, asked_at, state, decided_by, decided_at, result"
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What somebody asked for. params: of the act, plain texts. result: what came of it."""
+    """What somebody asked for. params: of the act, plain texts. result: what came of it, as JSON;
+    `lapsed` in it: why nothing did."""
 
     id: int
     act: str
@@ -39,6 +54,11 @@ class Request:
     decided_by: str
     decided_at: str
     result: str
+
+    @property
+    def lapsed_by(self) -> str:
+        """`time`, or `asker` where who asked lost the account or the right; empty unless it lapsed."""
+        return str(json.loads(self.result or "{}").get("lapsed", ""))
 
 
 def ask(file: SideFile, person: Person, act: str, params: Mapping[str, str], reason: str) -> int:
@@ -65,10 +85,29 @@ def ask(file: SideFile, person: Person, act: str, params: Mapping[str, str], rea
     return int(row[0])
 
 
-def lapse(file: SideFile) -> None:
-    """Within a transaction: what waited for three days waits no more."""
+def lapse(file: SideFile, *, besides: int = 0) -> list[int]:
+    """Within a transaction: what waited too long, or whose asker may not ask for it any more, waits no
+    more. besides: the request that is being done. Returns: the requests that lapsed for their asker."""
     before = timestamp(clock.now() - LAPSES)
-    file.run("UPDATE request SET state = 'lapsed' WHERE state = 'waiting' AND asked_at < ?", before)
+    rows = file.all(
+        "SELECT r.id, r.act, coalesce(nullif(r.decided_at, ''), r.asked_at), a.role, a.unit, a.is_active"
+        " FROM request r LEFT JOIN account a ON a.login = r.asked_by"
+        " WHERE r.state IN ('waiting', 'approved') AND r.id <> ? ORDER BY r.id",
+        besides,
+    )
+    lost = []
+    for number, act, since, role, unit, is_active in rows:
+        may = bool(is_active) and Person("", "", str(role), str(unit)).may(ACTS[str(act)])
+        if may and str(since) >= before:
+            continue
+        if not may:
+            lost.append(int(number))
+        file.run(
+            "UPDATE request SET state = 'lapsed', result = ? WHERE id = ?",
+            json.dumps({"lapsed": BY_TIME if may else BY_ASKER}),
+            number,
+        )
+    return lost
 
 
 def listed(file: SideFile, before: int = 1 << 62, limit: int = 50) -> list[Request]:
@@ -83,7 +122,8 @@ def listed(file: SideFile, before: int = 1 << 62, limit: int = 50) -> list[Reque
 
 
 def waiting(file: SideFile) -> int:
-    row = file.one("SELECT count(*) FROM request WHERE state = 'waiting'")
+    before = timestamp(clock.now() - LAPSES)
+    row = file.one("SELECT count(*) FROM request WHERE state = 'waiting' AND asked_at >= ?", before)
     return int(row[0]) if row else 0
 
 

@@ -34,9 +34,13 @@ def decide(visit: Visit) -> Answer:
     if what not in ("approve", "refuse"):
         raise ConsoleError("FG-CON-014")
     file = visit.desk.accounts.file
+    with file.write():
+        approvals.lapse(file)
     before = approvals.get(file, number)
     if not decides(visit.person, before.asked_by):
         raise ConsoleError("FG-CON-012")
+    if before.state not in approvals.OPEN:
+        raise ConsoleError("FG-CON-013", state=visit.t(f"request.{before.state}"))
     visit.act(what, request=str(number), act=before.act, asked_by=before.asked_by)
     request = approvals.decide(file, visit.person, number, approve=what == "approve")
     if what == "refuse":
@@ -57,8 +61,10 @@ def carry_out(visit: Visit, request: Request) -> dict[str, Any]:
     params = dict(request.params)
     actor, approver = f"console:{request.asked_by}", f"console:{visit.person.login}"
     if request.act == "role":
-        visit.desk.accounts.set_role(params["login"], params["role"], params["unit"])
-        return params
+        lost = visit.desk.accounts.set_role(
+            params["login"], params["role"], params["unit"], by=request.id
+        )
+        return {**params, "lapsed_requests": lost}
     if request.act == "replay-failed":
         reason = f"{request.reason} (approved by {approver})"
         asked = {"act": "bulk", "what": "replay", "scope": "failed", **params}

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from click.testing import CliRunner, Result
-from console_site import CASE, Site
+from console_site import CASE, PASSWORD, Site, csrf_of
 from ledger import COURT, POLICE
 
 from frontgate.cli.main import cli
@@ -69,3 +69,25 @@ def test_a_token_opens_the_api_until_it_is_revoked(site: Site) -> None:
         told(call(site, "token", "revoke", str(made["id"])))
         assert client.get("/api/v1/cases").status_code == 401
     assert call(site, "token", "revoke", "99999").exit_code != 0
+
+
+def test_what_a_disabled_operator_asked_for_is_shown_as_lapsed_and_done_by_nobody(
+    site: Site,
+) -> None:
+    site.accounts.add("leaver", "离职", "hub-operator", "", PASSWORD, must_change=False)
+    with site.fresh() as client:
+        site.log_in(client, "leaver")
+        form = {"csrf": csrf_of(client.get("/account").text), "reason": "离职前的申请"}
+        assert client.post(f"/units/{COURT}/suspend", data=form).status_code == 303
+    (number,) = site.accounts.file.one("SELECT max(id) FROM request") or (0,)
+    assert told(call(site, "user", "disable", "leaver"))["lapsed_requests"] == [number]
+    assert site.events("console-user")[-1]["lapsed_requests"] == str(number)
+    two = site.client("hub-two")
+    assert "申请人被停用或失去权限" in two.get("/approvals").text
+    kept = len(site.events("console-approve"))
+    answer = two.post(
+        f"/approvals/{number}/approve", data={"csrf": csrf_of(two.get("/account").text)}
+    )
+    assert answer.status_code == 409
+    assert "已失效" in answer.text
+    assert len(site.events("console-approve")) == kept, "nothing was approved"
