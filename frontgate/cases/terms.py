@@ -20,6 +20,9 @@ from frontgate.core.deadlines import LEGAL_TIME, Custody, Limit, Unit, due
 from frontgate.journal.files import File
 from frontgate.standard.tree import text_of
 
+CASE = "-"
+"""In place of a flow: what happened in the case, whichever instance of a flow says so."""
+
 
 class Terms:
     """Marks and timers in one projection file."""
@@ -172,7 +175,9 @@ class Terms:
         rule = ending.term
         if ending.field is not None:
             for subject, at in self._field(m, said, ending.field, rule):
-                self._keep(m, rules, rule, scope, subject, STOP, stored(at), m.relayed_at)
+                self._keep(
+                    m, rules, rule, scope, subject, STOP, stored(at), m.relayed_at, flow=CASE
+                )
             return
         flow_uid = self._corrected(m) if m.flow == rule.term.start.message.partition(".")[0] else ""
         for subject in self._stopped(m, said, ending, scope, closes):
@@ -282,14 +287,14 @@ class Terms:
 
     def _keep(
         self, m: Message, rules: CaseRules, rule: TermRule, scope: str, subject: str, kind: str,
-        at: str, known_at: str, unit: str = "", due: str = "", flow_uid: str = "",
+        at: str, known_at: str, unit: str = "", due: str = "", flow: str = "", flow_uid: str = "",
         reason: str = "",
     ) -> None:  # fmt: skip
         reason = (reason or f"message-type:{m.type}") if kind == PAUSE else ""
         self._file.run(
             "INSERT OR IGNORE INTO mark VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
             rule.id, scope, subject, m.id, kind, at, known_at, unit,
-            f"{m.flow} {flow_uid or m.flow_uid}", due, m.effective_at, reason,
+            f"{flow or m.flow} {flow_uid or m.flow_uid}", due, m.effective_at, reason,
         )  # fmt: skip
         if at:
             self._counting.touch((rule.id, scope, subject), rules)

@@ -115,7 +115,8 @@ def _timer(
     term = rule.term
     limit, custody = term.limit, term.custody
     if (last := moment(start.due)) is not None:
-        limit, custody = Limit(_days(begun, last), Unit.DAY), Custody.NONE
+        limit = Limit(_days(begun, last), Unit.DAY)
+        custody = custody if custody is Custody.CUSTODY else Custody.NONE
     own = [m for m in others if _concerns(rule, start, m)]
     stop = next((m for m in own if m.kind == STOP), None)
     if following is not None and (stop is None or _belongs_later(start, following, stop)):

@@ -85,6 +85,52 @@ def test_the_centre_is_told_of_an_extension_before_the_old_term_ends(ledger: Led
     assert days(ledger, "DL-CUS-07", "before-expiry") == {"2027-01-15": "met-late"}
 
 
+def granted(ledger: Ledger, kind: str, new_due: str, decided: str) -> None:
+    request = ledger.exchange(sample("custody-extension/submit", ledger.at, ExtensionKind=kind))
+    text = sample(
+        "custody-extension/decide", ledger.at,
+        ExtensionKind=kind, NewDue=new_due, CustodyDue=new_due, DecidedOn=decided,
+    )  # fmt: skip
+    ledger.exchange(text, answers=request)
+
+
+def test_each_extension_of_custody_ends_the_term_before_and_runs_to_its_own_day(
+    ledger: Ledger,
+) -> None:
+    """CPL 156, 158, 159: two months, one more, two more, two more."""
+    ledger.go_to(2026, 11, 15)
+    ledger.exchange(sample("arrest-request/submit", ledger.at))
+    ledger.exchange(sample("arrest-request/execute", ledger.at))
+    assert days(ledger, "DL-CUS-01") == {"2027-01-15": "open"}
+    ledger.go_to(2027, 1, 7)
+    granted(ledger, "1", "2027-02-15", "2027-01-07")
+    assert days(ledger, "DL-CUS-01") == {"2027-02-15": "open"}
+    assert days(ledger, "DL-CUS-02") == {}
+    assert "2027-02-08" in days(ledger, "DL-CUS-04")
+    ledger.go_to(2027, 2, 5)
+    granted(ledger, "2", "2027-04-15", "2027-02-05")
+    assert days(ledger, "DL-CUS-01") == {"2027-02-15": "met"}
+    assert days(ledger, "DL-CUS-02") == {"2027-04-15": "open"}
+    ledger.go_to(2027, 4, 6)
+    granted(ledger, "3", "2027-06-15", "2027-04-06")
+    assert days(ledger, "DL-CUS-02") == {"2027-04-15": "met"}
+    assert days(ledger, "DL-CUS-03") == {"2027-06-15": "open"}
+    safe = datetime.fromisoformat(terms(ledger, "DL-CUS-03")[0].safe_due_at)
+    assert safe.astimezone(LEGAL_TIME).date().isoformat() == "2027-06-15"  # its day is too late
+
+
+def test_another_major_offence_counts_custody_anew(ledger: Ledger) -> None:
+    """CPL 160(1): from the day on which it was found, to the day that the centre is told."""
+    ledger.go_to(2026, 11, 15)
+    ledger.exchange(sample("arrest-request/submit", ledger.at))
+    ledger.exchange(sample("arrest-request/execute", ledger.at))
+    ledger.go_to(2027, 1, 12)
+    text = sample("custody-term-change/submit", ledger.at, ChangeReason="03", NewDue="2027-03-10")
+    ledger.exchange(text.replace("1128", "1127"))
+    assert days(ledger, "DL-CUS-01") == {"2027-03-10": "open"}
+    assert "2027-03-09" in days(ledger, "DL-CUS-06")
+
+
 def test_a_refused_extension_leaves_nothing_to_tell(ledger: Ledger) -> None:
     ledger.go_to(2027, 1, 5)
     request = ledger.exchange(sample("custody-extension/submit", ledger.at))
