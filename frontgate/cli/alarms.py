@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import click
 
 from frontgate.cli.node import Node, find_node
-from frontgate.cli.output import Output
+from frontgate.cli.output import Output, say
 from frontgate.model.unit import Directory
 
 _MARKS = {"critical": "✗✗", "major": "✗", "minor": "!"}
@@ -36,8 +36,8 @@ def alarms(out: Output, unit: str) -> None:
         out.json([a.as_dict() for a in found])
     for a in found if not out.as_json else ():
         since = f"  ({out.pick('自', 'since')} {a.since})" if a.since else ""
-        click.echo(f"{_MARKS[a.severity]} {a.id}  {a.text(out.language)}{since}")
-        click.echo(f"    → {a.advice(out.language)}")
+        say(f"{_MARKS[a.severity]} {a.id}  {a.text(out.language)}{since}")
+        say(f"    → {a.advice(out.language)}")
     if not found and not out.as_json:
         out.line("没有告警", "No alarms")
     if found:

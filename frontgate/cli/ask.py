@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from frontgate.cli.cases import hub_settings, hub_standards, open_cases
-from frontgate.cli.output import Output
+from frontgate.cli.output import Output, say
 
 
 @click.command()
@@ -43,7 +43,7 @@ def ask(out: Output, name: str, unit: str, limit: int) -> None:
             )
             return
         for q, n in counts:
-            click.echo(f"{n:>7}  {q.name:<22} {out.pick(q.zh, q.en)}  ({'、'.join(q.basis)})")
+            say(f"{n:>7}  {q.name:<22} {out.pick(q.zh, q.en)}  ({'、'.join(q.basis)})")
         return
     question = questions.question(name)
     total = questions.count(name, now, unit=unit)
@@ -53,13 +53,13 @@ def ask(out: Output, name: str, unit: str, limit: int) -> None:
     if out.as_json:
         out.json({"question": name, "count": total, "rows": rows})
     else:
-        click.echo(f"{out.pick(question.zh, question.en)}: {total}")
-        click.echo(f"  {out.pick(question.note_zh, question.note_en)}")
-        click.echo("  ".join(pad(out.pick(c.zh, c.en), 24) for c in question.columns))
+        say(f"{out.pick(question.zh, question.en)}: {total}")
+        say(f"  {out.pick(question.note_zh, question.note_en)}")
+        say("  ".join(pad(out.pick(c.zh, c.en), 24) for c in question.columns))
         words = Words(standards.version(standards.newest), out.language)
         told = {"rule": words.rule, "reason": words.reason}
         for row in rows:
             cells = [told.get(c.name, str)(str(row[c.name] or "-")) for c in question.columns]
-            click.echo("  ".join(pad(local(v) if "T" in v[10:11] else v, 24) for v in cells))
+            say("  ".join(pad(local(v) if "T" in v[10:11] else v, 24) for v in cells))
     if total:
         raise click.exceptions.Exit(1)

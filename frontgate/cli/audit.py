@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from frontgate.cli.node import find_node
-from frontgate.cli.output import Output
+from frontgate.cli.output import Output, say
 
 if TYPE_CHECKING:
     from frontgate.inspect.examine import Examination
@@ -101,7 +101,7 @@ def _print(out: Output, found: Examination) -> None:
             f"{mark} INV-{v.number:<3} checked {v.checked:>8}  broken {v.broken:>4}  {v.text('en')}",
         )
         for breach in v.breaches[:SHOWN]:
-            click.echo(f"    {breach.node} {breach.ident}: {out.pick(breach.zh, breach.en)}")
+            say(f"    {breach.node} {breach.ident}: {out.pick(breach.zh, breach.en)}")
     for node, walked in found.chains.items():
         broken = len(walked.breaks)
         out.line(
@@ -156,4 +156,4 @@ def show(out: Output, after: int, limit: int) -> None:
         )
         return
     for k in links:
-        click.echo(f"{k.seq:>8}  {k.at}  {k.kind:<16} {k.data}")
+        say(f"{k.seq:>8}  {k.at}  {k.kind:<16} {k.data}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from frontgate.cli.node import Node, actor
-from frontgate.cli.output import Output
+from frontgate.cli.output import Output, progress, say
 
 if TYPE_CHECKING:
     from frontgate.journal.bulk import Choice
@@ -75,9 +75,9 @@ def _show_plan(out: Output, plan: dict[str, Any]) -> None:
         out.pick("大小", "size"),
     )
     if plan["count"]:
-        click.echo(f"{head[0]:<28} {head[1]:<28} {head[2]:<12} {head[3]:>8} {head[4]:>10}")
+        say(f"{head[0]:<28} {head[1]:<28} {head[2]:<12} {head[3]:>8} {head[4]:>10}")
     for g in plan["plan"]:
-        click.echo(
+        say(
             f"{g['destination']:<28} {g['kind']:<28} {g['reason'] or '-':<12} {g['count']:>8}"
             f" {_size(g['bytes']):>10}"
         )
@@ -165,11 +165,11 @@ class _Progress:
             share = min(1.0, done / self._total)
             bar = "█" * int(share * 30)
             per_s = done / max(0.001, time.monotonic() - self._began)
-            click.echo(f"\r{bar:<30} {done}/{self._total} {per_s:.0f}/s ", nl=False, err=True)
+            progress(f"{bar:<30} {done}/{self._total} {per_s:.0f}/s ")
 
     def close(self) -> None:
         if self._shown:
-            click.echo("", err=True)
+            say("", err=True)
 
 
 def show_jobs(out: Output, node: Node) -> None:
@@ -184,7 +184,7 @@ def show_jobs(out: Output, node: Node) -> None:
     for j in jobs:
         choice: Any = j["choice"]
         wanted = " ".join(f"{k}={v}" for k, v in choice.items() if v and k != "act")
-        click.echo(
+        say(
             f"{j['job']:>5}  {j['state']:<8} {choice['act']:<8} {j['done']}/{j['planned']}"
             f"  {j['begun_at']}  {wanted}  ({j['actor']}: {j['reason']})"
         )

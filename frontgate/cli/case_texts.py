@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from frontgate.core.deadlines import LEGAL_TIME
+from frontgate.core.visible import shown
 from frontgate.errors import FrontgateError
 from frontgate.standard import Catalogue
 
@@ -93,10 +94,13 @@ class Words:
 
 
 def local(at: str, *, day: bool = False) -> str:
-    """A stored time in legal time, to the minute; `-` for none."""
+    """A stored time in legal time, to the minute; `-` for none. What is no time is left as it is."""
     if not at:
         return "-"
-    moment = datetime.fromisoformat(at).astimezone(LEGAL_TIME)
+    try:
+        moment = datetime.fromisoformat(at).astimezone(LEGAL_TIME)
+    except (ValueError, OverflowError):
+        return at
     return moment.strftime("%Y-%m-%d" if day else "%Y-%m-%d %H:%M")
 
 
@@ -110,7 +114,7 @@ def last_day(due_at: str) -> str:
 
 def pad(text: str, width: int) -> str:
     """Text in a column of so many cells; a Chinese character takes two."""
-    text = "".join(c if c.isprintable() else "·" for c in text)
+    text = shown(text)
     cells = 0
     for index, c in enumerate(text):
         wide = 2 if unicodedata.east_asian_width(c) in "WF" else 1

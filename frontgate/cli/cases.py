@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from frontgate.cli.output import Output
+from frontgate.cli.output import Output, progress, say
 
 if TYPE_CHECKING:
     from frontgate.cases.read import Cases
@@ -127,7 +127,7 @@ def _progress(out: Output) -> Callable[[int], None]:
 
     if out.as_json or not sys.stderr.isatty():
         return lambda _: None
-    return lambda count: click.echo(f"\r{count}", nl=False, err=True)
+    return lambda count: progress(f"{count}")
 
 
 @click.command()
@@ -190,7 +190,7 @@ def cases(
         mark = (
             "" if c.is_bound else out.pick("（立案单位未出现）", " (its opener was not heard of)")
         )
-        click.echo(
+        say(
             f"{c.case_uid}  {pad(words.code('case-stage', c.stage), 16)}  {local(c.last_at)}  "
             f"{out.pick(f'{c.persons} 人', f'{c.persons} persons')}  {c.name}{mark}"
         )

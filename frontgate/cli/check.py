@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
 from lxml import etree
 
-from frontgate.cli.output import Output
+from frontgate.cli.output import LINES, Output, say
+from frontgate.core.visible import shown
 from frontgate.errors import FrontgateError
 from frontgate.model.finding import Finding
 from frontgate.model.message import Header
@@ -98,7 +98,7 @@ def check(
             {"refused": refused, "checked": len(results), "results": [r.as_dict() for r in results]}
         )
     elif chosen == "junit":
-        click.echo(_junit(out, results))
+        say(_junit(out, results), keep=LINES)
     else:
         out.line(
             f"共检查 {len(results)} 件，可受理 {len(results) - refused} 件，将被拒收 {refused} 件。",
@@ -127,22 +127,14 @@ def _reasons(standards: Standards, drop: Drop, result: Result) -> tuple[str, ...
     return tuple(f"{r.path}: {r.text}" for r in explain_xml(catalogue, flow, drop.data))
 
 
-def shown(text: str) -> str:
-    """Text from an input, safe on a terminal: control and direction marks as escapes."""
-    return "".join(
-        f"\\u{ord(c):04x}" if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp") else c
-        for c in text
-    )
-
-
 def _print_text(out: Output, result: Result, reasons: Sequence[str]) -> None:
     verdict = out.pick("将被拒收", "refused") if result.is_refused else out.pick("可受理", "ok")
     kind = f" [{shown(result.message_type)}]" if result.message_type else ""
-    click.echo(f"{shown(str(result.path))}{kind}: {verdict}")
+    say(f"{shown(str(result.path))}{kind}: {verdict}")
     for line in _lines(out, result.findings):
-        click.echo(line)
+        say(line)
     for reason in reasons:
-        click.echo(f"  · {shown(reason)}")
+        say(f"  · {shown(reason)}")
 
 
 def _lines(out: Output, findings: Sequence[Finding]) -> Iterator[str]:

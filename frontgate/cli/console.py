@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from frontgate.cli.node import actor, hub_node
-from frontgate.cli.output import Output
+from frontgate.cli.output import Output, say
 
 if TYPE_CHECKING:
     from frontgate.console.accounts import Accounts
@@ -111,7 +111,7 @@ def user_list(out: Output) -> None:
         return
     for a in rows:
         mark = "●" if a.is_active else "○"
-        click.echo(f"{mark} {a.login:<20} {a.role:<13} {a.unit or '-':<12} {a.name}  {a.seen_at}")
+        say(f"{mark} {a.login:<20} {a.role:<13} {a.unit or '-':<12} {a.name}  {a.seen_at}")
 
 
 def _switch(out: Output, login: str, is_active: bool) -> None:
@@ -199,7 +199,7 @@ def token_list(out: Output) -> None:
         out.json(rows)
         return
     for r in rows:
-        click.echo(f"#{r['id']:<5} {r['unit']} {r['label']}  {r['made_at']}  {r['revoked_at']}")
+        say(f"#{r['id']:<5} {r['unit']} {r['label']}  {r['made_at']}  {r['revoked_at']}")
 
 
 @token.command("revoke")

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import click
-
 from frontgate.cli.case_texts import ACTS, ALARMS, HOW, LINKS, STATES, Words, last_day, local, pad
-from frontgate.cli.output import Output
+from frontgate.cli.output import Output, say
 
 if TYPE_CHECKING:
     from frontgate.cases.records import Deadline, Node, Timeline
@@ -52,20 +50,16 @@ def show_course(out: Output, line: Timeline, words: Words) -> None:
     for d in line.deadlines:
         _deadline(out, d, words, now)
     for a in line.acts:
-        click.echo(
-            f"  {local(a.at)}  {words.pick(ACTS, a.act)} {a.item} {a.unit} {a.code} {a.text}"
-        )
+        say(f"  {local(a.at)}  {words.pick(ACTS, a.act)} {a.item} {a.unit} {a.code} {a.text}")
     for link in line.links:
-        click.echo(f"  {words.pick(LINKS, link.kind)}: {link.other_uid} {' '.join(link.persons)}")
+        say(f"  {words.pick(LINKS, link.kind)}: {link.other_uid} {' '.join(link.persons)}")
     for alarm in line.alarms:
-        click.echo(
-            f"  ! {local(alarm.at)} {words.pick(ALARMS, alarm.kind)}: {alarm.unit} {alarm.detail}"
-        )
+        say(f"  ! {local(alarm.at)} {words.pick(ALARMS, alarm.kind)}: {alarm.unit} {alarm.detail}")
 
 
 def _head(out: Output, line: Timeline, words: Words) -> None:
     c = line.case
-    click.echo(f"{c.case_uid}  {c.name}")
+    say(f"{c.case_uid}  {c.name}")
     out.line(
         f"  阶段：{words.code('case-stage', c.stage)}（{local(c.stage_at, day=True)}）  罪名：{words.code('crime', c.crime)}",
         f"  stage: {words.code('case-stage', c.stage)} ({local(c.stage_at, day=True)})  "
@@ -73,12 +67,12 @@ def _head(out: Output, line: Timeline, words: Words) -> None:
     )
     for p in line.persons:
         due = f"  {out.pick('羁押至', 'held until')} {p.custody_due}" if p.custody_due else ""
-        click.echo(
+        say(
             f"  {p.person_uid[-4:]} {pad(p.name, 12)} {words.code('case-stage', p.stage)}  "
             f"{words.code('custody-status', p.custody)}{due}"
         )
     for party in line.parties:
-        click.echo(f"  {party.unit}  {pad(words.pick(HOW, party.how), 14)} {local(party.since)}")
+        say(f"  {party.unit}  {pad(words.pick(HOW, party.how), 14)} {local(party.since)}")
 
 
 def _node(out: Output, node: Node, words: Words) -> None:
@@ -89,8 +83,8 @@ def _node(out: Output, node: Node, words: Words) -> None:
         marks += out.pick(" [次序]", " [sequence]")
     if node.original:
         marks += out.pick(" [摘录]", " [extract]")
-    click.echo(f"{local(node.effective_at)}  {pad(words.type(node.type), 34)} {node.sender}{marks}")
-    click.echo(
+    say(f"{local(node.effective_at)}  {pad(words.type(node.type), 34)} {node.sender}{marks}")
+    say(
         out.pick(
             f"      平台中继 {local(node.relayed_at)}  {node.message_id}",
             f"      relayed {local(node.relayed_at)}  {node.message_id}",
@@ -103,20 +97,18 @@ def _node(out: Output, node: Node, words: Words) -> None:
             if r.failed_at and not r.delivered_at
             else ""
         )
-        click.echo(
+        say(
             out.pick(
                 f"      → {cc}{r.unit}  送达 {local(r.delivered_at)}  取走 {local(r.handed_at)}{failed}",
                 f"      → {cc}{r.unit}  delivered {local(r.delivered_at)}  taken {local(r.handed_at)}{failed}",
             )
         )
     for d in node.documents:
-        click.echo(f"      · {d.title}  {d.digest[:16]}")
+        say(f"      · {d.title}  {d.digest[:16]}")
     for o in node.outcomes:
-        click.echo(
-            f"      ▪ {o.person_uid[-4:]} {words.code(o.list, o.code)} {o.doc_no} {o.reason}"
-        )
+        say(f"      ▪ {o.person_uid[-4:]} {words.code(o.list, o.code)} {o.doc_no} {o.reason}")
     for f in node.flags:
-        click.echo(f"      [{f['rule']}] {out.pick(f['zh'], f['en'])}")
+        say(f"      [{f['rule']}] {out.pick(f['zh'], f['en'])}")
 
 
 def _deadline(out: Output, d: Deadline, words: Words, now: str) -> None:
@@ -139,7 +131,7 @@ def _deadline(out: Output, d: Deadline, words: Words, now: str) -> None:
         if d.is_beyond
         else ""
     )
-    click.echo(
+    say(
         f"  {d.id}  {pad(state, 14)}{pad(last_day(d.due_at), 18)}{d.unit}  {words.rule(d.rule)} {d.subject[-4:]}"
         f"{stopped}{paused}{beyond}"
     )

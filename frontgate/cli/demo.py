@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from frontgate.cli.output import Output
+from frontgate.cli.output import Output, say
 
 if TYPE_CHECKING:
     from frontgate.cli.scenario import Play
@@ -82,7 +82,7 @@ def _console(out: Output, play: Play) -> None:
     url, accounts = play.open_console()
     out.line(f"\n控制台：{url}", f"\nConsole: {url}")
     for login, password, zh, en in accounts:
-        click.echo(f"  {login:<10} {password}   {out.pick(zh, en)}")
+        say(f"  {login:<10} {password}   {out.pick(zh, en)}")
 
 
 def _teller(out: Output) -> Any:
@@ -90,7 +90,7 @@ def _teller(out: Output) -> Any:
     if out.as_json:
         return lambda *_: None
     if not sys.stdout.isatty():
-        return lambda mark, zh, en: click.echo(f"{mark} {out.pick(zh, en)}")
+        return lambda mark, zh, en: say(f"{mark} {out.pick(zh, en)}")
     from rich.console import Console
     from rich.text import Text
 
@@ -110,12 +110,12 @@ def _summary(out: Output, play: Play, kept: Path | None, seconds: float) -> None
     if out.as_json:
         out.json({**result, "seconds": round(seconds, 2), "dir": str(kept) if kept else ""})
         return
-    click.echo()
+    say()
     for step in play.course:
-        click.echo(
+        say(
             f"  {step['time'][11:23]}  {step['what']:<20} {step['type']:<26} {step['from']} → {step['to'] or '*'}"
         )
-    click.echo()
+    say()
     if play.bulk:
         b = play.bulk
         out.line(
@@ -128,7 +128,7 @@ def _summary(out: Output, play: Play, kept: Path | None, seconds: float) -> None
         f"{passed} expectations came true, {failed} did not, in {seconds:.1f} s",
     )
     for text in play.failed:
-        click.echo(f"  ✗ {text}")
+        say(f"  ✗ {text}")
     if kept:
         out.line(
             f"文件在 {kept}（<单位>/spool/ 为投放文件夹）",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from frontgate.cli.output import Output
+from frontgate.cli.output import Output, say
 from frontgate.errors import FrontgateError
 from frontgate.settings import GatewaySettings
 
@@ -65,9 +65,9 @@ def doctor(out: Output, offline: bool, case_user: str) -> None:
         )
     else:
         for f in found:
-            click.echo(f"{'✓' if f.ok else '✗'} {f.name}: {out.pick(f.zh, f.en)}")
+            say(f"{'✓' if f.ok else '✗'} {f.name}: {out.pick(f.zh, f.en)}")
             if not f.ok:
-                click.echo(f"    → {out.pick(f.advice_zh, f.advice_en)}")
+                say(f"    → {out.pick(f.advice_zh, f.advice_en)}")
     if not all(f.ok for f in found):
         raise click.exceptions.Exit(1)
 

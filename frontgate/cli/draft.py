@@ -8,7 +8,8 @@ import click
 
 from frontgate.cli.archive import MOST_MESSAGE_BYTES, packages_of
 from frontgate.cli.node import find_node
-from frontgate.cli.output import Output
+from frontgate.cli.output import LINES, Output, say
+from frontgate.core.visible import is_hidden
 from frontgate.settings import GatewaySettings
 
 
@@ -71,7 +72,7 @@ def draft(
         reply_to=reply_to,
     )
     if not known.messages:
-        click.echo(
+        say(
             out.pick(f"本机没有案件 {case_uid} 的报文", f"no message of {case_uid} is known here"),
             err=True,
         )
@@ -95,11 +96,11 @@ def draft(
         )
         return
     if output is None:
-        click.echo(made.data.decode(), nl=False)
+        say(_referred(made.data.decode()), nl=False, keep=LINES)
     else:
         with output.open("xb") as file:
             file.write(made.data)
-    click.echo(
+    say(
         out.pick(
             f"依据本案 {len(known.messages)} 份报文；待填 {len(made.to_fill)} 处：",
             f"from {len(known.messages)} messages of the case; {len(made.to_fill)} places to fill:",
@@ -108,4 +109,10 @@ def draft(
     )
     for one in made.to_fill:
         more = " · ".join(t for t in (one.type_name, one.codes) if t)
-        click.echo(f"  {one.xpath}  {out.pick(one.zh, one.en)}  {more}", err=True)
+        say(f"  {one.xpath}  {out.pick(one.zh, one.en)}  {more}", err=True)
+
+
+def _referred(xml: str) -> str:
+    """The same document for a terminal: hidden characters, which only texts of earlier messages bring
+    in, as character references."""
+    return "".join(f"&#x{ord(c):x};" if is_hidden(c) and c not in LINES else c for c in xml)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from frontgate.cli.cases import hub_settings, hub_standards, open_cases
-from frontgate.cli.output import Output
+from frontgate.cli.output import Output, say
 
 if TYPE_CHECKING:
     from frontgate.cases.records import Deadline
@@ -96,12 +96,12 @@ def due(
         out.json({"deadlines": rows})
     else:
         for d, row in zip(found, rows, strict=True):
-            click.echo(
+            say(
                 f"{d.id}  {pad(words.pick(STATES, str(row['level'] or d.state)), 14)}"
                 f"{pad(last_day(d.due_at), 18)}{d.unit}  {d.rule:<10} {words.rule(d.rule)}  "
                 f"{d.subject or d.case_uid or d.flow_uid}"
             )
-            click.echo(
+            say(
                 out.pick(
                     f"    起算 {local(d.start_at)}（平台知悉 {local(d.start_known_at)}）"
                     f"；依据：{'、'.join(words.basis(d.rule))}",
@@ -110,7 +110,7 @@ def due(
                 )
             )
             if d.paused_at:
-                click.echo(
+                say(
                     out.pick(
                         f"    自 {local(d.paused_at)} 中止：{words.reason(d.pause_reason)}",
                         f"    paused since {local(d.paused_at)}: {words.reason(d.pause_reason)}",
@@ -151,7 +151,7 @@ def _rules(out: Output) -> None:
             else out.pick("报文不可见", "unseen")
         )
         lapse = out.pick("，期满不计逾期", ", lapses") if r["lapses"] else ""
-        click.echo(
+        say(
             f"{r['term']:<22} {r['start']:<34} {armed}{lapse}  {out.pick(str(r['zh']), str(r['en']))}"
         )
 
@@ -175,7 +175,7 @@ def absent(out: Output, days: int) -> None:
     if out.as_json:
         out.json({"absences": as_rows(found)})
     for a in found if not out.as_json else ():
-        click.echo(
+        say(
             out.pick(
                 f"{a.unit}  {local(a.begin)} 至 {local(a.end)}  {a.messages} 件未取",
                 f"{a.unit}  {local(a.begin)} to {local(a.end)}  {a.messages} messages not fetched",
@@ -227,7 +227,7 @@ def outage(out: Output, since: str, until: str, target: Path | None) -> None:
         out.json({"outages": as_rows(found), "certificate": str(target or "")})
     for o in found if not out.as_json else ():
         word = out.pick("停止于", "stopped") if o.is_exact else out.pick("最后动作于", "last act")
-        click.echo(
+        say(
             out.pick(
                 f"{word} {local(o.begin)}，恢复于 {local(o.end)}（审计链 {o.before_seq}、{o.after_seq}）",
                 f"{word} {local(o.begin)}, back {local(o.end)} (audit chain {o.before_seq}, {o.after_seq})",

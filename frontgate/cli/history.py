@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from frontgate.cli.output import Output
+from frontgate.cli.output import Output, progress, say
 
 
 @click.command("replay-history")
@@ -92,7 +92,7 @@ def show_table(out: Output, table: list[dict[str, object]]) -> None:
     for r in table:
         name = str(r["zh"]) if out.language == "zh" else str(r["en"])
         mark = "*" if r["is_spread"] else " "
-        click.echo(f"{r['exchanges']:>9}{mark} {pad(str(r['number']), 5)}{name}")
+        say(f"{r['exchanges']:>9}{mark} {pad(str(r['number']), 5)}{name}")
     if any(r["is_spread"] for r in table):
         out.line(
             "* 来源只列名称、未列数量的流程：平均分摊总数的余额",
@@ -103,4 +103,4 @@ def show_table(out: Output, table: list[dict[str, object]]) -> None:
 def _progress(out: Output) -> Callable[[int, int], None]:
     if out.as_json or not sys.stderr.isatty():
         return lambda *_: None
-    return lambda done, all_: click.echo(f"\r{done}/{all_}", nl=False, err=True)
+    return lambda done, all_: progress(f"{done}/{all_}")

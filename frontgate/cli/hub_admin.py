@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from frontgate.cli.output import Output
+from frontgate.cli.output import LINES, Output, say
 
 if TYPE_CHECKING:
     from frontgate.hub.admin import Administration
@@ -122,7 +122,7 @@ def list_(out: Output) -> None:
             if row["admitted"]
             else out.pick("未准入", "not admitted")
         )
-        click.echo(f"{row['code']}  {row['status']:<9}  {mark:<12}  {row['name_zh']}")
+        say(f"{row['code']}  {row['status']:<9}  {mark:<12}  {row['name_zh']}")
 
 
 @click.command()
@@ -181,7 +181,7 @@ def admit(
         out.json({"results": rows})
     else:
         for row in rows:
-            click.echo(
+            say(
                 f"✗ {row['request']}: {row['code']} {row['text']}"
                 if row["code"]
                 else f"✓ {', '.join(row['units'])} → {row['bundle']}"
@@ -240,4 +240,4 @@ def sshd_config(out: Output, prepare: bool, hub_user: str) -> None:
         )
         out.emit({"made": made}, f"新建账号 {len(made)} 个", f"{len(made)} accounts made")
         return
-    click.echo(text(root, keys, port=settings.sftp.port), nl=False)
+    say(text(root, keys, port=settings.sftp.port), nl=False, keep=LINES)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from frontgate.cli.node import Node, find_node
-from frontgate.cli.output import Output
+from frontgate.cli.output import Output, say
 
 if TYPE_CHECKING:
     from frontgate.pipeline.keeper import Keeper
@@ -72,7 +72,7 @@ def archive(out: Output, until: str) -> None:
         out.json(value)
         return
     for row in value["archives"]:
-        click.echo(f"✓ {row['name']}  {row['size_bytes']} B")
+        say(f"✓ {row['name']}  {row['size_bytes']} B")
         out.line(
             f"  报文包 {row['packages']}，回执 {row['receipts']}，审计记录 {row['events']}",
             f"  {row['packages']} packages, {row['receipts']} receipts, {row['events']} audit entries",

@@ -7,13 +7,14 @@ Exit codes: 0 done · 1 the answer is no · 2 usage or settings · 3 permanent f
 from __future__ import annotations
 
 import importlib
+import io
 import sys
 from collections.abc import Mapping, Sequence
 
 import click
 
 from frontgate.cli.commands import EVERYDAY, HUB
-from frontgate.cli.output import Output
+from frontgate.cli.output import LINES, Output, say
 from frontgate.errors import FrontgateError, SettingsError
 
 
@@ -102,10 +103,12 @@ def main(args: Sequence[str] | None = None) -> None:
     except click.exceptions.Exit as stop:
         code = stop.exit_code
     except click.Abort:
-        click.echo("aborted", err=True)
+        say("aborted", err=True)
         code = 1
     except click.ClickException as error:
-        error.show()
+        text = io.StringIO()  # it may say what it was given
+        error.show(text)
+        say(text.getvalue(), err=True, nl=False, keep=LINES)
         code = 2
     except SettingsError as error:
         _complain(error)
@@ -121,7 +124,7 @@ def _complain(error: FrontgateError) -> None:
 
     lang = locale_language()
     row = error.text
-    click.echo(f"{error.code}: {error.message(lang)}", err=True)
+    say(f"{error.code}: {error.message(lang)}", err=True, keep=LINES)
     if error.detail:
-        click.echo(f"  {error.detail}", err=True)
-    click.echo(f"  → {row.advice_zh if lang == 'zh' else row.advice_en}", err=True)
+        say(f"  {error.detail}", err=True, keep=LINES)
+    say(f"  → {row.advice_zh if lang == 'zh' else row.advice_en}", err=True)

@@ -1,4 +1,8 @@
-"""What every command shares: the global options, and printing as text or JSON."""
+"""What every command shares: the global options, and printing as text or JSON.
+
+All that a command prints goes through `say` or `Output.json`: what senders wrote reaches no terminal as
+something that it obeys.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,10 @@ from datetime import datetime, timedelta, timezone
 
 import click
 
+from frontgate.core.visible import is_hidden, shown
+
+LINES = "\n\t"
+"""What `say` keeps where the program itself writes several lines."""
 _LOCAL = timezone(timedelta(hours=8))
 
 
@@ -21,6 +29,16 @@ def locale_language() -> str:
         if value:
             return "zh" if value.lower().startswith("zh") else "en"
     return "en"
+
+
+def say(text: str = "", *, err: bool = False, nl: bool = True, keep: str = "\t") -> None:
+    """Print a line, with every control and direction mark in it but those in `keep` as an escape."""
+    click.echo(shown(text, keep), err=err, nl=nl)
+
+
+def progress(text: str) -> None:
+    """Numbers that stand over those before them, on standard error."""
+    click.echo(f"\r{shown(text)}", nl=False, err=True)
 
 
 @dataclass(slots=True)
@@ -64,11 +82,16 @@ class Output:
         return local.strftime("%Y-%m-%d %H:%M:%S") + "+08:00"
 
     def json(self, value: object) -> None:
-        """Print one JSON document, UTF-8, keys in the given order."""
-        click.echo(json.dumps(value, ensure_ascii=False, indent=2, default=str))
+        """Print one JSON document, UTF-8, keys in the given order; hidden characters as JSON escapes."""
+        text = json.dumps(value, ensure_ascii=False, indent=2, default=str)
+        if not text.isascii():
+            # They stand in strings alone, so that the document says the same.
+            hidden = {c for c in set(text) if c > "\x7e" and is_hidden(c)}
+            text = text.translate({ord(c): json.dumps(c)[1:-1] for c in hidden})
+        click.echo(text)
 
     def line(self, zh: str, en: str) -> None:
-        click.echo(self.pick(zh, en))
+        say(self.pick(zh, en), keep=LINES)
 
     def emit(self, value: Mapping[str, object], zh: str, en: str) -> None:
         """`value` with --json, else the sentence."""

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from frontgate.cli.node import Node, find_node
-from frontgate.cli.output import Output
+from frontgate.cli.output import Output, say
 
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 LOOK_S = 0.2
@@ -139,15 +139,13 @@ def _print(out: Output, days: list[dict[str, object]], gaps: list[dict[str, Any]
     for d in days:
         zh, en = states[str(d["state"])]
         mark = "✗" if d["state"] == "gaps" else " "
-        click.echo(
+        say(
             f"{mark} {d['day']}  {d['direction']:<5} {out.pick(zh, en):<10} {d['count']:>7}"
             f"  {d['peer']}"
         )
     for g in gaps:
-        click.echo(
-            f"✗ {g['code']}  {g['message_id']}  {g['sender']} → {g['receiver']}  ({g['since']})"
-        )
-        click.echo(f"    {out.pick(g['zh'], g['en'])}")
-        click.echo(f"    → {out.pick(g['advice_zh'], g['advice_en'])}")
+        say(f"✗ {g['code']}  {g['message_id']}  {g['sender']} → {g['receiver']}  ({g['since']})")
+        say(f"    {out.pick(g['zh'], g['en'])}")
+        say(f"    → {out.pick(g['advice_zh'], g['advice_en'])}")
     if not gaps:
         out.line("没有差异", "No gaps")

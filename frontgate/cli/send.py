@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from frontgate.cli.node import find_node
-from frontgate.cli.output import Output
+from frontgate.cli.output import LINES, Output, say
 from frontgate.journal import Reader
 
 _POSITIVE = ("delivered", "handed-over")
@@ -114,7 +114,7 @@ def _follow(out: Output, reader: Reader, name: str, wait_s: float) -> _Seen:
         if not seen.message_id:
             seen.message_id = str(found[0]["message_id"])
             if not out.as_json:
-                click.echo(f"{name}  {seen.message_id}")
+                say(f"{name}  {seen.message_id}")
                 if found[0]["state"] == "DUPLICATE":
                     out.line(
                         "这份报文以前发送过：下面是当时的回执",
@@ -128,7 +128,7 @@ def _follow(out: Output, reader: Reader, name: str, wait_s: float) -> _Seen:
             seen.receipts.append(receipt)
             kind, receiver = str(receipt["kind"]), str(receipt["receiver"])
             if not out.as_json:
-                click.echo(f"  {kind}{' ' + receiver if receiver else ''}")
+                say(f"  {kind}{' ' + receiver if receiver else ''}")
             if kind in _POSITIVE or kind in _NEGATIVE:
                 for code in [receiver] if receiver else list(seen.outcome):
                     seen.outcome[code] = kind
@@ -139,6 +139,6 @@ def _report(path: Path) -> None:
     """The report beside the refused drop; it follows the journal within a moment."""
     for _ in range(50):
         if path.is_file():
-            click.echo(path.read_text("utf-8-sig").replace("\r", ""))
+            say(path.read_text("utf-8-sig").replace("\r", ""), keep=LINES)
             return
         time.sleep(0.1)

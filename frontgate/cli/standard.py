@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 from lxml import etree
 
-from frontgate.cli.output import Output
+from frontgate.cli.output import Output, say
 from frontgate.errors import CatalogueError
 from frontgate.model.finding import finding_of
 from frontgate.standard import Catalogue, Checker, Flow, Standards, Step
@@ -113,9 +113,9 @@ def _list_samples(out: Output, catalogue: Catalogue, message_type: str | None) -
         return
     for row in rows:
         suffix = f"  --invalid {row['breaks']}" if row["breaks"] else ""
-        click.echo(f"{row['message_type'] or '-':36} {row['sample']}{suffix}")
+        say(f"{row['message_type'] or '-':36} {row['sample']}{suffix}")
     for rule, (zh, en) in BREAKS.items():
-        click.echo(f"{'*':36} {out.pick(zh, en)}  --invalid {rule}")
+        say(f"{'*':36} {out.pick(zh, en)}  --invalid {rule}")
 
 
 @click.group()
@@ -163,9 +163,9 @@ def try_(out: Output, version: str, paths: tuple[Path, ...], root: Path | None) 
                 }
             )
             if not out.as_json:
-                click.echo(f"✗ {ident or place}  {kind}")
+                say(f"✗ {ident or place}  {kind}")
                 for f in found:
-                    click.echo(f"    {f.rule} {f.xpath}: {out.pick(f.zh, f.en)}")
+                    say(f"    {f.rule} {f.xpath}: {out.pick(f.zh, f.en)}")
     out.emit(
         {"version": version, "tried": tried, "failing": failing},
         f"已试 {tried} 份报文：{len(failing)} 份不符合 {version}",
@@ -223,11 +223,11 @@ def due_(
     if out.as_json:
         out.json({"rule": rule.id, "basis": list(rule.basis), "terms": rows})
         return
-    click.echo(f"{rule.id} {out.pick(rule.zh, rule.en)}  {'；'.join(rule.basis)}")
+    say(f"{rule.id} {out.pick(rule.zh, rule.en)}  {'；'.join(rule.basis)}")
     for row in rows:
         label = " ".join(str(x) for x in (row["part"], row["variant"]) if x)
         note = out.pick("（该年日历未知，估算）", " (calendar unknown, estimated)")
-        click.echo(
+        say(
             f"  {label:<18} {row['limit']:<14} → {row['last_day']}{note if row['is_estimated'] else ''}"
         )
 
@@ -251,10 +251,11 @@ def list_(out: Output, root: Path | None, version: str | None) -> None:
         return
     out.line(f"标准 {catalogue.version}", f"Standard {catalogue.version}")
     for flow in flows:
-        click.echo(f"\n{flow.number:4} {flow.name}  {out.pick(flow.zh, flow.en)}")
+        say()
+        say(f"{flow.number:4} {flow.name}  {out.pick(flow.zh, flow.en)}")
         for step in flow.steps.values():
             route = f"{'+'.join(step.from_roles)} → {'+'.join(step.to_roles)}"
-            click.echo(f"     {step.message_type:34} {out.pick(step.zh, step.en)}  ({route})")
+            say(f"     {step.message_type:34} {out.pick(step.zh, step.en)}  ({route})")
 
 
 def _flow_dict(flow: Flow) -> dict[str, object]:
@@ -283,11 +284,11 @@ def show(out: Output, message_type: str, root: Path | None, version: str | None)
     if out.as_json:
         out.json(_step_dict(catalogue, step))
         return
-    click.echo(f"{step.message_type}  {out.pick(step.zh, step.en)}")
-    click.echo(f"  {out.pick(step.purpose_zh, step.purpose_en)}")
-    click.echo(f"  {'+'.join(step.from_roles)} → {'+'.join(step.to_roles)}")
+    say(f"{step.message_type}  {out.pick(step.zh, step.en)}")
+    say(f"  {out.pick(step.purpose_zh, step.purpose_en)}")
+    say(f"  {'+'.join(step.from_roles)} → {'+'.join(step.to_roles)}")
     for copy in step.cc:
-        click.echo(f"  cc {copy.role} ({copy.mode})")
+        say(f"  cc {copy.role} ({copy.mode})")
     titles = catalogue.code_list("doc-type")
     out.line("\n文书", "\nDocuments")
     pairs = [("", d) for d in step.documents]
@@ -295,17 +296,17 @@ def show(out: Output, message_type: str, root: Path | None, version: str | None)
     for variant, rule in pairs:
         names = " / ".join(f"{t} {titles.text(t, out.language)}" for t in rule.types)
         when = f"  ({rule.when})" if rule.when else ""
-        click.echo(f"  {variant}{rule.min}..{rule.max or '*'}  {names}{when}")
+        say(f"  {variant}{rule.min}..{rule.max or '*'}  {names}{when}")
     out.line("\n字段", "\nFields")
     for field in fields_of(catalogue, message_type):
         mark = f" [{field.codes or field.check}]" if field.codes or field.check else ""
         label = f"{'  ' * field.depth}{field.name}"
-        click.echo(f"  {label:44} {field.occurs:6} {out.pick(field.zh, field.en)}{mark}")
+        say(f"  {label:44} {field.occurs:6} {out.pick(field.zh, field.en)}{mark}")
     out.line("\n业务规则", "\nRules")
     for rule_set in catalogue.rule_sets(step.flow):
         for item in rule_set.rules.values():
             basis = f"  ({item.basis})" if item.basis else ""
-            click.echo(f"  {item.id}  {item.severity.value}  {out.pick(item.zh, item.en)}{basis}")
+            say(f"  {item.id}  {item.severity.value}  {out.pick(item.zh, item.en)}{basis}")
 
 
 def _step_dict(catalogue: Catalogue, step: Step) -> dict[str, object]:
@@ -403,7 +404,7 @@ def diff(out: Output, old: str, new: str, root: Path | None) -> None:
         signs = {"added": "+", "removed": "-", "changed": "~"}
         for c in changes:
             detail = " → ".join(part for part in (c.before, c.after) if part)
-            click.echo(f"{signs[c.kind]} {c.area:9} {c.name}  {detail}")
+            say(f"{signs[c.kind]} {c.area:9} {c.name}  {detail}")
         out.line(f"共 {len(changes)} 处不同", f"{len(changes)} differences")
     raise click.exceptions.Exit(1 if changes else 0)
 

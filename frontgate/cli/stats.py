@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from frontgate.cli.cases import hub_settings, hub_standards, open_cases, state_file
-from frontgate.cli.output import Output
+from frontgate.cli.output import Output, say
 
 TABLES = ("flows", "exchanges", "outcomes", "on-time", "rejects")
 
@@ -95,9 +95,9 @@ def stats(
         show_table(out, rows)
         return
     if rows:
-        click.echo("\t".join(rows[0]))
+        say("\t".join(rows[0]))
     for row in rows:
-        click.echo("\t".join("-" if v is None else str(v) for v in row.values()))
+        say("\t".join("-" if v is None else str(v) for v in row.values()))
 
 
 @stats.command()

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from frontgate.cli.node import find_node
-from frontgate.cli.output import Output
+from frontgate.cli.output import Output, say
 from frontgate.errors import all_codes
 
 
@@ -56,20 +56,20 @@ def _show(out: Output, value: dict[str, Any]) -> None:
     for where, code in live.get("troubles", {}).items():
         row = all_codes()[code]
         told = live.get("said", {}).get(where) or {"zh": row.zh, "en": row.en}
-        click.echo(f"✗ {where}: {code} {out.pick(told['zh'], told['en'])}")
-        click.echo(f"    → {out.pick(row.advice_zh, row.advice_en)}")
+        say(f"✗ {where}: {code} {out.pick(told['zh'], told['en'])}")
+        say(f"    → {out.pick(row.advice_zh, row.advice_en)}")
     _show_resync(out, live.get("resync", {}))
     if not value["queues"]:
         out.line("没有等待中的传输", "Nothing is waiting")
     for row in value["queues"]:
-        click.echo(
+        say(
             f"  {row['destination']:<28} {out.word('state', row['state'], 22)} {row['count']:>7}  {row['oldest']}"
         )
     shown = "  ".join(f"{k}={v}" for k, v in value["totals"].items())
     out.line(f"累计：{shown}", f"Totals: {shown}")
     for key, rows in live.get("waiting", {}).items():
         for row in rows[:20]:
-            click.echo(f"  {key} outbound/{row['name']}: {row['why']}")
+            say(f"  {key} outbound/{row['name']}: {row['why']}")
 
 
 def _show_resync(out: Output, told: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from frontgate.cli.node import Node, find_node
-from frontgate.cli.output import Output
+from frontgate.cli.output import Output, say
 from frontgate.settings import HubSettings
 
 _NO_ADVICE = {"zh": "", "en": "", "advice_zh": "", "advice_en": ""}
@@ -46,7 +46,7 @@ def list_(out: Output, state: str, kind: str, case: str, limit: int, failed: boo
         out.json({"transfers": rows})
         return
     for r in rows:
-        click.echo(
+        say(
             f"{r['transfer']:>7}  {out.word('state', r['state'], 22)} {r['type']:<28} {r['message']}  "
             f"{r['destination']}{' ' + r['receiver'] if r['receiver'] else ''}  {r['reason']}"
         )
@@ -66,16 +66,16 @@ def _list_failed(out: Output, rows: list[dict[str, Any]]) -> None:
     if out.as_json:
         out.json({"transfers": rows})
     for r in rows if not out.as_json else ():
-        click.echo(
+        say(
             f"{r['transfer']:>7}  {out.word('state', r['state'], 22)} {r['type']:<28} {r['message']}"
             f"  {r['destination']}"
             f"{' ' + r['receiver'] if r['receiver'] else ''}"
         )
         since = out.pick("自", "since")
-        click.echo(
+        say(
             f"         {since} {out.when(r['changed_at'])}  {r['reason']} {out.pick(r['zh'], r['en'])}"
         )
-        click.echo(f"         → {out.pick(r['advice_zh'], r['advice_en'])}")
+        say(f"         → {out.pick(r['advice_zh'], r['advice_en'])}")
     if not rows and not out.as_json:
         out.line("没有失败待处理的传输", "Nothing has failed and waits")
     if rows:
@@ -133,7 +133,7 @@ def show(out: Output, ident: str) -> None:
 
 
 def _show(out: Output, p: dict[str, Any]) -> None:
-    click.echo(f"{p['message_id'] or '-'}  {p['message_type']}  {p['state']}")
+    say(f"{p['message_id'] or '-'}  {p['message_type']}  {p['state']}")
     for zh, en, key in (
         ("发件", "from", "sender"),
         ("收件", "to", "recipients"),
@@ -144,19 +144,19 @@ def _show(out: Output, p: dict[str, Any]) -> None:
     ):
         if p[key]:
             shown = out.when(p[key]) if key == "made_at" else p[key]
-            click.echo(f"  {out.pick(zh, en)}: {shown}")
+            say(f"  {out.pick(zh, en)}: {shown}")
     for f in p["report"]:
-        click.echo(f"  [{f['rule']}] {out.pick(f['zh'], f['en'])}")
+        say(f"  [{f['rule']}] {out.pick(f['zh'], f['en'])}")
     for t in p["transfers"]:
-        click.echo(
+        say(
             f"  → {t['destination']} {t['receiver']} #{t['attempt']} {out.word('state', t['state'])}"
             f" {t['reason']} ({out.when(t['changed_at'])})"
         )
         if t["advice_zh"]:
-            click.echo(f"      {out.pick(t['zh'], t['en'])}")
-            click.echo(f"      → {out.pick(t['advice_zh'], t['advice_en'])}")
+            say(f"      {out.pick(t['zh'], t['en'])}")
+            say(f"      → {out.pick(t['advice_zh'], t['advice_en'])}")
     for r in p["receipts"]:
-        click.echo(
+        say(
             f"  ← {out.when(r['time'])} {out.word('receipt', r['kind'])} {r['receiver']} ({r['issuer']})"
         )
 
@@ -193,7 +193,7 @@ def trace(out: Output, ident: str) -> None:
         out.json({"course": steps})
         return
     for s in steps:
-        click.echo(
+        say(
             f"{out.when(s['time'])}  {out.word('receipt', s['what'], 30)} {s['type']:<26}"
             f" {s['from']} → {s['to'] or '*'}"
         )

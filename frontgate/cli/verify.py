@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from frontgate.cli.output import Output
+from frontgate.cli.output import Output, say
 from frontgate.cli.rule_texts import plain, rule_text
 from frontgate.errors import FrontgateError, all_codes
 
@@ -186,13 +186,14 @@ def _against(certificate: bytes, trust: Path) -> None:
 
 def _show(out: Output, value: dict[str, Any]) -> None:
     if not value["holds"]:
-        click.echo(f"✗ {value['code']}: {value['text']}\n  → {value['advice']}")
+        say(f"✗ {value['code']}: {value['text']}")
+        say(f"  → {value['advice']}")
         return
     out.line(f"✓ 成立：{value['kind']}", f"✓ It holds: {value['kind']}")
     for key, item in value.items():
         if key not in ("holds", "file", "kind", "trust", "checked", "signer"):
-            click.echo(f"  {key}: {item}")
-    click.echo(f"  signer: {value['signer']['subject']}")
+            say(f"  {key}: {item}")
+    say(f"  signer: {value['signer']['subject']}")
     out.line(
         "  已检查：" + "、".join(value["checked"]), "  checked: " + ", ".join(value["checked"])
     )
@@ -218,10 +219,10 @@ def explain(out: Output, code: str) -> None:
             if out.as_json:
                 out.json(rule)
             else:
-                basis = f"\n{rule['basis']}" if rule["basis"] else ""
-                click.echo(
-                    f"{rule['code']} ({rule['severity']})\n{rule['zh']}\n{rule['en']}{basis}"
-                )
+                for line in (f"{rule['code']} ({rule['severity']})", rule["zh"], rule["en"]):
+                    say(line)
+                if rule["basis"]:
+                    say(rule["basis"])
             return
         near = difflib.get_close_matches(code.upper(), list(codes), n=3, cutoff=0.5)
         text = f"unknown code {code}" + (f"; near: {', '.join(near)}" if near else "")
@@ -238,6 +239,8 @@ def explain(out: Output, code: str) -> None:
             }
         )
         return
-    click.echo(
-        f"{row.code} ({row.disposition})\n{plain(row.zh)}\n  → {row.advice_zh}\n{plain(row.en)}\n  → {row.advice_en}"
-    )
+    say(f"{row.code} ({row.disposition})")
+    say(plain(row.zh))
+    say(f"  → {row.advice_zh}")
+    say(plain(row.en))
+    say(f"  → {row.advice_en}")

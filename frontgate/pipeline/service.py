@@ -12,10 +12,11 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from pathlib import Path
 from typing import Any
 
+from frontgate.core.visible import shown
 from frontgate.errors import FrontgateError, all_codes
 
 MAX_LINE = 1 << 20
@@ -43,6 +44,7 @@ def set_up_logs(form: str, level: str) -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
+            _visible,
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),
@@ -51,6 +53,14 @@ def set_up_logs(form: str, level: str) -> None:
     )
     logging.getLogger("paramiko").setLevel(logging.CRITICAL)
     logging.getLogger("asyncssh").setLevel(logging.WARNING)
+
+
+def _visible(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """What senders named moves no reader's terminal."""
+    for name, value in event.items():
+        if isinstance(value, str):
+            event[name] = shown(value, keep="\n\t")
+    return event
 
 
 def notify(message: str) -> None:

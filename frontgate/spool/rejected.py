@@ -14,6 +14,7 @@ from urllib.parse import quote_from_bytes
 from xml.sax.saxutils import quoteattr  # at the head: a refusal must not need to read modules
 
 from frontgate import durable
+from frontgate.core.visible import escaped, is_hidden
 from frontgate.model.finding import Finding, Report
 from frontgate.safexml import escape
 from frontgate.spool import beneath, trash
@@ -159,10 +160,5 @@ def _finding_text(number: int, f: Finding, *, zh: bool) -> list[str]:
 
 
 def _clean(text: str) -> str:
-    """Control characters made visible: a name must not break a line or an XML."""
-    return "".join(
-        c
-        if c >= " " and c not in "\x7f\ufffe\uffff" and not "\ud800" <= c <= "\udfff"
-        else f"\\x{ord(c):02x}"
-        for c in text
-    )
+    """Hidden characters made visible: a name must not break a line or an XML, nor turn what is read."""
+    return "".join(escaped(c) if is_hidden(c) or c in "\ufffe\uffff" else c for c in text)

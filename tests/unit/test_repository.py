@@ -132,3 +132,11 @@ def test_every_command_has_a_help_text_that_says_something() -> None:
 def test_links_in_documents_lead_somewhere(path: Path) -> None:
     for target in re.findall(r"\]\(([^)#:]+)\)", path.read_text("utf-8")):
         assert (path.parent / target).exists(), target
+
+
+def test_all_that_a_command_prints_goes_by_one_way() -> None:
+    """`frontgate.cli.output` makes hidden characters visible; nothing passes it."""
+    for path in sorted((ROOT / "frontgate" / "cli").glob("*.py")):
+        if path.name != "output.py":
+            found = re.findall(r"click\.(?:echo|secho|style)\(|(?<![\w.])print\(", path.read_text())
+            assert not found, path.name

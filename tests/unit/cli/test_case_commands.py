@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import pwd
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +17,7 @@ from click.testing import CliRunner, Result
 from ledger import Ledger, sample
 
 from frontgate.cli.main import cli
+from frontgate.core.visible import is_hidden
 from frontgate.errors import ConsoleError
 from frontgate.hub import desk
 from frontgate.pipeline.service import ControlSocket
@@ -157,3 +160,34 @@ def test_a_paused_term_is_listed_with_its_beginning_and_reason(hub: Ledger) -> N
     asked = run(hub, "hub", "ask", "paused-unresumed").stdout
     assert "2026-11-18 00:00" in asked
     assert "stopped or resumed" in asked
+
+
+HOSTILE = "罗\u009b2J\u202e某\u2066盗\u0085窃案"
+"""A sender's name for a case: C1 controls that terminals obey, marks that turn what is read."""
+
+
+def test_no_command_hands_a_terminal_what_a_sender_hid_in_a_name(hub: Ledger) -> None:
+    request = hub.exchange(
+        sample("arrest-request/submit", hub.at, CaseName=HOSTILE, HandlerName=HOSTILE)
+    )
+    hub.project()
+    for arguments in (
+        ("trace", CASE), ("hub", "cases"), ("show", request), ("hub", "ask", "custody-expiring"),
+        ("audit", "show"), ("hub", "cases", HOSTILE), ("hub", "stats"), ("hub", "due"),
+        ("trace", HOSTILE),
+    ):  # fmt: skip
+        for flags in ((), ("--json",)):
+            said = complete(hub, *flags, *arguments)
+            assert not {c for c in said if c not in "\n\t" and is_hidden(c)}, arguments
+    assert r"罗\u009b2J\u202e某" in complete(hub, "hub", "cases")
+    assert told(hub, "hub", "cases")["cases"][0]["name"] == HOSTILE, "the JSON says the same"
+
+
+def complete(ledger: Ledger, *arguments: str) -> str:
+    """All that a process of its own writes, its complaints too."""
+    config = str(ledger.home / "hub" / "hub.toml")
+    done = subprocess.run(
+        [sys.executable, "-m", "frontgate", "-c", config, "--lang", "zh", *arguments],
+        capture_output=True, check=False, timeout=60,
+    )  # fmt: skip
+    return (done.stdout + done.stderr).decode()
