@@ -9,12 +9,14 @@ import hashlib
 import io
 import re
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 
+import apsw
 from province import SAMPLES
 
 from frontgate import bundle, clock
@@ -277,4 +279,34 @@ def dump(path: Path) -> dict[str, list[tuple[object, ...]]]:
     return found
 
 
-__all__ = ["Ledger", "Part", "dump", "sample"]
+@contextmanager
+def longer(path: Path, case_uid: str, messages: int) -> Iterator[None]:
+    """A projection file in which a case has so many messages more, a minute apart, that name its first
+    person: what no test could send one by one."""
+    with closing(apsw.Connection(str(path))) as db:
+        db.set_busy_timeout(5000)
+        columns = [r[1] for r in db.execute("PRAGMA table_info(message)")]
+        kept = next(
+            iter(db.execute("SELECT * FROM message WHERE case_uid = ? ORDER BY id", (case_uid,)))
+        )
+        row = dict(zip(columns, kept, strict=True))
+        begin = datetime.fromisoformat(str(row["effective_at"]))
+        with db:
+            for n in range(messages):
+                at = (begin + timedelta(minutes=n + 1)).astimezone(UTC)
+                told = {**row, "id": FAR + n, "message_id": str(uuid.uuid4())}
+                told["effective_at"] = at.strftime("%Y-%m-%dT%H:%M:%S.000Z")
+                marks = ", ".join("?" * len(columns))
+                db.execute(f"INSERT INTO message VALUES ({marks})", tuple(told.values()))
+                db.execute("INSERT INTO concerns VALUES (?, ?)", (f"{case_uid}-P001", FAR + n))
+        try:
+            yield
+        finally:
+            with db:
+                db.execute("DELETE FROM message WHERE id >= ?", (FAR,))
+                db.execute("DELETE FROM concerns WHERE message >= ?", (FAR,))
+
+
+FAR = 10**9
+"""Rows of `longer` are numbered from here."""
+__all__ = ["Ledger", "Part", "dump", "longer", "sample"]

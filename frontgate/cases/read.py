@@ -66,6 +66,10 @@ _TEXT_OF_ONE = (
 )
 """The same among a unit's cases, which are few: none is left out for others of that name."""
 
+_CONCERNS = (
+    "(? = '' OR EXISTS (SELECT 1 FROM concerns c WHERE c.person_uid = ? AND c.message = m.id))"
+)
+
 
 class Cases:
     """Queries over one read-only connection; may be shared by threads."""
@@ -176,40 +180,54 @@ class Cases:
 
     # -- the course -------------------------------------------------------------------------------
 
-    def timeline(self, case_uid: str, *, person: str = "", limit: int = MOST) -> Timeline | None:
-        """The course of a case; of one person where given. None for a case that is not known."""
+    def timeline(
+        self, case_uid: str, *, person: str = "", first: int = 0, limit: int = MOST
+    ) -> Timeline | None:
+        """The course of a case; of one person where given. None for a case that is not known.
+
+        first: so many messages are left out before those that are told, at least one is.
+        """
         case = self.case(case_uid)
         if case is None:
             return None
-        nodes = self.nodes(case_uid, person=person, limit=limit + 1)
+        total = self._count(
+            "message m", f"m.case_uid = ? AND {_CONCERNS}", case_uid, person, person
+        )
+        first = max(min(first, total - 1), 0)
+        nodes = self.nodes(case_uid, person=person, first=first, limit=limit)
         deadlines = self.deadlines_of(case_uid, person=person)
+        terms = len(deadlines)
+        if terms == MOST:
+            terms = self._count(
+                "deadline", "case_uid = ? AND (? = '' OR subject = ?)", case_uid, person, person
+            )
         return Timeline(
             case,
             [p for p in self.persons(case_uid) if not person or p.person_uid == person],
             self.parties(case_uid),
-            nodes[:limit],
+            nodes,
             self.instances(case_uid),
             deadlines,
             self.acts(case_uid=case_uid),
             self.links(case_uid),
             self.alarms(case_uid=case_uid),
-            len(nodes) > limit,
+            first,
+            total,
+            terms - len(deadlines),
         )
 
+    def _count(self, table: str, condition: str, *values: str) -> int:
+        row = self._reader.one(f"SELECT count(*) FROM {table} WHERE {condition}", *values)  # noqa: S608 (fixed texts)
+        return int(row[0]) if row is not None else 0
+
     def nodes(
-        self,
-        case_uid: str,
-        *,
-        person: str = "",
-        after: tuple[str, int] = ("", 0),
-        limit: int = MOST,
+        self, case_uid: str, *, person: str = "", first: int = 0, limit: int = MOST
     ) -> list[Node]:
-        """Messages in order of their own time; page with `after` (effective_at, id)."""
+        """Messages in order of their own time, without the `first` ones."""
         rows = self._reader.all(
-            f"SELECT {NODE} FROM message m WHERE case_uid = ? AND (effective_at, id) > (?, ?)"  # noqa: S608
-            " AND (? = '' OR EXISTS (SELECT 1 FROM concerns c WHERE c.person_uid = ? AND c.message = m.id))"
-            " ORDER BY effective_at, id LIMIT ?",
-            case_uid, *after, person, person, min(limit, MOST + 1),
+            f"SELECT {NODE} FROM message m WHERE m.case_uid = ? AND {_CONCERNS}"  # noqa: S608
+            " ORDER BY effective_at, id LIMIT ? OFFSET ?",
+            case_uid, person, person, min(limit, MOST), first,
         )  # fmt: skip
         return [self._node(r) for r in rows]
 

@@ -247,7 +247,11 @@ class Instance:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """All of a case, in order of time."""
+    """All of a case, in order of time; of its messages as many as were asked for.
+
+    first: how many messages come before `nodes`; total: how many there are. more_terms: terms that are
+    not among `deadlines`.
+    """
 
     case: Case
     persons: list[Person]
@@ -258,7 +262,15 @@ class Timeline:
     acts: list[Act]
     links: list[Link]
     alarms: list[Alarm]
-    is_cut: bool = False
+    first: int
+    total: int
+    more_terms: int
+
+    @property
+    def after(self) -> int:
+        """How many messages come before those that follow `nodes`; 0 where none do."""
+        end = self.first + len(self.nodes)
+        return end if end < self.total else 0
 
 
 NODE = (

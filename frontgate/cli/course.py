@@ -12,9 +12,11 @@ if TYPE_CHECKING:
     from frontgate.settings import HubSettings
 
 
-def course_of(out: Output, settings: HubSettings, ident: str) -> tuple[Timeline, Words] | None:
+def course_of(
+    out: Output, settings: HubSettings, ident: str, first: int = 0
+) -> tuple[Timeline, Words] | None:
     """The course of a case, or of a person by the PersonUid, with the words for it; it is a look, and
-    kept as one. None where the projections do not know it.
+    kept as one. None where the projections do not know it. first: messages that are left out before.
 
     Raises: ConsoleError FG-CON-004.
     """
@@ -26,27 +28,31 @@ def course_of(out: Output, settings: HubSettings, ident: str) -> tuple[Timeline,
     person = ident if case_uid != ident else ""
     standards = hub_standards(settings)
     source = open_cases(settings, standards)
-    line = source.timeline(case_uid, person=person)
+    line = source.timeline(case_uid, person=person, first=first)
     source.close()
     if line is None:
         return None
-    keep_look(hub_node(settings), "person" if person else "case", case=case_uid, person=person)
+    part = {"from": first + 1} if first else {}
+    what = "person" if person else "case"
+    keep_look(hub_node(settings), what, case=case_uid, person=person, **part)
     return line, Words(standards.version(standards.newest), out.language)
 
 
-def show_course(out: Output, line: Timeline, words: Words) -> None:
-    """Print the course of a case or person."""
+def show_course(out: Output, ident: str, line: Timeline, words: Words) -> None:
+    """Print the course of a case or person, by `ident`."""
     _head(out, line, words)
     for node in line.nodes:
         _node(out, node, words)
-    if line.is_cut:
-        out.line("（仅显示前 500 件）", "(the first 500 only)")
+    if line.first or line.after:
+        _part(out, ident, line)
     from frontgate import clock
     from frontgate.cases.times import stored
 
     now = stored(clock.now())
     if line.deadlines:
         out.line("期限", "Terms")
+    if line.more_terms:
+        out.line(f"（另有 {line.more_terms} 项未列出）", f"({line.more_terms} more are not listed)")
     for d in line.deadlines:
         _deadline(out, d, words, now)
     for a in line.acts:
@@ -55,6 +61,18 @@ def show_course(out: Output, line: Timeline, words: Words) -> None:
         say(f"  {words.pick(LINKS, link.kind)}: {link.other_uid} {' '.join(link.persons)}")
     for alarm in line.alarms:
         say(f"  ! {local(alarm.at)} {words.pick(ALARMS, alarm.kind)}: {alarm.unit} {alarm.detail}")
+
+
+def _part(out: Output, ident: str, line: Timeline) -> None:
+    """Which messages these are, and how to see those that follow."""
+    first, last = line.first + 1, line.first + len(line.nodes)
+    zh = f"—— 第 {first} 至 {last} 件，共 {line.total} 件"
+    en = f"-- messages {first} to {last} of {line.total}"
+    if line.after:
+        onward = f"frontgate trace {ident} --from {line.after + 1}"
+        zh += f"；还有 {line.total - line.after} 件：{onward}"
+        en += f"; {line.total - line.after} more: {onward}"
+    out.line(zh, en)
 
 
 def _head(out: Output, line: Timeline, words: Words) -> None:

@@ -163,8 +163,16 @@ def _show(out: Output, p: dict[str, Any]) -> None:
 
 @click.command()
 @click.argument("ident")
+@click.option(
+    "--from",
+    "number",
+    type=click.IntRange(1),
+    default=1,
+    metavar="N",
+    help="On a hub: begin with the N-th message of the case; 500 are shown at once.",
+)
 @click.pass_obj
-def trace(out: Output, ident: str) -> None:
+def trace(out: Output, ident: str, number: int) -> None:
     """Show the course of a case or message: every step and receipt in order of time.
 
     On a hub a case (or a PersonUid) is shown with its persons, parties, documents, outcomes and terms.
@@ -179,11 +187,11 @@ def trace(out: Output, ident: str) -> None:
     if isinstance(node.settings, HubSettings):
         from frontgate.cli.course import course_of, show_course
 
-        found = course_of(out, node.settings, ident)
+        found = course_of(out, node.settings, ident, number - 1)
         if found is not None and out.as_json:
             out.json({"course": steps, **asdict(found[0])})
         elif found is not None:
-            show_course(out, *found)
+            show_course(out, ident, *found)
         if found is not None:
             return
     if not steps:

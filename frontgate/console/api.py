@@ -24,6 +24,8 @@ from frontgate.journal import timestamp, traffic, views
 
 ROOT = "/api/v1"
 LIMIT = 50
+COURSE = 500
+"""Messages of a course in one answer."""
 Json = dict[str, Any]
 
 
@@ -93,9 +95,17 @@ def list_cases(visit: Visit) -> Answer:
 
 def one_case(visit: Visit) -> Answer:
     case_uid = visit.path["case"]
-    found = cases.timeline_of(visit, case_uid)
+    found, onward = _course(visit, case_uid)
     visit.look("look-case", case=case_uid)
-    return Data(asdict(found))
+    return Data({**found, "next": onward})
+
+
+def _course(visit: Visit, case_uid: str, person: str = "") -> tuple[Json, str]:
+    """A part of a course, and where the next begins."""
+    key = unpack(visit.word("next"), (int,))
+    first = key[0] if key else 0
+    found = cases.timeline_of(visit, case_uid, person, first=first, limit=COURSE)
+    return asdict(found), pack(found.after) if found.after else ""
 
 
 def one_person(visit: Visit) -> Answer:
@@ -104,9 +114,9 @@ def one_person(visit: Visit) -> Answer:
     if found is None:
         raise ConsoleError("FG-CON-010", value=person_uid[:40])
     cases.theirs(visit, found.case_uid, person_uid)
-    timeline = cases.timeline_of(visit, found.case_uid, person_uid)
+    timeline, onward = _course(visit, found.case_uid, person_uid)
     visit.look("look-person", person=person_uid, case=found.case_uid)
-    return Data({"person": asdict(found), "timeline": asdict(timeline)})
+    return Data({"person": asdict(found), "timeline": timeline, "next": onward})
 
 
 def case_receipts(visit: Visit) -> Answer:
@@ -248,11 +258,11 @@ CALLS = (
         },
     ),
     Call("/cases/{case}", one_case, Right.CASES, "案件进程", "Course of a case",
-         _object(case=_schema(Case), nodes={"type": "array"}, deadlines={"type": "array"}), {}),
+         _object(case=_schema(Case), nodes={"type": "array"}, deadlines={"type": "array"}, total=COUNT, next=TEXT), _NEXT),
     Call("/cases/{case}/receipts/{message}", case_receipts, Right.CASES, "报文回执", "Receipts of a message",
          _object(receipts={"type": "array"}), {}),
     Call("/persons/{person}", one_person, Right.CASES, "人员进程", "Course of a person",
-         _object(person=_ANY, timeline=_ANY), {}),
+         _object(person=_ANY, timeline=_ANY, next=TEXT), _NEXT),
     Call("/deadlines", list_deadlines, Right.CASES, "未结期限", "Running or paused terms of the unit, by their end or their pause",
          _list("deadlines", _ANY), {"kind": ("which", {"type": "string", "enum": list(deadlines.KINDS)}), **_NEXT}),
     Call("/questions", list_questions, Right.CASES, "监督事项", "Questions of supervision with their counts",

@@ -100,6 +100,12 @@ def course(timeline: Timeline, now: str, words: Words) -> Markup:
     return markup(svg)
 
 
+def is_part(timeline: Timeline) -> bool:
+    """Whether the picture leaves out messages or terms that the tables below it have."""
+    terms = sum(d.state != "cancelled" for d in timeline.deadlines)
+    return timeline.total > min(len(timeline.nodes), MOST_NODES) or terms > MOST_BARS
+
+
 def _bars(deadlines: Sequence[Deadline], since: str, now: str) -> list[Deadline]:
     """What runs comes first, the most urgent before the rest; then what ended last."""
     rank = {"overdue": 0, "due-soon": 1, "open": 2, "paused": 3}

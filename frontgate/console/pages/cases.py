@@ -8,13 +8,15 @@ from frontgate import clock
 from frontgate.cases.records import Case, Link, Node, Timeline
 from frontgate.console.access import Person, Right, sees_case
 from frontgate.console.desk import Desk
-from frontgate.console.picture import LEGAL_TIME, Words, course, state_of
+from frontgate.console.picture import LEGAL_TIME, Words, course, is_part, state_of
 from frontgate.console.web import Answer, Endpoint, Page, Visit, link
 from frontgate.core.identifiers import is_case_uid, is_person_uid, is_unit_code, is_uuid
 from frontgate.errors import ConsoleError
 from frontgate.journal import timestamp, views
 
 ROWS = 50
+STEPS = 100
+"""Messages of a course on one page: more of them would be neither read nor light."""
 
 
 def words_of(visit: Visit, found: Timeline) -> Words:
@@ -95,10 +97,12 @@ def theirs(visit: Visit, case_uid: str, asked: str = "") -> None:
         raise ConsoleError("FG-CON-010", value=(asked or case_uid)[:40])
 
 
-def timeline_of(visit: Visit, case_uid: str, person: str = "") -> Timeline:
+def timeline_of(
+    visit: Visit, case_uid: str, person: str = "", *, first: int = 0, limit: int = STEPS
+) -> Timeline:
     """A case's course, where it is theirs, without what their role must not see."""
     theirs(visit, case_uid)
-    found = visit.desk.cases().timeline(case_uid, person=person)
+    found = visit.desk.cases().timeline(case_uid, person=person, first=first, limit=limit)
     if found is None:
         raise ConsoleError("FG-CON-010", value=case_uid[:40])
     if not visit.may(Right.DOCUMENTS):
@@ -116,13 +120,24 @@ def _is_theirs(visit: Visit, other: Link) -> bool:
 def show(visit: Visit) -> Answer:
     """The course of a case."""
     case_uid = visit.path["case"]
-    found = timeline_of(visit, case_uid)
-    visit.look("look-case", case=case_uid)
-    return Page("case.html", frame(visit, found))
+    found = timeline_of(visit, case_uid, first=visit.number("from", 0))
+    visit.look("look-case", case=case_uid, **_part(found))
+    return Page("case.html", frame(visit, found, f"/cases/{case_uid}"))
 
 
-def frame(visit: Visit, found: Timeline) -> dict[str, object]:
-    """What the templates of a case and of a person share."""
+def _part(found: Timeline) -> dict[str, str]:
+    """Which messages of a course were looked at, where they are not its first."""
+    return {"from": str(found.first)} if found.first else {}
+
+
+def frame(visit: Visit, found: Timeline, path: str) -> dict[str, object]:
+    """What the templates of a case and of a person share. path: of this page."""
+    last = (found.total - 1) // STEPS * STEPS
+    pages = {
+        "earlier": link(path, **{"from": max(found.first - STEPS, 0) or ""}) if found.first else "",
+        "later": link(path, **{"from": found.after}) if found.after else "",
+        "last": link(path, **{"from": last}) if found.after and found.after != last else "",
+    }
     now = timestamp(clock.now())
     rank = {"overdue": 0, "due-soon": 1, "open": 2, "paused": 3}
     terms = sorted(
@@ -135,6 +150,8 @@ def frame(visit: Visit, found: Timeline) -> dict[str, object]:
         "case": found.case,
         "people": {p.person_uid: p for p in found.persons},
         "picture": course(found, now, words_of(visit, found)),
+        "pages": pages,
+        "is_part": is_part(found),
         "terms": running,
         "ended": terms[len(running) :],
         "rule_name": lambda rule, part: visit.desk.rule_name(rule, part, visit.language),
@@ -150,9 +167,10 @@ def person(visit: Visit) -> Answer:
     if found is None:
         raise ConsoleError("FG-CON-010", value=person_uid[:40])
     theirs(visit, found.case_uid, person_uid)
-    timeline = timeline_of(visit, found.case_uid, person_uid)
-    visit.look("look-person", person=person_uid, case=found.case_uid)
-    return Page("person.html", {**frame(visit, timeline), "who": found})
+    timeline = timeline_of(visit, found.case_uid, person_uid, first=visit.number("from", 0))
+    visit.look("look-person", person=person_uid, case=found.case_uid, **_part(timeline))
+    shared = frame(visit, timeline, f"/persons/{person_uid}")
+    return Page("person.html", {**shared, "who": found})
 
 
 def receipts(visit: Visit) -> Answer:

@@ -4,7 +4,7 @@ import re
 
 import pytest
 from console_site import CASE, OTHER_CASE, PASSWORD, Site, csrf_of
-from ledger import COURT, OTHER_POLICE, POLICE
+from ledger import COURT, OTHER_POLICE, POLICE, longer
 
 from frontgate.console.texts import catalogue
 
@@ -204,3 +204,33 @@ def test_a_term_that_nobody_resumed_is_listed_with_its_beginning_and_reason(site
     assert [(r["rule"], r["paused_at"]) for r in rows] == [
         ("DL-CUS-01", "2026-11-15T16:00:00.000Z")
     ]
+
+
+def test_a_long_course_is_paged_on_the_page_and_in_the_api(site: Site) -> None:
+    clerk = site.client("clerk")
+    whole = clerk.get(f"/cases/{CASE}").text
+    assert "第 1–" not in whole
+    own = whole.count('<tr id="m')
+    with longer(site.ledger.file, CASE, 1100), site.api(POLICE) as api:
+        total = 1100 + own
+        for path in (f"/cases/{CASE}", f"/persons/{CASE}-P001"):
+            seen: list[str] = []
+            url = path
+            while url:
+                page = clerk.get(url).text
+                assert f"共 {total} 个" in page or "persons" in path
+                assert len(page.encode()) < 300_000
+                seen += re.findall('<tr id="(m[0-9]+)"', page)
+                found = re.search(r'href="([^"]+)" rel="next"', page)
+                url = found[1] if found else ""
+            assert len(seen) == len(set(seen)) >= 1101, path
+        assert site.events("console-look-case")[-1]["from"] == str(total // 100 * 100)
+        for call in (f"/cases/{CASE}", f"/persons/{CASE}-P001"):
+            told, onward = [], ""
+            while True:
+                answer = api.get(f"/api/v1{call}", params={"next": onward} if onward else {}).json()
+                told += [n["message_id"] for n in answer.get("timeline", answer)["nodes"]]
+                onward = answer["next"]
+                if not onward:
+                    break
+            assert len(told) == len(set(told)) >= 1101, call

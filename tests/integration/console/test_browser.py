@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from console_site import CASE, PASSWORD, PEOPLE, Site
+from ledger import longer
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
@@ -180,3 +181,30 @@ def test_pages_are_light(site: Site) -> None:
 
 def _loaded(text: str) -> list[str]:
     return re.findall(r'(?:src|href)="(/static/[^"]+|/handbook/search\.js)"', text)
+
+
+@pytest.mark.timeout(300)
+def test_a_long_course_is_walked_by_keyboard(browser: Browser, site: Site, shots: Path) -> None:
+    with longer(site.ledger.file, CASE, 230):
+        page, errors = enter(browser, site, "clerk")
+        page.goto(site.url + f"/cases/{CASE}")
+        page.screenshot(path=shots / "long-course.png", full_page=True, timeout=PATIENCE_MS)
+        assert Axe().run(page).violations_count == 0
+        assert "第 1–100 个节点" in page.inner_text("nav.pager")
+        page.locator("nav.pager [rel=next]").focus()
+        assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none"
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/cases/*?from=100")
+        assert "第 101–200 个节点" in page.inner_text("nav.pager")
+        page.locator("nav.pager [rel=prev]").focus()
+        page.keyboard.press("Tab")
+        assert "较晚" in page.evaluate("document.activeElement.textContent")
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/cases/*?from=200")
+        assert page.locator("[rel=next]").count() == 0
+        assert page.locator("tr[id^=m]").count() == 35
+        page.set_viewport_size({"width": WIDTHS["phone"][0], "height": WIDTHS["phone"][1]})
+        assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 1
+        page.locator("nav.pager").screenshot(path=shots / "long-course-phone.png")
+    assert errors == [], errors
+    page.context.close()

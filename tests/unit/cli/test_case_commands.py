@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from ledger import Ledger, sample
+from ledger import Ledger, longer, sample
 
 from frontgate.cli.main import cli
 from frontgate.core.visible import is_hidden
@@ -160,6 +160,28 @@ def test_a_paused_term_is_listed_with_its_beginning_and_reason(hub: Ledger) -> N
     asked = run(hub, "hub", "ask", "paused-unresumed").stdout
     assert "2026-11-18 00:00" in asked
     assert "stopped or resumed" in asked
+
+
+def test_a_course_that_is_long_says_what_follows_and_how_to_see_it(hub: Ledger) -> None:
+    hub.exchange(sample("arrest-request/submit", hub.at))
+    hub.project()
+    with longer(hub.file, CASE, 1100):
+        text = run(hub, "trace", CASE).stdout
+        assert f"-- messages 1 to 500 of 1101; 601 more: frontgate trace {CASE} --from 501" in text
+        last = run(hub, "trace", CASE, "--from", "1001").stdout
+        assert "-- messages 1001 to 1101 of 1101\n" in last
+        assert "more:" not in last
+        seen = [
+            n["message_id"]
+            for begin in ("1", "501", "1001")
+            for n in told(hub, "trace", CASE, "--from", begin)["nodes"]
+        ]
+        assert len(seen) == len(set(seen)) == 1101
+        person = run(hub, "trace", f"{CASE}-P001", "--from", "501").stdout
+        assert f"frontgate trace {CASE}-P001 --from 1001" in person
+        assert "1 to 1 of 1" not in run(hub, "trace", f"{CASE}-P002").stdout, "all of it"
+        assert len(told(hub, "trace", CASE, "--from", "5000")["nodes"]) == 1, "the last at least"
+    assert looks(hub)[1][1]["from"] == "1001"
 
 
 HOSTILE = "罗\u009b2J\u202e某\u2066盗\u0085窃案"
