@@ -13,7 +13,6 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +20,7 @@ import apsw
 
 from frontgate import durable
 from frontgate.errors import JournalError
-from frontgate.journal.store import Reader, keep_plans, roll_back
-from frontgate.undo import on_failure
+from frontgate.journal.store import Reader, keep_plans, transaction
 
 
 class File:
@@ -36,18 +34,9 @@ class File:
 
     @contextmanager
     def write(self) -> Iterator[None]:
-        """One transaction. Raises: JournalError FG-JRN-004 where the disk refuses."""
-        with self._lock:
-            try:
-                self._db.execute("BEGIN IMMEDIATE")
-                with on_failure(partial(roll_back, self._db)):
-                    yield
-                    with durable.step("projection commit", self.path):
-                        self._db.execute("COMMIT")
-            except (apsw.FullError, apsw.IOError, apsw.ReadOnlyError, apsw.CantOpenError) as error:
-                raise JournalError(
-                    "FG-JRN-004", reason=type(error).__name__, detail=str(error)
-                ) from error
+        """One transaction. Raises: JournalError FG-JRN-004 where the disk or the lock refuses."""
+        with self._lock, transaction(self._db, self.path, "projection commit"):
+            yield
 
     def run(self, sql: str, *values: Any) -> int:
         self._db.execute(sql, values)

@@ -12,15 +12,13 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import apsw
 
 from frontgate.errors import JournalError
-from frontgate.journal.store import roll_back
-from frontgate.undo import on_failure
+from frontgate.journal.store import transaction
 
 BUSY_MS = 10_000
 
@@ -58,16 +56,8 @@ class SideFile:
     @contextmanager
     def write(self) -> Iterator[None]:
         """One transaction: all of it is on stable storage when the block ends, or nothing."""
-        with self._lock:
-            try:
-                self._db.execute("BEGIN IMMEDIATE")
-                with on_failure(partial(roll_back, self._db)):
-                    yield
-                    self._db.execute("COMMIT")
-            except (apsw.FullError, apsw.IOError, apsw.ReadOnlyError, apsw.BusyError) as error:
-                raise JournalError(
-                    "FG-JRN-004", reason=type(error).__name__, detail=str(error)
-                ) from error
+        with self._lock, transaction(self._db, self.path, "accounts commit"):
+            yield
 
     def run(self, sql: str, *values: Any) -> int:
         """Execute one statement within `write`. Returns: the rows it changed."""

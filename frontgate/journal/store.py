@@ -371,6 +371,22 @@ def open_reader(path: Path) -> Reader:
     return Reader(db)
 
 
+@contextmanager
+def transaction(db: apsw.Connection, path: Path, what: str) -> Iterator[None]:
+    """One transaction of a file beside the journal: committed when the block ends, undone when it raises.
+
+    what: the name of its durable step. Raises: JournalError FG-JRN-004 where the disk or the lock refuses.
+    """
+    try:
+        db.execute("BEGIN IMMEDIATE")
+        with on_failure(partial(roll_back, db)):
+            yield
+            with durable.step(what, path):
+                db.execute("COMMIT")
+    except (*_DISK_REFUSES, apsw.IOError, apsw.BusyError) as error:
+        raise _refused(error) from error
+
+
 def roll_back(db: apsw.Connection) -> None:
     """Undo an open transaction; some errors have undone it already."""
     if db.in_transaction:
