@@ -46,6 +46,15 @@ def legal_month(at: str) -> str:
     return legal_day(at)[:7]
 
 
+def last_of_term(due_at: str) -> str:
+    """The last of a term for people, in legal time: its day, `YYYY-MM-DD`, or where it ends within one
+    the minute. due_at: stored, the first instant that is too late."""
+    end = datetime.fromisoformat(due_at).astimezone(LEGAL_TIME)
+    if (end.hour, end.minute, end.second) == (0, 0, 0):
+        return (end.date() - timedelta(days=1)).isoformat()
+    return end.strftime("%Y-%m-%d %H:%M")
+
+
 def month_begins(month: str) -> str:
     """The stored time of the first moment of a legal month, `YYYY-MM`."""
     return stored(datetime.combine(date.fromisoformat(f"{month}-01"), time(0), LEGAL_TIME))

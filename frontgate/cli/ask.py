@@ -20,6 +20,7 @@ def ask(out: Output, name: str, unit: str, limit: int) -> None:
     """
     from frontgate import clock
     from frontgate.cases.questions import Questions
+    from frontgate.cases.times import last_of_term
     from frontgate.cli.case_texts import Words, local, pad
     from frontgate.cli.looks import keep_look
     from frontgate.cli.node import hub_node
@@ -57,9 +58,12 @@ def ask(out: Output, name: str, unit: str, limit: int) -> None:
         say(f"  {out.pick(question.note_zh, question.note_en)}")
         say("  ".join(pad(out.pick(c.zh, c.en), 24) for c in question.columns))
         words = Words(standards.version(standards.newest), out.language)
-        told = {"rule": words.rule, "reason": words.reason}
+        told = {"rule": words.rule, "reason": words.reason, "due_at": last_of_term}
         for row in rows:
-            cells = [told.get(c.name, str)(str(row[c.name] or "-")) for c in question.columns]
+            cells = [
+                told.get(c.name, str)(str(row[c.name])) if row[c.name] else "-"
+                for c in question.columns
+            ]
             say("  ".join(pad(local(v) if "T" in v[10:11] else v, 24) for v in cells))
     if total:
         raise click.exceptions.Exit(1)

@@ -104,14 +104,6 @@ def local(at: str, *, day: bool = False) -> str:
     return moment.strftime("%Y-%m-%d" if day else "%Y-%m-%d %H:%M")
 
 
-def last_day(due_at: str) -> str:
-    """The last moment of a term, for people: its end is the first instant that is too late."""
-    moment = datetime.fromisoformat(due_at).astimezone(LEGAL_TIME)
-    if (moment.hour, moment.minute, moment.second) == (0, 0, 0):
-        return datetime.fromtimestamp(moment.timestamp() - 1, LEGAL_TIME).strftime("%Y-%m-%d")
-    return moment.strftime("%Y-%m-%d %H:%M")
-
-
 def pad(text: str, width: int) -> str:
     """Text in a column of so many cells; a Chinese character takes two."""
     text = shown(text)

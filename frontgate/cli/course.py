@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from frontgate.cli.case_texts import ACTS, ALARMS, HOW, LINKS, STATES, Words, last_day, local, pad
+from frontgate.cases.times import last_of_term
+from frontgate.cli.case_texts import ACTS, ALARMS, HOW, LINKS, STATES, Words, local, pad
 from frontgate.cli.output import Output, say
 
 if TYPE_CHECKING:
@@ -150,6 +151,6 @@ def _deadline(out: Output, d: Deadline, words: Words, now: str) -> None:
         else ""
     )
     say(
-        f"  {d.id}  {pad(state, 14)}{pad(last_day(d.due_at), 18)}{d.unit}  {words.rule(d.rule)} {d.subject[-4:]}"
+        f"  {d.id}  {pad(state, 14)}{pad(last_of_term(d.due_at), 18)}{d.unit}  {words.rule(d.rule)} {d.subject[-4:]}"
         f"{stopped}{paused}{beyond}"
     )

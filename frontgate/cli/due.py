@@ -54,8 +54,8 @@ def due(
         return
     from frontgate import clock
     from frontgate.cases.then import as_known_then
-    from frontgate.cases.times import moment, stored
-    from frontgate.cli.case_texts import STATES, Words, last_day, local, pad
+    from frontgate.cases.times import last_of_term, moment, stored
+    from frontgate.cli.case_texts import STATES, Words, local, pad
     from frontgate.cli.looks import keep_look
     from frontgate.cli.node import hub_node
 
@@ -98,7 +98,7 @@ def due(
         for d, row in zip(found, rows, strict=True):
             say(
                 f"{d.id}  {pad(words.pick(STATES, str(row['level'] or d.state)), 14)}"
-                f"{pad(last_day(d.due_at), 18)}{d.unit}  {d.rule:<10} {words.rule(d.rule)}  "
+                f"{pad(last_of_term(d.due_at), 18)}{d.unit}  {d.rule:<10} {words.rule(d.rule)}  "
                 f"{d.subject or d.case_uid or d.flow_uid}"
             )
             say(

@@ -17,6 +17,7 @@ from lxml import etree
 from markupsafe import Markup
 
 from frontgate.cases.records import Deadline, Node, Timeline
+from frontgate.cases.times import last_of_term
 from frontgate.console.charts import box, columns, label, markup, shortened
 
 GUTTER, LANE, HEAD, BAR = 190, 58, 44, 24
@@ -206,7 +207,7 @@ def _draw_bar(svg: Any, deadline: Deadline, y: float, scale: Scale, now: str, wo
         deadline.stop_at or max(deadline.due_at, min(now, deadline.start_at), _late(deadline, now))
     )
     group = etree.SubElement(svg, "g")
-    title = f"{name} {who} · {words.text('due.' + state)} · {_time(deadline.due_at)}"
+    title = f"{name} {who} · {words.text('due.' + state)} · {last_of_term(deadline.due_at)}"
     etree.SubElement(group, "title").text = title
     cls = BAR_CLASS.get(state, "paused" if deadline.state == "paused" else "")
     box(group, begin, y + 5, max(end - begin, 3), 12, f"due-bar {cls}".strip()).set("rx", "3")

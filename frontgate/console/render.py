@@ -12,6 +12,7 @@ import jinja2
 from markupsafe import Markup
 
 from frontgate import __version__, clock
+from frontgate.cases.times import last_of_term
 from frontgate.console import approvals, menu, texts
 from frontgate.console.access import Right
 from frontgate.console.desk import Desk
@@ -37,7 +38,9 @@ class Renderer:
         self._environment.globals.update(
             link=link, static=_static_urls(), version=__version__, Right=Right, has_text=texts.has
         )
-        self._environment.filters.update(when=when, day=day, size=size, thousands=thousands)
+        self._environment.filters.update(
+            when=when, last_of_term=last_of_term, day=day, size=size, thousands=thousands
+        )
 
     def render(self, visit: Visit, template: str, data: Mapping[str, Any], path: str = "/") -> str:
         return self._environment.get_template(template).render(**self._frame(visit, path), **data)

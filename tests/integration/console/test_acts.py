@@ -198,6 +198,10 @@ def test_a_term_that_nobody_resumed_is_listed_with_its_beginning_and_reason(site
     assert ident
     for path in (f"/deadlines/{ident[1]}", f"/cases/{CASE}", "/questions/paused-unresumed"):
         assert "精神病鉴定停止或恢复计算" in clerk.get(path).text, path
+    term = clerk.get(f"/deadlines/{ident[1]}").text
+    assert re.search(r'<time datetime="2027-01-15T16:00[^>]*>2027-01-15</time>', term), (
+        "its last day"
+    )
     assert CASE not in site.client("other-clerk").get("/deadlines?kind=paused").text
     with site.api(POLICE) as api:
         rows = api.get("/api/v1/deadlines?kind=paused").json()["deadlines"]

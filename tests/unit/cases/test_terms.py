@@ -13,7 +13,7 @@ from frontgate.cases.read import Cases
 from frontgate.cases.records import Deadline
 from frontgate.cases.rules import CaseRules
 from frontgate.cases.then import as_known_then
-from frontgate.cases.times import stored
+from frontgate.cases.times import last_of_term, stored
 from frontgate.core.deadlines import LEGAL_TIME
 from frontgate.errors import CaseError
 
@@ -198,6 +198,19 @@ def test_a_pause_that_nobody_ended_is_a_question_with_its_beginning_and_reason(
     assert day(rows[0]["since"]) == "2026-11-18"
     assert asked.count("paused-unresumed", ledger.at, unit=COURT) == 0
     cases.close()
+
+
+@pytest.mark.parametrize(
+    ("due_at", "shown"),
+    [
+        ("2026-11-30T16:00:00.000Z", "2026-11-30"),
+        ("2026-12-31T16:00:00.000Z", "2026-12-31"),
+        ("2026-11-30T19:00:00.000Z", "2026-12-01 03:00"),
+        ("2026-11-30T15:59:00.000Z", "2026-11-30 23:59"),
+    ],
+)
+def test_the_end_of_a_term_is_told_by_its_last_day_in_legal_time(due_at: str, shown: str) -> None:
+    assert last_of_term(due_at) == shown
 
 
 def test_a_right_lapses_and_makes_nobody_late(ledger: Ledger) -> None:
