@@ -74,13 +74,13 @@ def test_a_token_opens_the_api_until_it_is_revoked(site: Site) -> None:
 def test_what_a_disabled_operator_asked_for_is_shown_as_lapsed_and_done_by_nobody(
     site: Site,
 ) -> None:
-    site.accounts.add("leaver", "离职", "hub-operator", "", PASSWORD, must_change=False)
+    site.accounts.add("former", "离职", "hub-operator", "", PASSWORD, must_change=False)
     with site.fresh() as client:
-        site.log_in(client, "leaver")
+        site.log_in(client, "former")
         form = {"csrf": csrf_of(client.get("/account").text), "reason": "离职前的申请"}
         assert client.post(f"/units/{COURT}/suspend", data=form).status_code == 303
     (number,) = site.accounts.file.one("SELECT max(id) FROM request") or (0,)
-    assert told(call(site, "user", "disable", "leaver"))["lapsed_requests"] == [number]
+    assert told(call(site, "user", "disable", "former"))["lapsed_requests"] == [number]
     assert site.events("console-user")[-1]["lapsed_requests"] == str(number)
     two = site.client("hub-two")
     assert "申请人被停用或失去权限" in two.get("/approvals").text
