@@ -31,7 +31,7 @@ from frontgate.standard.declarations import Declaration, Declarations, XsdFile
 from frontgate.standard.flows import Flow, Step, read_flow
 from frontgate.standard.quick import QuickTexts, Rewriter
 from frontgate.standard.reading import Table
-from frontgate.standard.rules import RuleSet, compile_rules
+from frontgate.standard.rules import Rule, RuleSet, applying, compile_rules
 
 MESSAGE = f"{{{MESSAGE_NS}}}Message"
 BODY = f"{{{MESSAGE_NS}}}Body"
@@ -286,6 +286,16 @@ class Catalogue:
                 self._rules[path] = compile_rules(path)
             found.append(self._rules[path])
         return tuple(found)
+
+    def rules_of(self, message_type: str) -> tuple[Rule, ...]:
+        """The rules that can find anything in messages of `<flow>.<step>`, those for all first.
+
+        Raises: CatalogueError FG-STD-002, FG-STD-003.
+        """
+        step = self.step(message_type)
+        body = f"{{{self.flow(step.flow).namespace}}}{step.element}"
+        straight = self.quick(step.flow).straight(body)
+        return tuple(r for s in self.rule_sets(step.flow) for r in applying(s, straight))
 
 
 def step_of(catalogue: Catalogue, message_type: str) -> Step:

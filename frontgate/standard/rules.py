@@ -149,6 +149,15 @@ def _pieces(node: etree._Element) -> Iterator[str]:
         yield child.tail or ""
 
 
+def applying(rule_set: RuleSet, straight: Straight | None) -> tuple[Rule, ...]:
+    """The rules whose context can stand in messages of one kind; all where its places are unknown."""
+    return tuple(
+        rule
+        for rule in rule_set.rules.values()
+        if straight is None or straight.context(_parts(rule.context), rule_set.names)
+    )
+
+
 # -- Schematron to XSLT ----------------------------------------------------------------------------
 
 
