@@ -24,7 +24,8 @@ from frontgate.journal import Reader
 from frontgate.standard import Catalogue
 
 _AT = "WITH at(now, today, in_7_days, day_before) AS (VALUES (?, ?, ?, ?)), q AS ({sql})"
-_PARTY = "(? = '' OR EXISTS (SELECT 1 FROM party x WHERE x.case_uid = q.case_uid AND x.unit = ?))"
+# As a list, not as `EXISTS`: the planner may then begin with the unit's own cases.
+_PARTY = " WHERE case_uid IN (SELECT x.case_uid FROM party x WHERE x.unit = ?)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +70,9 @@ class Questions:
         """How many rows the question has now. most: counting ends there; -1: never."""
         sql = (
             f"{_at(self.question(name))} SELECT count(*) FROM"  # noqa: S608 (the question is data of the standard)
-            f" (SELECT 1 FROM q WHERE {_PARTY} LIMIT ?)"
+            f" (SELECT 1 FROM q{_PARTY if unit else ''} LIMIT ?)"
         )
-        row = self._reader.one(sql, *_moments(now), unit, unit, most)
+        row = self._reader.one(sql, *_moments(now), *([unit] if unit else []), most)
         return int(row[0]) if row is not None else 0
 
     def rows(
@@ -80,8 +81,10 @@ class Questions:
         """The rows, in the question's own order."""
         question = self.question(name)
         names = [c.name for c in question.columns]
-        sql = f"{_at(question)} SELECT {', '.join(names)} FROM q WHERE {_PARTY} LIMIT ? OFFSET ?"  # noqa: S608 (as above)
-        rows = self._reader.all(sql, *_moments(now), unit, unit, min(limit, 1000), offset)
+        party = _PARTY if unit else ""
+        sql = f"{_at(question)} SELECT {', '.join(names)} FROM q{party} LIMIT ? OFFSET ?"  # noqa: S608 (as above)
+        whose = [unit] if unit else []
+        rows = self._reader.all(sql, *_moments(now), *whose, min(limit, 1000), offset)
         return [dict(zip(names, row, strict=True)) for row in rows]
 
 
