@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from frontgate.cli.node import find_node
-from frontgate.cli.output import Output, say
+from frontgate.cli.output import Existing, Output, say
 
 if TYPE_CHECKING:
     from frontgate.inspect.examine import Examination
@@ -30,7 +30,7 @@ def audit() -> None:
 @click.option("--settled", is_flag=True, help="Nothing may be open or left over any more.")
 @click.option(
     "--archives",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=Existing(file_okay=False),
     help="Walk the archived part as well: the folder that holds the archive files.",
 )
 @click.pass_obj

@@ -8,20 +8,29 @@ from pathlib import Path
 import click
 from lxml import etree
 
-from frontgate.cli.output import LINES, Output, say
+from frontgate.cli.known_units import KnownUnits, known_units
+from frontgate.cli.output import LINES, Existing, Output, say
 from frontgate.core.visible import shown
 from frontgate.errors import FrontgateError
 from frontgate.model.finding import Finding
 from frontgate.model.message import Header
 from frontgate.standard import Checker, Standards, explain_xml
+from frontgate.standard.addressing import check_parties
 from frontgate.standard.drops import Drop, find_drops, read_drop
 
 
 class Result:
     """One input and what the checks say of it."""
 
-    def __init__(self, path: Path, header: Header | None, findings: Sequence[Finding]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        header: Header | None,
+        findings: Sequence[Finding],
+        notes: Sequence[tuple[str, str]] = (),
+    ) -> None:
         self.path = path
+        self.notes = tuple(notes)
         self.standard = header.standard if header is not None else ""
         self.message_type = header.message_type if header is not None else ""
         self.message_id = header.message_id if header is not None else ""
@@ -38,13 +47,34 @@ class Result:
             "message_type": self.message_type,
             "message_id": self.message_id,
             "findings": [f.as_dict() for f in self.findings],
+            "notes": [{"zh": zh, "en": en} for zh, en in self.notes],
         }
 
 
-@click.command()
-@click.argument(
-    "paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path), metavar="PATH…"
+UNKNOWN_UNITS = (
+    "没有单位目录：收件单位和发件单位只检查了代码格式与校验码，没有查找是否存在、能否收件。"
+    "请加 -c 前置机配置，或 --units units.csv（前置机的 reference/units.csv）。",
+    "No unit directory: sender and receivers were judged by form and check character only, not looked"
+    " up. Give -c SETTINGS of a gateway, or --units units.csv (reference/units.csv of a gateway).",
 )
+UNKNOWN_HOME = (
+    "发件单位是否为本单位没有检查：请加 --unit 本单位代码。",
+    "Whether the sender is your own unit was not judged: give --unit CODE.",
+)
+ALONE = (
+    "只给了 message.xml，其附件不在旁边：加 --message-only 可只检查报文；连同附件检查请给文件夹或 ZIP。",
+    "Only message.xml was given, without its files: --message-only judges the message alone; give the"
+    " folder or ZIP to judge it with them.",
+)
+LATER = (
+    "结构有误时，代码、业务规则和文书还没有检查：改正后请再检查一次。",
+    "While the structure is wrong, codes, rules and documents are not judged yet: mend it, check again.",
+)
+"""What was not judged, zh and en: `Result.notes`."""
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, type=Existing(), metavar="PATH…")
 @click.option(
     "--format",
     "form",
@@ -54,11 +84,20 @@ class Result:
 @click.option(
     "--message-only", is_flag=True, help="Judge message.xml alone, not the files beside it."
 )
+@click.option(
+    "--units",
+    "table",
+    type=Existing(dir_okay=False),
+    help="Look sender and receivers up in this units.csv (else in the directory of -c SETTINGS).",
+)
+@click.option(
+    "--unit", default="", metavar="CODE", help="The unit whose outbound/ would take the drops."
+)
 @click.option("--explain", is_flag=True, help="Add a second schema processor's reasons (slower).")
 @click.option(
     "--standards",
     "root",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=Existing(file_okay=False),
     help="Folder of the standard, instead of the installed one.",
 )
 @click.pass_obj
@@ -67,14 +106,19 @@ def check(
     paths: tuple[Path, ...],
     form: str | None,
     message_only: bool,
+    table: Path | None,
+    unit: str,
     explain: bool,
     root: Path | None,
 ) -> None:
     """Check drops as the gateway would: XML files, ZIPs, folders, or folders of these.
 
-    Nothing is sent or changed. Exit code: 0 all would be accepted, 1 something would be refused,
-    2 nothing to check.
+    With a gateway's settings (-c) or --units, sender and receivers are looked up as well; without,
+    only the form of their codes is judged, and the report says so. Nothing is sent or changed.
+    Exit code: 0 all would be accepted, 1 something would be refused, 2 nothing to check.
+    JSON: refused, checked, directory, results (findings; notes: what was not judged).
     """
+    known = known_units(out, table, unit)
     standards = Standards.load(root)
     checker = Checker(standards)
     chosen = form or ("json" if out.as_json else "text")
@@ -84,7 +128,7 @@ def check(
             drop = read_drop(drop_path)
         except OSError as error:
             raise click.UsageError(f"{drop_path}: {error.strerror}") from None
-        result = _judge(checker, drop, message_only)
+        result = _judge(standards, checker, drop, message_only, known)
         results.append(result)
         if chosen == "text":
             _print_text(out, result, _reasons(standards, drop, result) if explain else ())
@@ -95,7 +139,12 @@ def check(
     refused = sum(r.is_refused for r in results)
     if chosen == "json":
         out.json(
-            {"refused": refused, "checked": len(results), "results": [r.as_dict() for r in results]}
+            {
+                "refused": refused,
+                "checked": len(results),
+                "directory": known.source if known is not None else None,
+                "results": [r.as_dict() for r in results],
+            }
         )
     elif chosen == "junit":
         say(_junit(out, results), keep=LINES)
@@ -104,15 +153,47 @@ def check(
             f"共检查 {len(results)} 件，可受理 {len(results) - refused} 件，将被拒收 {refused} 件。",
             f"Checked {len(results)}: {len(results) - refused} would be accepted, {refused} refused.",
         )
+        if known is not None:
+            out.line(f"单位依据：{known.source}", f"Units: {known.source}")
+        for note in (UNKNOWN_UNITS, UNKNOWN_HOME):
+            if any(note in r.notes for r in results):
+                out.line(*note)
     raise click.exceptions.Exit(1 if refused else 0)
 
 
-def _judge(checker: Checker, drop: Drop, message_only: bool) -> Result:
+def _judge(
+    standards: Standards,
+    checker: Checker,
+    drop: Drop,
+    message_only: bool,
+    known: KnownUnits | None,
+) -> Result:
     if drop.data is None:
         return Result(drop.path, None, drop.findings)
     checked = checker.check(drop.data, files=None if message_only else drop.files)
-    header = checked.view.header if checked.view is not None else None
-    return Result(drop.path, header, (*drop.findings, *checked.report.findings))
+    found = [*drop.findings, *checked.report.findings]
+    if checked.view is None or checked.root is None:
+        return Result(drop.path, None, found)
+    if known is not None:
+        refused = any(f.severity.refuses for f in found)
+        found += check_parties(
+            standards, checked.root, checked.view, known.directory, known.homes, refused=refused
+        )
+    return Result(drop.path, checked.view.header, found, tuple(_notes(drop, found, known)))
+
+
+def _notes(
+    drop: Drop, found: Sequence[Finding], known: KnownUnits | None
+) -> Iterator[tuple[str, str]]:
+    rules = {f.rule for f in found if f.severity.refuses}
+    if any(rule.startswith("FG-XSD-") for rule in rules):
+        yield LATER
+    if drop.is_alone and "FG-DOC-002" in rules:
+        yield ALONE
+    if known is None:
+        yield UNKNOWN_UNITS
+    elif not known.homes:
+        yield UNKNOWN_HOME
 
 
 def _reasons(standards: Standards, drop: Drop, result: Result) -> tuple[str, ...]:
@@ -135,6 +216,9 @@ def _print_text(out: Output, result: Result, reasons: Sequence[str]) -> None:
         say(line)
     for reason in reasons:
         say(f"  · {shown(reason)}")
+    for zh, en in result.notes:
+        if (zh, en) not in (UNKNOWN_UNITS, UNKNOWN_HOME):  # said once, at the end
+            say(f"  ※ {out.pick(zh, en)}")
 
 
 def _lines(out: Output, findings: Sequence[Finding]) -> Iterator[str]:
@@ -175,6 +259,7 @@ def _junit(out: Output, results: Sequence[Result]) -> str:
                 case, "failure", type=first.rule, message=shown(out.pick(first.zh, first.en))
             )
             failure.text = text
-        elif text:
-            etree.SubElement(case, "system-out").text = text
+        told = "\n".join((text, *(out.pick(zh, en) for zh, en in result.notes))).strip("\n")
+        if told and not result.is_refused:
+            etree.SubElement(case, "system-out").text = told
     return etree.tostring(suite, encoding="unicode", pretty_print=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from frontgate.cli.output import Output
+from frontgate.cli.output import Existing, Output
 
 
 @click.command()
@@ -55,7 +55,7 @@ def init(out: Output, directory: Path, units: tuple[str, ...], suite: str) -> No
 
 
 @click.command()
-@click.argument("bundle", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("bundle", type=Existing(dir_okay=False))
 @click.option(
     "--ca-fingerprint",
     default="",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from frontgate.cli.output import LINES, Output, say
+from frontgate.cli.output import LINES, Existing, Output, say
 
 if TYPE_CHECKING:
     from frontgate.hub.admin import Administration
@@ -86,7 +86,7 @@ def units() -> None:
 
 
 @units.command("import")
-@click.argument("table", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("table", type=Existing(dir_okay=False))
 @click.pass_obj
 def import_(out: Output, table: Path) -> None:
     """Replace the unit table by TABLE (CSV, UTF-8); certificates and suspensions are kept."""
@@ -126,10 +126,10 @@ def list_(out: Output) -> None:
 
 
 @click.command()
-@click.argument("requests", nargs=-1, type=click.Path(exists=True, path_type=Path))
+@click.argument("requests", nargs=-1, type=Existing())
 @click.option(
     "--batch",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=Existing(file_okay=False),
     help="Admit every *.json below this folder.",
 )
 @click.option(

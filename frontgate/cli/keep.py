@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from frontgate.cli.node import Node, find_node
-from frontgate.cli.output import Output, say
+from frontgate.cli.output import Existing, Output, say
 
 if TYPE_CHECKING:
     from frontgate.pipeline.keeper import Keeper
@@ -110,7 +110,7 @@ def prune(out: Output) -> None:
 @click.option(
     "--with-keys",
     "passphrase_file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=Existing(dir_okay=False),
     metavar="FILE",
     help="Take the keys along, encrypted with the passphrase in this file.",
 )
@@ -156,12 +156,12 @@ def _passphrase(path: Path | None) -> str:
 
 
 @click.command()
-@click.argument("source", type=click.Path(exists=True, path_type=Path))
+@click.argument("source", type=Existing())
 @click.argument("home", type=click.Path(file_okay=False, path_type=Path))
 @click.option(
     "--keys",
     "passphrase_file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=Existing(dir_okay=False),
     metavar="FILE",
     help="Restore the keys too, with the passphrase in this file.",
 )

@@ -9,7 +9,7 @@ import click
 
 from frontgate.cli.keep import LONG_S, ask_keeper
 from frontgate.cli.node import Node, actor, find_node
-from frontgate.cli.output import Output
+from frontgate.cli.output import Existing, Output
 
 
 @click.command()
@@ -78,7 +78,7 @@ def export(out: Output, ident: str, target: Path, waiting: bool, unit: str, agai
 
 
 @click.command("import")
-@click.argument("source", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("source", type=Existing(dir_okay=False))
 @click.pass_obj
 def import_(out: Output, source: Path) -> None:
     """Take in a medium that the other side wrote with export --waiting.

@@ -12,6 +12,8 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
 
 import click
 
@@ -39,6 +41,25 @@ def say(text: str = "", *, err: bool = False, nl: bool = True, keep: str = "\t")
 def progress(text: str) -> None:
     """Numbers that stand over those before them, on standard error."""
     click.echo(f"\r{shown(text)}", nl=False, err=True)
+
+
+class Existing(click.Path):
+    """A path that is there: says in the caller's language where it is not."""
+
+    def __init__(self, *, file_okay: bool = True, dir_okay: bool = True) -> None:
+        super().__init__(exists=True, file_okay=file_okay, dir_okay=dir_okay, path_type=Path)
+
+    def convert(
+        self,
+        value: str | os.PathLike[str],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> Any:
+        if not os.path.exists(value):
+            given = ctx.find_object(Output) if ctx is not None else None
+            out = given or Output()
+            self.fail(out.pick(f"{value} 不存在。", f"{value} does not exist."), param, ctx)
+        return super().convert(value, param, ctx)
 
 
 @dataclass(slots=True)

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from frontgate.cli.node import find_node
-from frontgate.cli.output import LINES, Output, say
+from frontgate.cli.output import LINES, Existing, Output, say
 from frontgate.journal import Reader
 
 _POSITIVE = ("delivered", "handed-over")
@@ -20,7 +20,7 @@ _NEGATIVE = ("relay-rejected", "relay-failed", "delivery-failed")
 
 
 @click.command()
-@click.argument("path", type=click.Path(exists=True, path_type=Path))
+@click.argument("path", type=Existing())
 @click.option(
     "--unit", default="", help="Unit (or unit/app) whose outbound/ takes it; else the first."
 )

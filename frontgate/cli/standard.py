@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 from lxml import etree
 
-from frontgate.cli.output import Output, say
+from frontgate.cli.output import Existing, Output, say
 from frontgate.errors import CatalogueError
 from frontgate.model.finding import finding_of
 from frontgate.standard import Catalogue, Checker, Flow, Standards, Step
@@ -19,7 +19,7 @@ from frontgate.standard.samples import BREAKS, pick, samples_of_flow, write_drop
 _ROOT = click.option(
     "--standards",
     "root",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=Existing(file_okay=False),
     help="Folder of the standard, instead of the installed one.",
 )
 _VERSION = click.option("--version", "version", metavar="V", help="Version; else the newest.")
@@ -125,7 +125,7 @@ def standard() -> None:
 
 @standard.command("try")
 @click.argument("version", metavar="VERSION")
-@click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.argument("paths", nargs=-1, required=True, type=Existing())
 @_ROOT
 @click.pass_obj
 def try_(out: Output, version: str, paths: tuple[Path, ...], root: Path | None) -> None:

@@ -9,16 +9,16 @@ from typing import Any
 
 import click
 
-from frontgate.cli.output import Output, say
+from frontgate.cli.output import Existing, Output, say
 from frontgate.cli.rule_texts import plain, rule_text
 from frontgate.errors import FrontgateError, all_codes
 
 
 @click.command()
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=Existing(dir_okay=False))
 @click.option(
     "--trust",
-    type=click.Path(exists=True, path_type=Path),
+    type=Existing(),
     metavar="PATH",
     help="The CA certificate (PEM or DER) that the signer must come from.",
 )

@@ -39,6 +39,11 @@ def mod11_2(digits: str) -> str:
     return "0123456789X"[(12 - weighed + _ZEROS[size]) % 11]
 
 
+def has_unit_form(text: str) -> bool:
+    """Whether `text` looks like a unit code, whatever its check character."""
+    return bool(_UNIT.fullmatch(text))
+
+
 @lru_cache(maxsize=8192)
 def is_unit_code(text: str) -> bool:
     """Division 6 + type 2 + serial 2 + MOD 11-2 check."""

@@ -39,6 +39,21 @@ def resolve(address: Address, directory: Directory) -> Unit | Finding:
     return unit
 
 
+def resolve_all(
+    addresses: Iterable[Address], directory: Directory
+) -> tuple[list[str], list[Finding]]:
+    """The codes of the units behind the addresses, each once, and why others lead to none."""
+    codes: list[str] = []
+    misses: list[Finding] = []
+    for address in addresses:
+        unit = resolve(address, directory)
+        if isinstance(unit, Finding):
+            misses.append(unit)
+        elif unit.code not in codes:
+            codes.append(unit.code)
+    return codes, misses
+
+
 def _nearest(address: Address, directory: Directory) -> str:
     known = {
         (unit.external.get(address.scheme, "") if address.scheme else code): unit

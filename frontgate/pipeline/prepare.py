@@ -193,7 +193,7 @@ def _seal_drop(
     found: list[Finding] = list(drop.warnings)
     if header.sender != station.unit:
         found.append(finding("FG-RTE-010", value=header.sender, unit=station.unit))
-    receivers, misses = _resolve(header, kit.directory)
+    receivers, misses = routing.resolve_all(header.receivers, kit.directory)
     found.extend(misses)
 
     matched = _match(view.documents, drop.files)
@@ -245,18 +245,6 @@ def _seal_drop(
     digest = _digest_of(target, start, sealed.size_bytes)
     extracts = _extracts(envelope, sealed, message, checker, catalogue, station, now)
     return Prepared(claim, sealed, start, digest, drop.digest, tuple(found), extracts)
-
-
-def _resolve(header: Header, directory: Directory) -> tuple[list[str], list[Finding]]:
-    codes: list[str] = []
-    misses: list[Finding] = []
-    for address in header.receivers:
-        unit = routing.resolve(address, directory)
-        if isinstance(unit, Finding):
-            misses.append(unit)
-        elif unit.code not in codes:
-            codes.append(unit.code)
-    return codes, misses
 
 
 def _receiver_ids(header: Header, directory: Directory) -> dict[str, str]:

@@ -94,7 +94,7 @@ class CodeCheck:
         *,
         names: tuple[str, ...] | None = None,
     ) -> Iterator[Finding]:
-        """Findings FG-COD-001..004 in the order of the document.
+        """Findings FG-COD-001..005 in the order of the document.
 
         on: see `record_date`. names: elements to ask about; None = all. What a schema has settled
         need not be asked again.
@@ -151,6 +151,14 @@ class CodeCheck:
 
 def _unchecked(element: etree._Element, check: str, text: str, places: Places) -> Finding:
     _, zh, en = CHECKS[check]
+    if check == "unit-code" and not identifiers.has_unit_form(text):
+        return finding(
+            "FG-COD-005",
+            line=places.line(element),
+            xpath=places.xpath(element),
+            value=text,
+            **places.names(element),
+        )
     return finding(
         "FG-COD-002",
         line=places.line(element),

@@ -32,12 +32,13 @@ _IGNORED_NAMES = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
 @dataclass(slots=True)
 class Drop:
     """data: the message, None where there is none to judge. files: by FileName (NFC), without
-    `files/`. findings: what was wrong with the drop before its message was looked at."""
+    `files/`. findings: what was wrong with the drop before its message was looked at. is_alone: it is one XML file, which brings no files with it."""
 
     path: Path
     data: bytes | None = None
     files: dict[str, FileFact] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
+    is_alone: bool = False
 
 
 def is_ignored(name: str) -> bool:
@@ -71,6 +72,7 @@ def read_drop(path: Path) -> Drop:
     elif path.suffix.lower() == ".zip":
         _read_zip(path, drop)
     else:
+        drop.is_alone = True
         with open(path, "rb") as file:
             _take_message(drop, file.read(MAX_MESSAGE_BYTES + 1))
     return drop

@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "standard"))
 from toy_standard import message, write_standard
 
 from frontgate.cli.main import cli
+from frontgate.core.identifiers import unit_code
 
 
 @pytest.fixture
@@ -244,3 +245,109 @@ def test_a_sample_explains_itself_and_is_still_accepted(tmp_path: Path) -> None:
     plain = call("sample", "case-property.submit", "-o", tmp_path / "p", "--plain")
     assert plain.exit_code == 0
     assert "代码表" not in (tmp_path / "p/case-property.submit/message.xml").read_text("utf-8")
+
+
+def sample(tmp_path: Path, name: str = "sentence-delivery.submit") -> Path:
+    made = call("sample", name, "-o", tmp_path / "s", "--plain")
+    assert made.exit_code == 0, made.output
+    return tmp_path / "s" / name
+
+
+def edited(folder: Path, old: str, new: str) -> Path:
+    path = folder / "message.xml"
+    text = path.read_text("utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new, 1), "utf-8")
+    return folder
+
+
+UNITS = Path(__file__).resolve().parents[3] / "config/units.csv"
+COURT = "52010231000"
+RECEIVER = "<m:Receiver>"
+
+
+def rules(result: Result) -> list[str]:
+    report = json.loads(result.output)
+    return [f["rule"] for r in report["results"] for f in r["findings"]]
+
+
+@pytest.mark.parametrize(
+    ("receiver", "rule"),
+    [("52030213001", "FG-COD-002"), ("看守所", "FG-COD-005"), ("5203021300x", "FG-COD-005")],
+)
+def test_a_receivers_code_is_judged_without_a_directory(
+    tmp_path: Path, receiver: str, rule: str
+) -> None:
+    folder = edited(sample(tmp_path), RECEIVER, f"{RECEIVER}{receiver}</m:Receiver>{RECEIVER}")
+    result = call("check", folder, "--format", "json")
+    assert (result.exit_code, rules(result)) == (1, [rule])
+    scheme = edited(folder, f"{RECEIVER}{receiver}", f'<m:Receiver scheme="x">{receiver}')
+    assert call("check", scheme).exit_code == 0
+
+
+def test_a_report_says_that_no_directory_was_asked(tmp_path: Path) -> None:
+    folder = sample(tmp_path)
+    shown = call("check", folder)
+    assert shown.exit_code == 0
+    assert "not looked up" in " ".join(shown.output.split())
+    assert "没有单位目录" in call("check", folder, lang="zh").output
+    report = json.loads(call("check", folder, "--format", "json").output)
+    assert report["directory"] is None
+    assert "No unit directory" in report["results"][0]["notes"][0]["en"]
+    assert "No unit directory" in call("check", folder, "--format", "junit").output
+
+
+def test_with_a_table_of_units_sender_and_receivers_are_looked_up(tmp_path: Path) -> None:
+    folder = sample(tmp_path)
+    (tmp_path / "u.csv").write_bytes(UNITS.read_bytes())
+    known = ("--units", tmp_path / "u.csv", "--format", "json")
+    good = call("check", folder, *known, "--unit", COURT)
+    assert (good.exit_code, rules(good)) == (0, [])
+    assert json.loads(good.output)["results"][0]["notes"] == []
+    foreign = call("check", folder, *known, "--unit", "52010331001")
+    assert (foreign.exit_code, rules(foreign)) == (1, ["FG-RTE-010"])
+    assert "own unit" in call("check", folder, *known[:2]).output
+    unknown = unit_code("5203021300")
+    wrong = edited(folder, RECEIVER, f"{RECEIVER}{unknown}</m:Receiver>{RECEIVER}")
+    missed = json.loads(call("check", wrong, *known, "--unit", COURT).output)
+    (found,) = missed["results"][0]["findings"]
+    assert found["rule"] == "FG-RTE-001"
+    assert found["xpath"] == "/m:Message/m:Header/m:Receiver[1]"
+    assert found["line"] > 1
+
+
+def test_with_a_table_rights_are_judged_as_at_the_gateway(tmp_path: Path) -> None:
+    folder = edited(sample(tmp_path), f"<m:Sender>{COURT}", "<m:Sender>52010341007")
+    result = call("check", folder, "--units", UNITS, "--format", "json")
+    assert (result.exit_code, rules(result)) == (1, ["FG-STD-006", "FG-RTE-005"])
+
+
+def test_a_directory_that_cannot_be_used_is_a_slip_in_the_call(tmp_path: Path) -> None:
+    folder = sample(tmp_path)
+    bad = tmp_path / "bad.csv"
+    bad.write_text("code,name\n1,x\n", "utf-8")
+    wrong = call("check", folder, "--units", bad)
+    assert (wrong.exit_code, "FG-TRU-019" in wrong.output) == (2, True)
+    assert call("check", folder, "--unit", COURT).exit_code == 2
+    assert call("check", folder, "--units", UNITS, "--unit", "1").exit_code == 2
+
+
+def test_a_message_without_its_files_hears_of_message_only(tmp_path: Path) -> None:
+    path = sample(tmp_path) / "message.xml"
+    alone = tmp_path / "alone.xml"
+    alone.write_bytes(path.read_bytes())
+    assert "--message-only" in call("check", alone).output
+    assert "--message-only" not in call("check", alone, "--message-only").output
+    assert "--message-only" not in call("check", path.parent).output
+
+
+def test_wrong_structure_says_that_the_rest_comes_later(tmp_path: Path) -> None:
+    folder = edited(sample(tmp_path), RECEIVER, f"<m:Nothing/>{RECEIVER}")
+    assert "not judged yet" in call("check", folder).output
+
+
+def test_a_path_that_is_not_there_is_said_in_both_languages(tmp_path: Path) -> None:
+    for command in ("check", "send", "verify"):
+        shown = call(command, tmp_path / "nosuch", lang="zh")
+        assert (shown.exit_code, "nosuch 不存在。" in shown.output) == (2, True)
+        assert "does not exist." in call(command, tmp_path / "nosuch").output
