@@ -223,6 +223,13 @@ def explain(out: Output, code: str) -> None:
                     say(line)
                 if rule["basis"]:
                     say(rule["basis"])
+                if "context" in rule:
+                    out.line(f"  适用报文：{rule['messages']}", f"  messages: {rule['messages']}")
+                    out.line(f"  检查位置：{rule['context']}", f"  asked at: {rule['context']}")
+                    out.line(f"  比较元素：{rule['elements']}", f"  looks at: {rule['elements']}")
+                    out.line(f"  手册：{rule['page']}", f"  handbook: {rule['page']}")
+                    if rule["advice_zh"]:
+                        say(f"  → {out.pick(rule['advice_zh'], rule['advice_en'])}")
             return
         near = difflib.get_close_matches(code.upper(), list(codes), n=3, cutoff=0.5)
         text = f"unknown code {code}" + (f"; near: {', '.join(near)}" if near else "")

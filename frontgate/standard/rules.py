@@ -26,10 +26,11 @@ from lxml import etree
 from frontgate import safexml
 from frontgate.errors import CatalogueError, XmlError
 from frontgate.model.finding import Finding, Severity
+from frontgate.standard.compared import compared
 from frontgate.standard.places import Places
 from frontgate.standard.reading import SCHEMA_NS
 from frontgate.standard.straight import Straight, Ways
-from frontgate.standard.tree import NO_ACCESS, all_text, select
+from frontgate.standard.tree import NO_ACCESS, all_text, select, text_of
 
 SCH = "http://purl.oclc.org/dsdl/schematron"
 XSL = "http://www.w3.org/1999/XSL/Transform"
@@ -41,7 +42,12 @@ _UNSUPPORTED = ("include", "extends", "phase")
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One assertion of the standard. severity: what a breach means. basis: law article."""
+    """One assertion of the standard. severity: what a breach means. basis: law article.
+
+    at: XPath from the context to the element that a breach points at (`fg:at`); empty = where the
+    test itself looks, if that is one element. advice_zh, advice_en: what to do (`fg:advice-zh`,
+    `fg:advice-en`); empty = a general advice.
+    """
 
     id: str
     severity: Severity
@@ -50,6 +56,9 @@ class Rule:
     basis: str
     test: str
     context: str
+    at: str = ""
+    advice_zh: str = ""
+    advice_en: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +144,9 @@ def _rule(node: etree._Element, file: str) -> Rule:
         basis=node.get(f"{{{SCHEMA_NS}}}basis", "").strip(),
         test=node.get("test", ""),
         context=parent.get("context", "") if parent is not None else "",
+        at=node.get(f"{{{SCHEMA_NS}}}at", "").strip(),
+        advice_zh=node.get(f"{{{SCHEMA_NS}}}advice-zh", "").strip(),
+        advice_en=node.get(f"{{{SCHEMA_NS}}}advice-en", "").strip(),
     )
 
 
@@ -312,7 +324,8 @@ class Rules:
             if top is None:
                 raise CatalogueError("FG-STD-014", file=rule_set.file, reason="no report")
             for hit in list(top)[:MAX_FINDINGS]:
-                yield _finding(rule_set.rules[hit.get("id", "")], hit, root, places)
+                rule = rule_set.rules[hit.get("id", "")]
+                yield _finding(rule, hit, root, places, rule_set.names)
 
     def _may_be_broken(self, root: etree._Element, body: str) -> bool:
         if self._is_suspect is None:
@@ -361,10 +374,28 @@ def _one_question(sets: tuple[RuleSet, ...]) -> etree.XPath | None:
     return etree.XPath(question, namespaces=names, regexp=False)
 
 
-def _finding(rule: Rule, hit: etree._Element, root: etree._Element, places: Places) -> Finding:
+ADVICE = (
+    "请核对“值”中列出的各元素（[L行号]，– 表示没有填）是否合乎该要求；说明见 frontgate explain 加编号，或手册该流程页的“业务规则”。",
+    "Compare the elements named in the value ([L line]; – means not there) with what is asked; see"
+    " frontgate explain with this id, or Rules on the flow's page of the handbook.",
+)
+
+
+def _finding(
+    rule: Rule,
+    hit: etree._Element,
+    root: etree._Element,
+    places: Places,
+    names: Mapping[str, str],
+) -> Finding:
     path, text = hit
     found = select(root, path.text or "/*", {})
-    element = found[0] if found and isinstance(found[0], etree._Element) else root
+    context = found[0] if found and isinstance(found[0], etree._Element) else root
+    seen = compared(context, rule.test, names)
+    element = seen.element if seen.element is not None else context
+    if rule.at:
+        named = select(context, rule.at, dict(names))
+        element = named[0] if named and isinstance(named[0], etree._Element) else context
     return Finding(
         rule=rule.id,
         severity=rule.severity,
@@ -372,6 +403,8 @@ def _finding(rule: Rule, hit: etree._Element, root: etree._Element, places: Plac
         en=rule.en,
         line=places.line(element),
         xpath=places.xpath(element),
-        value=(element.text or "").strip()[:200] if len(element) == 0 else "",
+        value=(seen.text or (text_of(context) if not len(context) else ""))[:200],
         basis=rule.basis,
+        advice_zh=rule.advice_zh or ADVICE[0],
+        advice_en=rule.advice_en or ADVICE[1],
     )

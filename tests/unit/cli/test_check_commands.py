@@ -351,3 +351,22 @@ def test_a_path_that_is_not_there_is_said_in_both_languages(tmp_path: Path) -> N
         shown = call(command, tmp_path / "nosuch", lang="zh")
         assert (shown.exit_code, "nosuch 不存在。" in shown.output) == (2, True)
         assert "does not exist." in call(command, tmp_path / "nosuch").output
+
+
+def test_a_rule_is_explained_with_its_place_and_what_it_looks_at() -> None:
+    shown = call("explain", "FG-appeal-001")
+    for part in ("appeal.submit", "b:AppealFiledOn", "appeal.html#rules"):
+        assert part in shown.output
+    assert "appeal.decide" not in shown.output
+    row = json.loads(call("--json", "explain", "FG-common-005").output)
+    assert row["messages"] == "*"
+    assert "t:IdNo" in row["elements"]
+
+
+def test_a_broken_rule_shows_both_values_and_an_advice(tmp_path: Path) -> None:
+    made = call("sample", "appeal.submit", "--invalid", "FG-appeal-001", "-o", tmp_path)
+    assert made.exit_code == 0, made.output
+    shown = call("check", *tmp_path.iterdir()).output
+    assert "JudgmentServedOn = 2027-02-26 [L" in shown
+    assert "AppealFiledOn = 2027-02-01 [L" in shown
+    assert "→ Compare" in shown

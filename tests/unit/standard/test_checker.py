@@ -432,3 +432,15 @@ def test_code_lists_of_any_base_are_judged_by_the_quick_schema(standards: Standa
     assert quick.judge(root, on) is Trust.NOTHING
     assert quick.judge(root, None) is Trust.SCHEMA
     assert not any("Kind" in name or "DocType" in name for name in CodeCheck(catalogue, "tea-time").left)  # fmt: skip
+
+
+def test_a_rule_can_name_the_element_it_points_at_and_its_own_advice(tmp_path: Path) -> None:
+    root = write_standard(tmp_path / "std")
+    path = root / "1.0/flows/tea-time/rules.sch"
+    own = 'fg:at="b:Kind" fg:advice-zh="添杯" fg:advice-en="Add cups." fg:en="Fewer cups'
+    path.write_text(path.read_text("utf-8").replace('fg:en="Fewer cups', own), "utf-8")
+    few = message(pot="<b:Pot><b:Kind>clay</b:Kind><b:Cups>1</b:Cups></b:Pot>", guests=GUEST * 2)
+    (finding,) = found(Checker(Standards.load(root)), few)
+    assert finding.xpath.endswith("/b:Pot/b:Kind")
+    assert (finding.advice_zh, finding.advice_en) == ("添杯", "Add cups.")
+    assert "Cups = 1 [L" in finding.value
