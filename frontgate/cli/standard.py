@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -267,6 +269,47 @@ def _flow_dict(flow: Flow) -> dict[str, object]:
         "law": list(flow.law),
         "message_types": [s.message_type for s in flow.steps.values()],
     }
+
+
+@standard.command()
+@click.argument("name", required=False, metavar="LIST")
+@click.argument("text", required=False, default="")
+@_ROOT
+@_VERSION
+@click.pass_obj
+def codes(out: Output, name: str | None, text: str, root: Path | None, version: str | None) -> None:
+    """Show the codes of a list, those that hold TEXT in code or name; without LIST, all lists.
+
+    JSON: list and codes (code, zh, en, valid_from, valid_to, parent, note); without LIST, their names.
+    """
+    _, catalogue = _catalogue(root, version)
+    if name is None:
+        if out.as_json:
+            out.json(list(catalogue.list_names))
+            return
+        for known in catalogue.list_names:
+            say(f"{known:28} {len(catalogue.code_list(known).codes)}")
+        return
+    if name not in catalogue.list_names:
+        near = difflib.get_close_matches(name, catalogue.list_names, n=3)
+        raise click.UsageError(
+            out.pick(f"没有代码表 {name}", f"there is no list {name}")
+            + (f" ({', '.join(near)}?)" if near else "")
+        )
+    wanted = text.casefold()
+    rows = [
+        code
+        for group in catalogue.code_list(name).codes.values()
+        for code in group
+        if any(wanted in part.casefold() for part in (code.code, code.zh, code.en))
+    ]
+    if out.as_json:
+        out.json({"list": name, "codes": [asdict(row) for row in rows]})
+        return
+    for row in rows:
+        days = f"{row.valid_from or ''} – {row.valid_to or ''}".strip(" –")
+        more = "; ".join(part for part in (days, row.note) if part)
+        say(f"{row.code:12} {out.pick(row.zh, row.en)}" + (f"  ({more})" if more else ""))
 
 
 @standard.command()

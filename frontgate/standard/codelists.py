@@ -71,12 +71,29 @@ class CodeList:
         return rows[-1].zh if lang == "zh" else rows[-1].en
 
     def nearest(self, code: str, count: int = 3) -> tuple[str, ...]:
-        """Codes that look like `code`; for a hint, so a bounded comparison is enough."""
+        """Codes that look like `code`; for a hint, so a bounded comparison is enough.
+
+        Codes are built from the left (article, then number; division, then place): those that begin
+        as it does, by at least half of it, come before those that look alike as a whole.
+        """
         wanted = code[:64]
-        near = difflib.get_close_matches(wanted, list(self.codes), n=count, cutoff=0.5)
+        shared = {c: _shared(wanted, c) for c in self.codes}
+        most = max(shared.values(), default=0)
+        near: list[str] = []
+        if most >= max(2, (len(wanted) + 1) // 2):
+            akin = [c for c, length in shared.items() if length == most]
+            near = difflib.get_close_matches(wanted, akin, n=count, cutoff=0.0)
+        likeness = 0.8 if near else 0.5
+        near += difflib.get_close_matches(wanted, list(self.codes), n=count, cutoff=likeness)
         if not near and len(self.codes) <= 12:
             return tuple(self.codes)
-        return tuple(near)
+        return tuple(dict.fromkeys(near))[:count]
+
+
+def _shared(one: str, other: str) -> int:
+    """How many characters both begin with."""
+    pairs = zip(one, other, strict=False)
+    return next((n for n, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
 
 
 def read_codes(path: Path) -> CodeList:

@@ -370,3 +370,22 @@ def test_a_broken_rule_shows_both_values_and_an_advice(tmp_path: Path) -> None:
     assert "JudgmentServedOn = 2027-02-26 [L" in shown
     assert "AppealFiledOn = 2027-02-01 [L" in shown
     assert "→ Compare" in shown
+
+
+def test_the_codes_of_a_list_are_shown_and_searched() -> None:
+    assert "crime" in call("standard", "codes").output
+    found = call("standard", "codes", "crime", "保险诈骗", lang="zh").output.splitlines()
+    assert [line.split()[0] for line in found] == ["198001"]
+    rows = json.loads(call("--json", "standard", "codes", "unit-type").output)
+    assert rows["list"] == "unit-type"
+    assert rows["codes"][0]["code"] == "01"
+    wrong = call("standard", "codes", "crimes")
+    assert (wrong.exit_code, "(crime" in wrong.output) == (2, True)
+
+
+def test_a_wrong_code_is_met_with_those_that_begin_alike(tmp_path: Path) -> None:
+    folder = edited(sample(tmp_path), ">264001<", ">234999<")
+    shown = call("check", folder, lang="zh").output
+    assert "相近的有：234101 组织出卖人体器官罪、234001 故意伤害罪\n" in shown
+    assert "frontgate standard codes" in shown
+    assert "reference/codes" not in shown
