@@ -27,6 +27,7 @@ from frontgate.standard.codecheck import CodeCheck, record_date
 from frontgate.standard.documents import FileFact, check_documents, check_files, check_names
 from frontgate.standard.flows import Step
 from frontgate.standard.places import Places
+from frontgate.standard.plain_types import wanted
 from frontgate.standard.quick import QuickSchema, Trust
 from frontgate.standard.reading import prefixes
 from frontgate.standard.rules import Rules
@@ -74,7 +75,7 @@ class _Tools:
     def __init__(self, catalogue: Catalogue, flow: str) -> None:
         self._catalogue = catalogue
         self._flow = flow
-        self.places = Places(catalogue.declarations(flow).names, prefixes(flow))
+        self.places = Places(catalogue.declarations(flow), prefixes(flow))
 
     @cached_property
     def schema(self) -> etree.XMLSchema:
@@ -273,12 +274,14 @@ def _kind(
 
 def _undated(root: etree._Element, view: MessageView, places: Places) -> Finding:
     name = f"{_M}BusinessTime"
+    zh, en = wanted("dateTime", view.header.business_time)
     return finding(
         "FG-XSD-006",
         line=_line(root, "BusinessTime"),
         xpath="/m:Message/m:Header/m:BusinessTime",
         value=view.header.business_time,
-        facet="dateTime",
+        facet_zh=zh,
+        facet_en=en,
         **places.names(name),
     )
 

@@ -208,6 +208,22 @@ class Declarations:
         base = self._resolve(derivation, derivation.get("base", ""))
         return full, facets if base == f"{{{XS}}}string" else ()
 
+    def builtin(self, declaration: Declaration) -> str:
+        """The local name of XSD's own type that the element's values are of; empty for a complex one."""
+        place = declaration.node
+        name = place.get("type", "")
+        holder = None if name else _either(place, "simpleType", "complexType")
+        while True:
+            if holder is None:
+                full = self._resolve(place, name) if name else ""
+                if not full or full.startswith(f"{{{XS}}}"):
+                    return full.rpartition("}")[2]
+                holder = self._find(self._types, place, name)
+            derivation = _derivation(holder)
+            if derivation is None:
+                return ""
+            place, name, holder = derivation, derivation.get("base", ""), None
+
     def type_text(self, declaration: Declaration) -> tuple[str, str]:
         """The texts (zh, en) of the element's named type; empty where it has none."""
         name = declaration.node.get("type")

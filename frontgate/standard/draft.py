@@ -102,7 +102,7 @@ class _Writer:
         self._documents(root)
         etree.cleanup_namespaces(root, top_nsmap=self._names)
         etree.indent(root)
-        places = Places(self._declarations.names, self._names)
+        places = Places(self._declarations, self._names)
         to_fill = tuple(self._told(places))
         self._comment()
         data = etree.tostring(root, xml_declaration=True, encoding="UTF-8") + b"\n"

@@ -11,14 +11,17 @@ from typing import Any
 
 from lxml import etree
 
+from frontgate.standard.declarations import Declarations
 from frontgate.standard.tree import line_of
 
 
 class Places:
-    """names: element name → texts (zh, en). prefixes: prefix → namespace."""
+    """declarations: of the flow's schemas, for names and for what may stand where. prefixes: prefix →
+    namespace."""
 
-    def __init__(self, names: Mapping[str, tuple[str, str]], prefixes: Mapping[str, str]) -> None:
-        self._names = names
+    def __init__(self, declarations: Declarations, prefixes: Mapping[str, str]) -> None:
+        self.declarations = declarations
+        self._names = declarations.names
         self._prefix = {uri: prefix for prefix, uri in prefixes.items()}
 
     def line(self, element: etree._Element) -> int | None:

@@ -18,7 +18,10 @@ from frontgate import safexml
 from frontgate.errors import CatalogueError
 from frontgate.model.finding import Finding, finding
 from frontgate.standard.catalogue import Catalogue
+from frontgate.standard.content import ORDER, declared, lacking, misplaced
 from frontgate.standard.places import Places
+from frontgate.standard.plain_types import wanted
+from frontgate.standard.tree import text_of
 
 XS = "http://www.w3.org/2001/XMLSchema"
 MAX_FINDINGS = 200
@@ -128,7 +131,7 @@ def validate(
         if len(found) == MAX_FINDINGS:
             found.append(finding("FG-XSD-016", limit=MAX_FINDINGS))
             break
-        found.append(_finding(type_name, message, _element(root, path), places))
+        found.append(_explained(type_name, message, _element(root, path), places))
     if not found and not skip:  # refused without a usable reason: say so, never accept
         found.append(_finding("", "the schema processor gave no reason", root, places))
     return tuple(found)
@@ -218,12 +221,62 @@ def _element(root: etree._Element, path: str) -> etree._Element:
     return element
 
 
+def _explained(type_name: str, message: str, element: etree._Element, places: Places) -> Finding:
+    """As `_finding`, where the declarations say more of the element's place than the processor."""
+    if type_name != "SCHEMAV_ELEMENT_CONTENT":
+        return _finding(type_name, message, element, places)
+    subject = _SUBJECT.match(message)
+    reason = message[subject.end() :] if subject else message
+    declarations = places.declarations
+    told = _finding(type_name, message, element, places)
+    if reason.startswith("Missing child"):
+        names = lacking(declarations, element)
+        return _retold(told, told.rule, element, places, _listed(names, places)) if names else told
+    found = misplaced(declarations, element, _names(reason))
+    if found is None:
+        return told
+    params: dict[str, Any] = {"limit": found.limit}
+    if found.code == ORDER:
+        for role, name in zip(("first", "second"), found.names, strict=True):
+            params |= places.names(name, role)
+    else:
+        params |= _listed(found.names, places, is_choice=found.is_choice)
+    return _retold(told, found.code, element, places, params)
+
+
+def _retold(
+    told: Finding, code: str, element: etree._Element, places: Places, params: dict[str, Any]
+) -> Finding:
+    return finding(
+        code,
+        line=told.line,
+        xpath=told.xpath,
+        value=told.value,
+        **places.names(element),
+        **params,
+    )
+
+
+def _listed(names: Iterable[str], places: Places, *, is_choice: bool = False) -> dict[str, Any]:
+    zh, en = (" 或 ", " or ") if is_choice else ("、", ", ")
+    return {
+        "expected_zh": zh.join(places.qualified(n, "zh") for n in names),
+        "expected_en": en.join(places.qualified(n, "en") for n in names),
+    }
+
+
+def _names(reason: str) -> list[str]:
+    return [f"{{{uri}}}{local}" for uri, local in _NAME.findall(reason) if "*" not in local]
+
+
 def _finding(type_name: str, message: str, element: etree._Element, places: Places) -> Finding:
     subject = _SUBJECT.match(message)
     reason = message[subject.end() :] if subject else message
     attribute = (subject.group(2) or "") if subject else ""
     code = _code(type_name, reason)
     params = _params(code, type_name, reason, attribute, places)
+    if code in ("FG-XSD-003", "FG-XSD-006"):
+        params |= _wanted(code, str(params["facet"]), element, attribute, places)
     if code == "FG-XSD-014" and subject is not None:
         params |= places.names(subject.group(1))
     else:
@@ -276,13 +329,24 @@ def _params(
     return params
 
 
+def _wanted(
+    code: str, facet: str, element: etree._Element, attribute: str, places: Places
+) -> dict[str, Any]:
+    """What the value should be, in the words of its type's text or of XSD's own type."""
+    words = facet, facet
+    declaration = declared(places.declarations, element) if not attribute else None
+    if declaration is not None and code == "FG-XSD-006":
+        words = wanted(places.declarations.builtin(declaration), text_of(element))
+    elif declaration is not None:
+        zh, en = places.declarations.type_text(declaration)
+        words = (f"{zh}；{facet}" if zh else facet), (f"{en}; {facet}" if en else facet)
+    return {"facet_zh": words[0], "facet_en": words[1]}
+
+
 def _expected(reason: str, places: Places) -> dict[str, Any]:
-    names = [f"{{{uri}}}{local}" for uri, local in _NAME.findall(reason) if "*" not in local]
+    names = _names(reason)
     if names:
-        return {
-            "expected_zh": "、".join(places.qualified(n, "zh") for n in names),
-            "expected_en": ", ".join(places.qualified(n, "en") for n in names),
-        }
+        return _listed(names, places)
     if "Expected is" in reason:
         return {
             "expected_zh": "其他命名空间的一个元素",

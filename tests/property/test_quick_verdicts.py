@@ -61,7 +61,7 @@ def test_the_one_question_never_hides_a_broken_rule_and_what_is_remembered_chang
         if flow not in tools:
             plain = Rules(CATALOGUE.rule_sets(flow))
             plain._is_suspect = None
-            places = Places(CATALOGUE.declarations(flow).names, prefixes(flow))
+            places = Places(CATALOGUE.declarations(flow), prefixes(flow))
             tools[flow] = (
                 places,
                 Rules(CATALOGUE.rule_sets(flow)),

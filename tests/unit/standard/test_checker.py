@@ -17,6 +17,8 @@ from frontgate.standard import Checker, FileFact, Standards
 from frontgate.standard.codecheck import CodeCheck, record_date
 from frontgate.standard.quick import QuickSchema, Trust
 
+POT = "<b:Pot><b:Kind>clay</b:Kind></b:Pot>"
+
 
 def found(checker: Checker, data: bytes, **options: object) -> tuple[Finding, ...]:
     options.setdefault("files", None)
@@ -50,10 +52,12 @@ def test_a_valid_message_has_no_findings_and_a_view(checker: Checker) -> None:
     [
         (message(documents=""), "FG-XSD-001"),
         (message(pot=""), "FG-XSD-001"),
-        (message(receiver=""), "FG-XSD-002"),
-        (message(header="<SenderRef>a</SenderRef><FlowUid>x</FlowUid>"), "FG-XSD-002"),
+        (message(receiver=""), "FG-XSD-017"),
+        (message(header="<Nothing/>"), "FG-XSD-002"),
+        (message(pot=POT * 2), "FG-XSD-019"),
+        (message(header="<SenderRef>a</SenderRef><FlowUid>x</FlowUid>"), "FG-XSD-018"),
         (message(time="2026-03-02T09:30:00"), "FG-XSD-003"),
-        (message(header="<MessageId>X</MessageId>"), "FG-XSD-002"),
+        (message(header="<MessageId>X</MessageId>"), "FG-XSD-018"),
         (message(header="<FlowUid>X</FlowUid>"), "FG-XSD-003"),
         (message(documents=DOCUMENT.replace("<FileName>", "<Carrier>pigeon</Carrier><FileName>")), "FG-XSD-004"),
         (message(sender=""), "FG-XSD-005"),
@@ -94,11 +98,40 @@ def test_xsi_type_is_refused(checker: Checker) -> None:
 def test_a_missing_element_is_named_with_its_meaning_in_both_languages(checker: Checker) -> None:
     data = message().replace(f"<Sender>{POLICE}</Sender>".encode(), b"")
     (finding,) = found(checker, data)
-    assert finding.rule == "FG-XSD-002"
+    assert finding.rule == "FG-XSD-017"
     assert "Sender（发件单位）" in finding.zh
     assert "Sender (sending unit)" in finding.en
     assert finding.xpath == "/m:Message/m:Header/m:Receiver"
     assert finding.line == 6
+
+
+@pytest.mark.parametrize(
+    ("data", "zh", "en"),
+    [
+        (
+            message(receiver=""),
+            "缺少 m:Receiver，应在 BusinessTime之前",
+            "Missing: m:Receiver, before BusinessTime",
+        ),
+        (
+            message(header="<SenderRef>a</SenderRef><FlowUid>x</FlowUid>"),
+            "顺序不对：FlowUid须在 SenderRef之前",
+            "Wrong order: FlowUid must stand before SenderRef",
+        ),
+        (
+            message(guests=POT + GUEST, pot=""),
+            "顺序不对：Guest须在 Pot之前",
+            "Wrong order: Guest must stand before Pot",
+        ),
+        (message(pot=POT * 2), "Pot出现次数过多：此处至多 1 次", "Pot stands too often: at most 1 here"),
+        (message(pot="<b:Pot/>"), "Pot缺少下级元素；应有：b:Kind", "Pot lacks a child element; expected: b:Kind"),
+    ],
+)  # fmt: skip
+def test_what_is_missing_or_out_of_order_is_said_as_such(
+    checker: Checker, data: bytes, zh: str, en: str
+) -> None:
+    (finding,) = found(checker, data)
+    assert (finding.zh, finding.en) == (zh, en)
 
 
 def test_the_xpath_of_a_finding_leads_to_its_element(checker: Checker) -> None:
