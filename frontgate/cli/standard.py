@@ -12,8 +12,9 @@ from lxml import etree
 from frontgate.cli.output import Existing, Output, say
 from frontgate.errors import CatalogueError
 from frontgate.model.finding import finding_of
-from frontgate.standard import Catalogue, Checker, Flow, Standards, Step
+from frontgate.standard import Catalogue, Checker, Flow, Standards
 from frontgate.standard.compare import compare
+from frontgate.standard.export import step_data
 from frontgate.standard.fields import fields_of
 from frontgate.standard.handbook import write_handbook
 from frontgate.standard.samples import BREAKS, pick, samples_of_flow, write_drop
@@ -325,7 +326,7 @@ def show(out: Output, message_type: str, root: Path | None, version: str | None)
     except CatalogueError as error:
         raise _usage(out, error) from None
     if out.as_json:
-        out.json(_step_dict(catalogue, step))
+        out.json(step_data(catalogue, step))
         return
     say(f"{step.message_type}  {out.pick(step.zh, step.en)}")
     say(f"  {out.pick(step.purpose_zh, step.purpose_en)}")
@@ -346,58 +347,9 @@ def show(out: Output, message_type: str, root: Path | None, version: str | None)
         label = f"{'  ' * field.depth}{field.name}"
         say(f"  {label:44} {field.occurs:6} {out.pick(field.zh, field.en)}{mark}")
     out.line("\n业务规则", "\nRules")
-    for rule_set in catalogue.rule_sets(step.flow):
-        for item in rule_set.rules.values():
-            basis = f"  ({item.basis})" if item.basis else ""
-            say(f"  {item.id}  {item.severity.value}  {out.pick(item.zh, item.en)}{basis}")
-
-
-def _step_dict(catalogue: Catalogue, step: Step) -> dict[str, object]:
-    return {
-        "message_type": step.message_type,
-        "zh": step.zh,
-        "en": step.en,
-        "purpose_zh": step.purpose_zh,
-        "purpose_en": step.purpose_en,
-        "from": list(step.from_roles),
-        "to": list(step.to_roles),
-        "stage": step.stage,
-        "opens": step.opens,
-        "after": list(step.after),
-        "answers": list(step.answers),
-        "cc": [{"role": c.role, "mode": c.mode} for c in step.cc],
-        "documents": [
-            {
-                "types": list(d.types),
-                "min": d.min,
-                "max": d.max or None,
-                "when": d.when,
-                "variant": variant,
-            }
-            for variant, d in (
-                *(("", d) for d in step.documents),
-                *((v.name, d) for v in step.variants for d in v.documents),
-            )
-        ],
-        "fields": [
-            {
-                "path": f.path,
-                "zh": f.zh,
-                "en": f.en,
-                "occurs": f.occurs,
-                "type": f.type_name,
-                "limits": f.limits,
-                "codes": f.codes,
-                "check": f.check,
-            }
-            for f in fields_of(catalogue, step.message_type)
-        ],
-        "rules": [
-            {"id": r.id, "severity": r.severity.value, "zh": r.zh, "en": r.en, "basis": r.basis}
-            for rule_set in catalogue.rule_sets(step.flow)
-            for r in rule_set.rules.values()
-        ],
-    }
+    for item in catalogue.rules_of(message_type):
+        basis = f"  ({item.basis})" if item.basis else ""
+        say(f"  {item.id}  {item.severity.value}  {out.pick(item.zh, item.en)}{basis}")
 
 
 @standard.command()

@@ -6,16 +6,23 @@ from typing import Any
 
 from frontgate.core.deadlines import Limit
 from frontgate.standard.catalogue import Catalogue
+from frontgate.standard.codecheck import CHECKS
 from frontgate.standard.deadlines import Term
 from frontgate.standard.fields import fields_of
 from frontgate.standard.flows import DocumentRule, Flow, Step
+from frontgate.standard.reading import prefixes
 
 
 def as_data(catalogue: Catalogue) -> dict[str, Any]:
-    """version, roles, flows (steps with fields, documents, rules), deadlines, codes."""
+    """version, roles, checks (of check characters), flows (steps with fields, documents, ids of rules;
+    the rules), deadlines, codes."""
     return {
         "version": catalogue.version,
-        "roles": {r.code: {"zh": r.zh, "en": r.en} for r in catalogue.roles.values()},
+        "roles": {
+            r.code: {"zh": r.zh, "en": r.en, "unit_types": list(r.unit_types)}
+            for r in catalogue.roles.values()
+        },
+        "checks": {name: {"zh": zh, "en": en} for name, (_, zh, en) in CHECKS.items()},
         "flows": [_flow(catalogue, catalogue.flow(name)) for name in catalogue.flow_names],
         "deadlines": [
             {
@@ -42,7 +49,13 @@ def as_data(catalogue: Catalogue) -> dict[str, Any]:
         ],
         "codes": {
             name: [
-                {"code": c.code, "zh": c.zh, "en": c.en}
+                {
+                    "code": c.code,
+                    "zh": c.zh,
+                    "en": c.en,
+                    "valid_from": c.valid_from.isoformat() if c.valid_from else None,
+                    "valid_to": c.valid_to.isoformat() if c.valid_to else None,
+                }
                 for rows in catalogue.code_list(name).codes.values()
                 for c in rows
             ]
@@ -67,32 +80,69 @@ def _flow(catalogue: Catalogue, flow: Flow) -> dict[str, Any]:
     }
 
 
-def _step(catalogue: Catalogue, step: Step) -> dict[str, Any]:
+def step_data(catalogue: Catalogue, step: Step) -> dict[str, Any]:
+    """One message type: parties, copies, documents, fields, and the rules that can find anything in it.
+
+    fields: limits and check as the handbook shows them; prefix stands for one of `namespaces`.
+    """
     return {
-        "type": step.message_type,
+        "message_type": step.message_type,
         "zh": step.zh,
         "en": step.en,
+        "purpose_zh": step.purpose_zh,
+        "purpose_en": step.purpose_en,
+        "element": step.element,
+        "namespaces": dict(prefixes(step.flow)),
         "from": list(step.from_roles),
         "to": list(step.to_roles),
-        "cc": [c.role for c in step.cc],
         "stage": step.stage,
-        "documents": [_document(d) for d in step.documents],
+        "opens": step.opens,
+        "after": list(step.after),
+        "answers": list(step.answers),
+        "cc": [{"role": c.role, "mode": c.mode} for c in step.cc],
+        "documents": [
+            _document(d, variant)
+            for variant, d in (
+                *(("", d) for d in step.documents),
+                *((v.name, d) for v in step.variants for d in v.documents),
+            )
+        ],
         "fields": [
             {
                 "path": f.path,
+                "prefix": f.prefix,
                 "zh": f.zh,
                 "en": f.en,
                 "occurs": f.occurs,
+                "is_choice": f.is_choice,
                 "type": f.type_name,
+                "limits": f.limits,
                 "codes": f.codes,
+                "check": f.check,
             }
             for f in fields_of(catalogue, step.message_type)
+        ],
+        "rules": [
+            {"id": r.id, "severity": r.severity.value, "zh": r.zh, "en": r.en, "basis": r.basis}
+            for r in catalogue.rules_of(step.message_type)
         ],
     }
 
 
-def _document(rule: DocumentRule) -> dict[str, Any]:
-    return {"types": list(rule.types), "min": rule.min, "max": rule.max, "when": rule.when}
+def _step(catalogue: Catalogue, step: Step) -> dict[str, Any]:
+    """As `step_data`; of the rules, which the flow tells once, the ids."""
+    data = step_data(catalogue, step)
+    return {"type": step.message_type} | data | {"rules": [r["id"] for r in data["rules"]]}
+
+
+def _document(rule: DocumentRule, variant: str) -> dict[str, Any]:
+    return {
+        "types": list(rule.types),
+        "min": rule.min,
+        "max": rule.max or None,
+        "when": rule.when,
+        "variant": variant,
+    }
 
 
 _UNITS = {

@@ -389,3 +389,28 @@ def test_a_wrong_code_is_met_with_those_that_begin_alike(tmp_path: Path) -> None
     assert "相近的有：234101 组织出卖人体器官罪、234001 故意伤害罪\n" in shown
     assert "frontgate standard codes" in shown
     assert "reference/codes" not in shown
+
+
+def test_the_standard_as_json_says_as_much_as_one_message_type(tmp_path: Path) -> None:
+    assert call("standard", "docs", "-o", tmp_path).exit_code == 0
+    whole = json.loads((tmp_path / "standard.json").read_text("utf-8"))
+    kind = "arrest-request.decide"
+    (step,) = (s for f in whole["flows"] for s in f["steps"] if s["type"] == kind)
+    alone = json.loads(call("--json", "standard", "show", kind).output)
+    assert step["rules"] == [r["id"] for r in alone["rules"]]
+    for name in alone.keys() - {"rules"}:
+        assert step[name] == alone[name]
+    assert {"role": "detention", "mode": "narrowed"} in step["cc"]
+    assert step["namespaces"]["b"] == "urn:frontgate:arrest-request:1"
+    fields = {f["path"]: f for f in step["fields"]}
+    assert fields["/Message/Header/Sender"]["check"] == "unit-code"
+    assert "[1-9]" in fields["/Message/Header/Sender"]["limits"]
+    assert fields["/Message/Header/Sender"]["prefix"] == "m"
+    assert set(whole["checks"]) > {"unit-code", "citizen-id", "person-uid"}
+
+
+def test_a_message_type_is_shown_with_its_own_rules() -> None:
+    submit = call("standard", "show", "sentence-delivery.submit").output
+    execute = call("standard", "show", "sentence-delivery.execute").output
+    assert "FG-sentence-delivery-004" not in submit
+    assert "FG-sentence-delivery-004" in execute
