@@ -224,6 +224,12 @@ class Declarations:
                 return ""
             place, name, holder = derivation, derivation.get("base", ""), None
 
+    def attribute_texts(self, declaration: Declaration) -> dict[str, tuple[str, str]]:
+        """The texts (zh, en) of the attributes in `declaration.attributes`, by name."""
+        body = self._body(declaration.node)
+        found = body.iter(f"{{{XS}}}attribute") if body is not None else ()
+        return {a.get("name", ""): _texts(a) for a in found}
+
     def type_text(self, declaration: Declaration) -> tuple[str, str]:
         """The texts (zh, en) of the element's named type; empty where it has none."""
         name = declaration.node.get("type")

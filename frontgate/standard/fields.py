@@ -58,13 +58,14 @@ def _walk(
 ) -> Iterator[Field]:
     path = f"{above}/{declaration.local}"
     yield _field(declaration, path, depth)
+    texts = declarations.attribute_texts(declaration) if declaration.attributes else {}
     for name, kind, required in declaration.attributes:
         yield Field(
             path=f"{path}/@{name}",
             depth=depth + 1,
             name=f"@{name}",
-            zh="",
-            en="",
+            zh=texts[name][0],
+            en=texts[name][1],
             occurs="1" if required else "0..1",
             type_name=kind,
             limits="",

@@ -90,7 +90,7 @@ def content(catalogue: Catalogue, name: str) -> Content:
     if name.startswith(_LIST) and name in page_names(catalogue):
         return _long_codes_page(catalogue, name.removeprefix(_LIST))
     if name == "start":
-        return _start_page()
+        return _start_page(catalogue)
     return _flow_page(catalogue, catalogue.flow(name))
 
 
@@ -304,11 +304,19 @@ def _step_section(
         ),
         (
             "抄送 cc",
-            named((c.role for c in step.cc), "zh") or "–",
-            named((c.role for c in step.cc), "en"),
+            f"{named((c.role for c in step.cc), 'zh')}（由前置机加入，不写进 Receiver）"
+            if step.cc
+            else "–",
+            f"{named((c.role for c in step.cc), 'en')} (added by the gateway, not in Receiver)"
+            if step.cc
+            else "",
         ),
         ("阶段 stage", step.stage or "–", ""),
-        ("答复 answers", "、".join(step.answers) or "–", ""),
+        (
+            "答复 answers",
+            f"{'、'.join(step.answers)}（InReplyTo 写其 MessageId）" if step.answers else "–",
+            "InReplyTo names its MessageId" if step.answers else "",
+        ),
     ]
     nodes = [
         el("h2", f"{step.message_type} ", *both(step.zh, step.en), id=step.name),
@@ -389,7 +397,7 @@ def _rules_table(rules: Iterable[Rule]) -> etree._Element:
     )
 
 
-def _start_page() -> Content:
+def _start_page(catalogue: Catalogue) -> Content:
     """What a vendor needs before the first message: `first_message.SECTIONS`."""
     nodes: list[etree._Element] = [
         el("p", el("a", *both("目录", "Contents"), href="index.html")),
@@ -399,6 +407,8 @@ def _start_page() -> Content:
         nodes += [el("p", both(zh, en)) for zh, en in section.lines]
         if section.example:
             nodes.append(el("pre", section.example))
+        if section.list in catalogue.list_names:
+            nodes.append(_codes_table(catalogue, section.list))
     return Content("第一份报文", "The first message", tuple(nodes))
 
 

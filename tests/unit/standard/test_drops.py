@@ -15,6 +15,7 @@ from toy_standard import message, write_standard
 from frontgate.errors import CatalogueError
 from frontgate.standard import Checker, Standards
 from frontgate.standard.drops import find_drops, is_ignored, read_drop
+from frontgate.standard.fields import fields_of
 from frontgate.standard.handbook import write_handbook
 from frontgate.standard.samples import BREAKS, filler, pick, rule_of, samples_of_flow, write_drop
 
@@ -201,3 +202,33 @@ def test_no_page_of_the_handbook_is_heavy_and_every_link_leads_somewhere(tmp_pat
         for name, anchor in re.findall(r'href="([a-z-]+\.html)(?:#([^"]*))?"', text):
             assert name in texts
             assert not anchor or f'id="{anchor}"' in texts[name], (name, anchor)
+
+
+def test_the_first_page_explains_unit_codes_copies_and_follow_ups(tmp_path: Path) -> None:
+    write_handbook(Standards.load().version("1.0"), tmp_path)
+    start = (tmp_path / "start.html").read_text("utf-8")
+    for part in (
+        "520102 11 00 X",
+        "看守所",
+        "units.csv",
+        "--message-only",
+        "InReplyTo",
+        "scheme of Receiver",
+        "added by the gateway",
+    ):
+        assert part in " ".join(start.split()), part
+    flow = (tmp_path / "arrest-request.html").read_text("utf-8")
+    assert "由前置机加入，不写进 Receiver" in flow
+    assert "InReplyTo 写其 MessageId" in flow
+
+
+def test_attributes_have_meanings_too() -> None:
+    catalogue = Standards.load().version("1.0")
+    bare = {
+        f.path
+        for name in catalogue.flow_names
+        for step in catalogue.flow(name).steps.values()
+        for f in fields_of(catalogue, step.message_type)
+        if f.name.startswith("@") and not (f.zh and f.en)
+    }
+    assert bare == set()
