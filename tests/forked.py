@@ -50,6 +50,9 @@ class Forked:
         if self._process.exitcode is None:
             os.kill(self.pid, number)
 
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
     def kill_all(self) -> None:
         """SIGKILL to it and what it started."""
         try:
