@@ -69,6 +69,15 @@ BREAKS: dict[str, dict[str, Break]] = {
     "Custody": {
         "FG-common-012": lambda c: put(c, CustodyFrom="2026-10-02", CustodyDue="2026-10-01"),
     },
+    "Sentence": {
+        "FG-common-016": lambda s: put(s, TermFrom="2026-10-02", TermTo="2026-10-01"),
+        "FG-common-017": lambda s: put(
+            s, CombinedMonths="108", TermFrom="2026-10-02", TermTo="2028-06-01", CreditDays="90"
+        ),
+    },
+    "Measure": {
+        "FG-common-018": lambda m: put(m, StartAt="2026-10-02T09:00:00+08:00", EndOn="2026-10-01"),
+    },
     "CaseRef": {"FG-common-015": lambda c: put(c, CaseUid="C2026520102110000000032")},
 }
 """By the type of the library whose elements a rule is about."""
