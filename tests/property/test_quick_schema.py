@@ -210,9 +210,12 @@ class Bender:
             "t:Nothing",
             "t:Person",
         )
-        # Half of them where one of the kinds is right: by luck alone a seed may meet none that passes.
+        # Half of them where one of the kinds is right, and half of these state it: by luck alone a
+        # seed may meet none that passes.
         long = [e for e in elements if etree.QName(e).localname in LONG]
-        element = self._luck.choice(long if long and self._luck.random() < 0.5 else elements)
+        at_long = bool(long) and self._luck.random() < 0.5
+        element = self._luck.choice(long if at_long else elements)
+        kind = "t:Text2000" if at_long and self._luck.random() < 0.5 else self._luck.choice(kinds)
         wrapped = etree.Element(
             element.tag,
             dict(element.attrib),
@@ -220,7 +223,7 @@ class Bender:
         )
         wrapped.text, wrapped.tail = element.text, element.tail
         wrapped.extend(list(element))
-        wrapped.set(f"{{{XSI}}}type", self._luck.choice(kinds))
+        wrapped.set(f"{{{XSI}}}type", kind)
         parent = element.getparent()
         assert parent is not None
         parent.replace(element, wrapped)
