@@ -82,6 +82,8 @@ class Claimer:
         self._newest = 0
         self._unmade: list[str] = []
         """Folders of claims that failed, and that the same fault kept from going."""
+        self.reached_entry = False
+        """Whether the last `take` got as far as the entry: before that no fault can be the entry's."""
 
     # -- after a crash ----------------------------------------------------------------------
 
@@ -147,6 +149,7 @@ class Claimer:
         fault of the spool, which the entry is not to blame for.
         """
         claim_id = self._new_id()
+        self.reached_entry = False
         try:
             with (
                 Folder.at(self._paths.claims) as claims,
@@ -171,6 +174,7 @@ class Claimer:
     ) -> Claim | None:
         durable.make_dir(claim_id, dir_fd=claims.fd)
         with claims.inner(claim_id) as folder:
+            self.reached_entry = True
             try:
                 outbound.move(name, folder, name)
             except FileNotFoundError:

@@ -313,9 +313,9 @@ class Sweeper:
         try:
             taken = self._claimer.take(outbound, name, info, kind or "other")
         except SpoolError:
-            # Mostly the whole spool is at fault, and its turn stays; where it alone is, it holds up
-            # no other for longer than some tries.
-            tries = self._tries.get(name, 0) + 1
+            # Mostly the whole spool is at fault, and its turn stays; where it alone may be, it holds
+            # up no other for longer than some tries.
+            tries = self._tries.get(name, 0) + self._claimer.reached_entry
             if tries < TRIES:
                 self._tries[name] = tries
                 self._first = {name: True, **self._first}  # it had settled already

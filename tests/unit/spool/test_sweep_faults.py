@@ -66,6 +66,25 @@ def test_one_that_always_fails_holds_up_no_other(paths: SpoolPaths) -> None:
     assert len(list(paths.claims.iterdir())) == 3, "no empty claim is left"
 
 
+def test_a_fault_of_the_whole_spool_costs_no_entry_its_turn(paths: SpoolPaths) -> None:
+    """However long it lasts: the folder of a claim has nothing to do with what is to be claimed."""
+    sick = True
+
+    def probe(moment: str, step: str, places: tuple[object, ...]) -> None:
+        if sick and moment == "before" and step == "mkdir":
+            raise OSError(errno.EMFILE, "injected")
+
+    durable.probe = probe
+    sweeper = Sweeper(paths, settle_s=0)
+    hints = [(f"d{n}.xml".encode(), True) for n in range(4)]
+    for _ in range(2 * TRIES):
+        with pytest.raises(SpoolError):
+            sweeper.sweep(hints)
+        hints = []
+    sick = False
+    assert names(sweeper.sweep([])) == ["d0.xml", "d1.xml", "d2.xml", "d3.xml"]
+
+
 @pytest.mark.parametrize("moved", [True, False], ids=["renamed", "copied"])
 def test_what_a_lasting_fault_leaves_goes_before_the_next_claim(
     paths: SpoolPaths, moved: bool
