@@ -141,6 +141,7 @@ class Hub:
         self._trust_folder = keys / "trust"
         self.trust: TrustStore = load_trust(self._trust_folder)
         self._trust_stamp = self._stamp()
+        self._trust_lock = threading.Lock()
         self._earlier_s = settings.relay.delivery_limit_days * 86400
         self._earlier = self._earlier_directories()
         signer = hub_signer(settings)
@@ -231,6 +232,7 @@ class Hub:
                         new_checker(standards),
                         resync=self._resync,
                         wake_placer=self._wake_placers,
+                        use_newest_directory=self._use_newest_directory,
                         may_take=self._gate.is_open,
                         max_message_bytes=settings.limits.message_bytes,
                         quotas=self.quotas,
@@ -321,9 +323,15 @@ class Hub:
         return earlier_directories(self._trust_folder, since=since)
 
     def _trust_turn(self) -> float | None:
-        """The administrator's commands change the directory's file: use it."""
-        stamp = self._stamp()
-        if stamp != self._trust_stamp:
+        self._use_newest_directory()
+        return 0.5
+
+    def _use_newest_directory(self) -> None:
+        """The administrator's commands change the directory's file: go by it from now on."""
+        with self._trust_lock:
+            stamp = self._stamp()
+            if stamp == self._trust_stamp:
+                return
             trust = load_trust(self._trust_folder)
             if trust.directory.version >= self.trust.directory.version:
                 self._tend.announce(trust)
@@ -333,7 +341,6 @@ class Hub:
                     lay_out_mailboxes(self._settings, trust.directory)
                 log.info("directory", version=trust.directory.version)
             self._trust_stamp = stamp
-        return 0.5
 
     def _hold_reserve(self) -> float:
         self.reserve.hold()

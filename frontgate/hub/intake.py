@@ -41,6 +41,7 @@ from frontgate.model.unit import Directory
 from frontgate.pipeline import answers, issue
 from frontgate.pipeline.dispatch import LARGE_BYTES
 from frontgate.pipeline.issue import Draft, Issuer
+from frontgate.pipeline.loop import attempt
 from frontgate.pipeline.members import Fault, open_members, set_aside
 from frontgate.pipeline.reconcile import KIND as TALLY
 from frontgate.pipeline.segments import CHUNK, SegmentStore
@@ -74,6 +75,7 @@ class HubIntake:
         *,
         resync: HubResync,
         wake_placer: Callable[[], None],
+        use_newest_directory: Callable[[], None] = lambda: None,
         may_take: Callable[[], bool] = lambda: True,
         max_message_bytes: int = 32 << 20,
         quotas: Quotas | None = None,
@@ -86,6 +88,7 @@ class HubIntake:
         self._trust = trust
         self._resync = resync
         self._wake_placer = wake_placer
+        self._use_newest_directory = use_newest_directory
         self._may_take = may_take
         self._judging = Judging(trust, directories, standards, checker, resync, max_message_bytes)
         self._told = Told(trust, resync)
@@ -170,6 +173,10 @@ class HubIntake:
                 raise TransportError(
                     "FG-TRN-030", detail=f"{mailbox.account}/{name}: {error}"
                 ) from error
+            # A machine that was admitted a moment ago can log in already: what it signs is judged by
+            # the directory that names its certificate. A directory that cannot be used is the
+            # trouble of the loop that follows it.
+            attempt("directory", self._use_newest_directory)
             with self._store.named_by(self._journal, taken.path):
                 try:
                     self._settle_bundle(mailbox, taken)

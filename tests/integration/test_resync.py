@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from by_hand import ByHand
 from keeping import CaseSoftware, counts, frontgate
 from province import COURT, POLICE, PROCURATORATE, Province, message, wait_for
 
@@ -220,6 +221,7 @@ def test_a_gateway_replaced_by_an_empty_machine_goes_on(tmp_path: Path, unit: st
     if unit == PROCURATORATE:
         drill.send(2, "away")
     _replace(drill.province, unit)
+    drill.province.start(unit)
     drill.software.go_on()
     if unit == POLICE:
         assert wait_for(lambda: drill.is_closed(POLICE), 60), drill.province.log(POLICE)
@@ -243,7 +245,23 @@ def _replace(province: Province, unit: str) -> None:
     bundle = read_unit_bundle((province.home / "bundles" / f"{unit}.bundle").read_bytes())
     (home / "gateway.toml").write_text(settings)
     take_bundle(home, home / "gateway.toml", bundle)
-    province.start(unit)
+
+
+def test_what_a_machine_signs_as_soon_as_it_is_admitted_is_understood(tmp_path: Path) -> None:
+    """Its key opens the account before the hub's loop has looked at the directory again."""
+    hand = ByHand(tmp_path)
+    try:
+        hand.gateways[PROCURATORATE].journal.close()
+        _replace(hand.province, PROCURATORATE)
+        hand.gateways[PROCURATORATE] = hand.open_gateway(PROCURATORATE)
+        hand.turn(PROCURATORATE, "resync")
+        hand.turn(PROCURATORATE, "send")
+        hand.turn("hub", "intake")
+        assert hand.rows("hub", "SELECT name, code FROM quarantine") == []
+        asked = hand.rows("hub", "SELECT count(*) FROM event WHERE kind = 'resync-requested'")
+        assert asked == [(1,)]
+    finally:
+        hand.close()
 
 
 @pytest.mark.timeout(400)
@@ -263,6 +281,7 @@ def test_a_case_number_that_was_told_is_never_minted_again(tmp_path: Path) -> No
     assert len(old) == 3
     province.kill(POLICE)
     _replace(province, POLICE)
+    province.start(POLICE)
     assert wait_for(lambda: drill.is_closed(POLICE), 60), province.log(POLICE)
     province.drop(POLICE, "open1.xml", _opening("open1"))  # the same again: the same number
     for n in range(3, 6):
