@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import subprocess
 import sys
 import threading
@@ -109,6 +110,8 @@ class Site:
         line = self._process.stdout.readline()
         assert line, self.log.read_text()
         self.url = str(json.loads(line)["url"])
+        # It listens before it says so, however long it takes to serve.
+        socket.create_connection(("127.0.0.1", int(json.loads(line)["port"]))).close()
         self._clients: dict[str, httpx.Client] = {}
         self._lock = threading.Lock()
 

@@ -35,8 +35,6 @@ def run(settings: HubSettings) -> None:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     sock.bind((console.host, console.port))
     port = int(sock.getsockname()[1])
-    sys.stdout.write(json.dumps({"port": port, "url": address_of(settings, port)}) + "\n")
-    sys.stdout.flush()
     config = uvicorn.Config(
         build(desk, console),
         log_config=None,
@@ -53,6 +51,10 @@ def run(settings: HubSettings) -> None:
     )
     server = uvicorn.Server(config)
     _watch_parent(server)
+    # Bound is not listening: whoever reads the line connects at once, and waits at the door till served.
+    sock.listen(config.backlog)
+    sys.stdout.write(json.dumps({"port": port, "url": address_of(settings, port)}) + "\n")
+    sys.stdout.flush()
     log.info("console-listening", port=port)
     server.run(sockets=[sock])
     desk.accounts.close()
