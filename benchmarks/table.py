@@ -255,9 +255,18 @@ def main() -> None:
     }
     wanted = [p for p in options.only.split(",") if p] or list(parts)
     rows: list[Row] = []
-    for name in wanted:
-        rows += parts[name]()
     OUT.mkdir(exist_ok=True)
+    try:
+        for name in wanted:
+            began = time.monotonic()
+            rows += parts[name]()
+            print(f"{name}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+    finally:
+        show(rows)
+
+
+def show(rows: list[Row]) -> None:
+    """The table, and the same as JSON; what was measured before something failed is not lost."""
     (OUT / "table.json").write_text(
         json.dumps([{**asdict(row), "ratios": row.ratios} for row in rows], indent=1)
     )

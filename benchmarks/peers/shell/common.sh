@@ -11,10 +11,11 @@ connect() {
     exec 7>"$B/in"
 }
 
-# Let the commands written so far finish.
+# Let the commands written so far finish. The writer of the word before may still hold its end when we
+# open ours, and then goes: that end of file is not the word.
 flush() {
     echo "!echo done >$B/back" >&7
-    read -r _ <"$B/back"
+    until read -r _ <"$B/back"; do :; done
 }
 
 # Durable files and their folder: one process for the whole batch.
