@@ -209,7 +209,8 @@ def unbound(
 ) -> list[tuple[int, str, str, str, str, bytes]]:
     """(row, kind, issuer, issuer_node, receiver, xml) of kept receipts without a package."""
     rows = source.all(
-        "SELECT id, kind, issuer, issuer_node, receiver, xml FROM receipt"
+        # Of one message there are few; without a package, or in order of id, there may be very many.
+        "SELECT id, kind, issuer, issuer_node, receiver, xml FROM receipt INDEXED BY receipt_message"
         " WHERE message_id = ? AND sender = ? AND package_id IS NULL ORDER BY id",
         message_id,
         sender,

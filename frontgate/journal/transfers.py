@@ -389,7 +389,8 @@ def latest(
 ) -> Row | None:
     """The newest transfer of a message (to one receiver, if given)."""
     rows = source.all(
-        f"SELECT {_COLUMNS} FROM transfer t JOIN package p ON p.id = t.package_id"  # noqa: S608
+        f"SELECT {_COLUMNS} FROM package p INDEXED BY package_message"  # noqa: S608
+        " CROSS JOIN transfer t ON t.package_id = p.id"
         " WHERE p.message_id = ? AND p.direction = ? AND (? = '' OR p.sender = ?)"
         " AND (? IS NULL OR t.receiver = ?) AND substr(t.destination, 1, ?) = ?"
         " ORDER BY t.id DESC LIMIT 1",

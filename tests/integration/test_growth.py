@@ -1,0 +1,102 @@
+"""What a message costs does not grow with those before it: counted in steps of SQLite's machine.
+
+A statement whose plan walks along all packages, or all receipts without one, is right and quick in every
+small test, and makes a day's backlog take a week.
+"""
+
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import apsw
+import pytest
+from by_hand import ByHand
+from province import POLICE, PROCURATORATE
+
+RELAY = (
+    (POLICE, "send"),
+    ("hub", "intake"),
+    ("hub", "place"),
+    (PROCURATORATE, "fetch"),
+    (PROCURATORATE, "deliver"),
+    (PROCURATORATE, "pick-up"),
+    (PROCURATORATE, "send"),
+    ("hub", "intake"),
+    ("hub", "place"),
+    (POLICE, "fetch"),
+)
+BESIDE = {
+    "tend",
+    "receipt-files",
+    "discard",
+    "resync",
+    "bulk",
+    "keep",
+    "reconcile",
+    "alarms",
+    "habits",
+}
+"""Loops that look at everything now and then."""
+
+
+@pytest.fixture
+def steps() -> Iterator[Counter[str]]:
+    """Statement → steps that it took since the last `clear`, on every connection opened meanwhile."""
+    found: Counter[str] = Counter()
+
+    def count(event: dict[str, object]) -> None:
+        status = event["stmt_status"]
+        assert isinstance(status, dict)
+        found[" ".join(str(event["sql"]).split())] += status["SQLITE_STMTSTATUS_VM_STEP"]
+
+    def hook(connection: apsw.Connection) -> None:
+        connection.trace_v2(apsw.SQLITE_TRACE_PROFILE, count)
+
+    apsw.connection_hooks.append(hook)
+    yield found
+    apsw.connection_hooks.remove(hook)
+
+
+def _live(hand: ByHand, count: int) -> None:
+    """The whole lives of so many messages, until their senders know that they were handed over."""
+    inbound = hand.province.spool(PROCURATORATE) / "inbound"
+    for _ in range(count):
+        hand.admit()
+    for _ in range(2):
+        for node, loop in RELAY:
+            hand.turn(node, loop)
+        for entry in inbound.iterdir():
+            if not entry.name.startswith("."):
+                shutil.rmtree(entry)
+    crews = {"hub": hand.hub.crew, **{unit: g.crew for unit, g in hand.gateways.items()}}
+    for node, crew in crews.items():
+        for loop in crew.loops:
+            if loop.name in BESIDE:
+                hand.turn(node, loop.name)
+
+
+def test_a_message_costs_the_same_however_many_went_before(
+    tmp_path: Path, steps: Counter[str]
+) -> None:
+    hand = ByHand(tmp_path)
+    try:
+        _live(hand, 16)
+        steps.clear()
+        _live(hand, 8)
+        few = dict(steps)
+        for _ in range(3):
+            _live(hand, 64)
+        _live(hand, 8)  # what was left to answer of those before
+        steps.clear()
+        _live(hand, 8)
+        many = dict(steps)
+        handed = hand.rows(
+            POLICE, "SELECT count(DISTINCT message_id) FROM receipt WHERE kind = 'handed-over'"
+        )
+    finally:
+        hand.close()
+    assert handed == [(16 + 8 + 3 * 64 + 8 + 8,)]
+    # Nine times as many rows: what walks along them takes nine times as many steps.
+    grown = {sql: (few.get(sql, 0), n) for sql, n in many.items() if n > 3 * few.get(sql, 0) + 1500}
+    assert not grown, grown
