@@ -14,9 +14,10 @@ def moment(text: str) -> datetime | None:
     """A stated moment or day, aware; a day is its first moment in legal time. None for anything else."""
     try:
         if len(text) == 10:
-            return datetime.combine(date.fromisoformat(text), time(0), LEGAL_TIME)
-        found = datetime.fromisoformat(text)
-        found = found if found.tzinfo is not None else found.replace(tzinfo=LEGAL_TIME)
+            found = datetime.combine(date.fromisoformat(text), time(0), LEGAL_TIME)
+        else:
+            found = datetime.fromisoformat(text)
+            found = found if found.tzinfo is not None else found.replace(tzinfo=LEGAL_TIME)
         found.astimezone(UTC)
     except (ValueError, OverflowError):
         return None

@@ -3,29 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import click
 
 from frontgate.cli.bulk import act_in_bulk, show_jobs, stop_job
+from frontgate.cli.moments import SPAN, moment_of
 from frontgate.cli.node import Node, actor, find_node
 from frontgate.cli.output import Output
-
-_LOCAL = timezone(timedelta(hours=8))
-
-
-def _moment(_: click.Context, __: click.Parameter, value: str) -> str:
-    """A day (UTC+08:00) or RFC 3339 time as the journal writes it."""
-    if not value:
-        return ""
-    try:
-        at = datetime.fromisoformat(value)
-    except ValueError:
-        raise click.BadParameter("2026-11-25 或/or 2026-11-25T08:00:00+08:00") from None
-    if at.tzinfo is None:
-        at = at.replace(tzinfo=_LOCAL)
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
 
 
 def _choosing(command: Callable[..., None]) -> Callable[..., None]:
@@ -38,11 +23,15 @@ def _choosing(command: Callable[..., None]) -> Callable[..., None]:
                 "--since",
                 default="",
                 metavar="TIME",
-                callback=_moment,
-                help="Changed at or after: a day, or RFC 3339.",
+                callback=moment_of,
+                help=f"Changed at or after. {SPAN}.",
             ),
             click.option(
-                "--until", default="", metavar="TIME", callback=_moment, help="Changed before."
+                "--until",
+                default="",
+                metavar="TIME",
+                callback=moment_of,
+                help=f"Changed before. {SPAN}.",
             ),
             click.option("--dry-run", is_flag=True, help="Only show what would be acted on."),
             click.option(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from frontgate.cli.moments import SPAN, moment_of
 from frontgate.cli.output import Output, progress, say
 
 if TYPE_CHECKING:
@@ -148,9 +149,19 @@ def admit(out: Output, case_uid: str, unit: str, party: str, text: str) -> None:
 @click.option("--unit", default="", help="Only cases that this unit is a party of.")
 @click.option("--stage", default="", help="Only cases in this stage (code of case-stage).")
 @click.option(
-    "--since", default="", metavar="TIME", help="Last message at or after (RFC 3339, or a day)."
+    "--since",
+    default="",
+    metavar="TIME",
+    callback=moment_of,
+    help=f"Last message at or after. {SPAN}.",
 )
-@click.option("--until", default="", metavar="TIME", help="Last message before.")
+@click.option(
+    "--until",
+    default="",
+    metavar="TIME",
+    callback=moment_of,
+    help=f"Last message before. {SPAN}.",
+)
 @click.option("--limit", default=50, show_default=True, help="At most so many, newest first.")
 @click.pass_obj
 def cases(
@@ -160,25 +171,15 @@ def cases(
 
     Exit 1 if there are none. One case's course: frontgate trace CASE
     """
-    from frontgate.cases.times import moment, stored
     from frontgate.cli.case_texts import Words, local, pad
     from frontgate.cli.looks import keep_look
     from frontgate.cli.node import hub_node
 
-    edges = {"since": since, "until": until}
-    for name, value in edges.items():
-        if value:
-            at = moment(value)
-            if at is None:
-                raise click.UsageError(f"--{name} wants a time or a day, as 2026-11-25")
-            edges[name] = stored(at)
     settings = hub_settings(out)
     standards = hub_standards(settings)
     words = Words(standards.version(standards.newest), out.language)
     source = open_cases(settings, standards)
-    found = source.find(
-        text=text, unit=unit, stage=stage, since=edges["since"], until=edges["until"], limit=limit
-    )
+    found = source.find(text=text, unit=unit, stage=stage, since=since, until=until, limit=limit)
     source.close()
     keep_look(
         hub_node(settings), "cases", text=text, unit=unit, stage=stage, since=since, until=until,

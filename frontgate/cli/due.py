@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from frontgate.cli.cases import hub_settings, hub_standards, open_cases
+from frontgate.cli.moments import SPAN, moment_of
 from frontgate.cli.output import Output, say
 
 if TYPE_CHECKING:
@@ -23,7 +24,12 @@ if TYPE_CHECKING:
 @click.option("--paused", is_flag=True, help="What was paused and not resumed, the longest first.")
 @click.option("--case", "case_uid", default="", help="All terms of one case, whatever their state.")
 @click.option(
-    "--as-known", "as_known", default="", metavar="TIME", help="With --case: as known then."
+    "--as-known",
+    "as_known",
+    default="",
+    metavar="TIME",
+    callback=moment_of,
+    help=f"With --case: as known then. {SPAN}.",
 )
 @click.option("--limit", default=100, show_default=True, help="At most so many.")
 @click.option(
@@ -54,7 +60,7 @@ def due(
         return
     from frontgate import clock
     from frontgate.cases.then import as_known_then
-    from frontgate.cases.times import last_of_term, moment, stored
+    from frontgate.cases.times import last_of_term, stored
     from frontgate.cli.case_texts import STATES, Words, local, pad
     from frontgate.cli.looks import keep_look
     from frontgate.cli.node import hub_node
@@ -65,9 +71,7 @@ def due(
     source = open_cases(settings, standards)
     now = clock.now()
     if case_uid and as_known:
-        at = moment(as_known)
-        if at is None:
-            raise click.UsageError("--as-known wants a time, as 2026-11-25T09:00:00+08:00")
+        at = datetime.fromisoformat(as_known)
         found: list[Deadline] = as_known_then(source, standards, case_uid, at)
         now = at
     elif case_uid:
@@ -186,8 +190,12 @@ def absent(out: Output, days: int) -> None:
 
 
 @due.command()
-@click.option("--since", required=True, metavar="TIME", help="RFC 3339, or a day.")
-@click.option("--until", required=True, metavar="TIME", help="RFC 3339, or a day.")
+@click.option(
+    "--since", required=True, metavar="TIME", callback=moment_of, help=f"From then. {SPAN}."
+)
+@click.option(
+    "--until", required=True, metavar="TIME", callback=moment_of, help=f"Until then. {SPAN}."
+)
 @click.option(
     "-o",
     "--out",
@@ -203,23 +211,20 @@ def outage(out: Output, since: str, until: str, target: Path | None) -> None:
     """
     from frontgate import clock, durable
     from frontgate.cases.absence import as_rows, certificate, outages
-    from frontgate.cases.times import moment, stored
     from frontgate.cli.case_texts import local
     from frontgate.cli.cases import state_file
     from frontgate.journal import open_reader
     from frontgate.suites import load_signer
 
-    begin, end = moment(since), moment(until)
-    if begin is None or end is None:
-        raise click.UsageError("--since and --until want times, as 2026-11-25T09:00:00+08:00")
     settings = hub_settings(out)
     source = open_cases(settings, hub_standards(settings))
-    found = outages(source, stored(begin), stored(end))
+    found = outages(source, since, until)
     if target is not None:
         keys = settings.path(settings.node.keys)
         signer = load_signer(keys / "hub.key", keys / "hub.pem", settings.unit)
         journal = open_reader(state_file(settings, "journal.db"))
-        data = certificate(source, journal, signer, begin, end, clock.now())
+        span = datetime.fromisoformat(since), datetime.fromisoformat(until)
+        data = certificate(source, journal, signer, *span, clock.now())
         journal.close()
         durable.write_file(target, data, 0o644)
     source.close()

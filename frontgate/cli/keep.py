@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from frontgate.cli.moments import SPAN, moment_of
 from frontgate.cli.node import Node, find_node
 from frontgate.cli.output import Existing, Output, say
 
@@ -50,7 +51,11 @@ def ask_keeper(node: Node, request: dict[str, Any]) -> dict[str, Any]:
 
 @click.command()
 @click.option(
-    "--until", default="", help="Archive what was made before this time (RFC 3339); else now."
+    "--until",
+    default="",
+    metavar="TIME",
+    callback=moment_of,
+    help=f"Archive what was made before this time; else now. {SPAN}.",
 )
 @click.pass_obj
 def archive(out: Output, until: str) -> None:
@@ -59,14 +64,6 @@ def archive(out: Output, until: str) -> None:
     Each file is read back and verified before it counts. Nothing is removed: see prune. JSON: archives
     (name, size_bytes, packages, receipts, events).
     """
-    from datetime import UTC, datetime
-
-    if until:
-        try:
-            at = datetime.fromisoformat(until)
-        except ValueError as error:
-            raise click.UsageError(str(error)) from None
-        until = (at if at.tzinfo else at.replace(tzinfo=UTC)).isoformat()
     value = ask_keeper(find_node(out), {"act": "archive", "until": until})
     if out.as_json:
         out.json(value)

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 from lxml import etree
 
+from frontgate.cli.moments import SPAN, moment_of
 from frontgate.cli.output import Existing, Output, say
 from frontgate.errors import CatalogueError
 from frontgate.model.finding import finding_of
@@ -181,7 +182,11 @@ def try_(out: Output, version: str, paths: tuple[Path, ...], root: Path | None) 
 @standard.command("due")
 @click.argument("rule_id", metavar="RULE")
 @click.option(
-    "--start", required=True, metavar="TIME", help="When the term opens: RFC 3339, or a day."
+    "--start",
+    required=True,
+    metavar="TIME",
+    callback=moment_of,
+    help=f"When the term opens. {SPAN}.",
 )
 @click.option("--in-custody", is_flag=True, help="The person is in custody.")
 @_ROOT
@@ -200,11 +205,7 @@ def due_(
     rule = catalogue.deadlines.get(rule_id)
     if rule is None:
         raise click.UsageError(out.pick(f"没有规则 {rule_id}", f"there is no rule {rule_id}"))
-    try:
-        begun = datetime.fromisoformat(start)
-    except ValueError:
-        raise click.UsageError(f"--start {start}") from None
-    begun = begun if begun.tzinfo else begun.replace(tzinfo=LEGAL_TIME)
+    begun = datetime.fromisoformat(start).astimezone(LEGAL_TIME)
     rows = []
     for term in rule.terms:
         for name, limit in [("", term.limit), *((v.name, v.limit) for v in term.variants)]:
