@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -119,6 +120,7 @@ def _switch(out: Output, login: str, is_active: bool) -> None:
     lapsed = ", ".join(map(str, lost))
     also = {"lapsed_requests": lapsed} if lost else {}
     _keep(out, act="enable" if is_active else "disable", login=login, **also)
+    _tell_lapsed(out)
     out.emit(
         {"login": login, "active": is_active, "lapsed_requests": lost},
         f"{login} 已{'启用' if is_active else '停用'}"
@@ -126,6 +128,19 @@ def _switch(out: Output, login: str, is_active: bool) -> None:
         f"{login} is {'enabled' if is_active else 'disabled'}"
         + (f"; the requests {lapsed} lapsed" if lost else ""),
     )
+
+
+def _tell_lapsed(out: Output) -> None:
+    """Each request that lapsed by this has an entry of its own."""
+    from frontgate.console import approvals
+
+    node = hub_node(_settings(out))
+
+    def record(entries: Sequence[tuple[str, Mapping[str, str]]]) -> None:
+        for kind, data in entries:
+            node.record(kind, **data)
+
+    approvals.tell_lapsed(_accounts(out).file, record)
 
 
 @user.command("disable")

@@ -6,19 +6,22 @@ on stable storage before the act is done, and `done` or `failed` after it: a cra
 
 A request lapses with its time, and with the right of who asked: what a person may not ask for any more
 is not done in their name. Whoever disables an account or changes its role lets its requests lapse in the
-same transaction, so that they do not come back with the account.
+same transaction, so that they do not come back with the account. That it lapsed, and why, goes into the
+audit chain by `tell_lapsed`: once, as soon as the hub answers. A crash between the entry and the note
+that it is there writes it a second time, with the same number of the request; it is never left out.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 from frontgate import clock
 from frontgate.console.access import Person, Right, decides
+from frontgate.console.recorder import Entry
 from frontgate.errors import ConsoleError
 from frontgate.journal import timestamp
 from frontgate.journal.sidefile import SideFile
@@ -108,6 +111,44 @@ def lapse(file: SideFile, *, besides: int = 0) -> list[int]:
             number,
         )
     return lost
+
+
+_UNTOLD = "state = 'lapsed' AND json_extract(result, '$.told') IS NULL"
+
+
+def tell_lapsed(file: SideFile, record: Callable[[Sequence[Entry]], None]) -> list[int]:
+    """Let lapse what must, and put every lapse that is not in the audit chain yet into it.
+
+    record: returns once its entries are durable there. Returns: the requests that it was told of now.
+    Raises: what `record` raises; what lapsed has lapsed then, and is told the next time.
+    """
+    with file.write():
+        lapse(file)
+    if file.one(f"SELECT 1 FROM request WHERE {_UNTOLD} LIMIT 1") is None:  # noqa: S608 (fixed text)
+        return []
+    with file.write():  # held meanwhile: nobody else tells the same ones
+        rows = file.all(f"SELECT {_COLUMNS} FROM request WHERE {_UNTOLD} ORDER BY id LIMIT 200")  # noqa: S608
+        found = [_request(r) for r in rows]
+        if found:
+            record([_entry(r) for r in found])
+        for request in found:
+            file.run(
+                "UPDATE request SET result = json_set(result, '$.told', json('true')) WHERE id = ?",
+                request.id,
+            )
+    return [r.id for r in found]
+
+
+def _entry(request: Request) -> Entry:
+    data = {
+        "request": str(request.id),
+        "act": request.act,
+        "asked_by": request.asked_by,
+        "asked_at": request.asked_at,
+        "was": "approved" if request.decided_by else "waiting",
+        "by": request.lapsed_by,
+    }
+    return "console-lapse", data
 
 
 def listed(file: SideFile, before: int = 1 << 62, limit: int = 50) -> list[Request]:

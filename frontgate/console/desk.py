@@ -12,16 +12,19 @@ from typing import Any
 
 from frontgate.cases.read import Cases
 from frontgate.cases.rules import CaseRules
-from frontgate.console import texts
+from frontgate.console import approvals, texts
 from frontgate.console.accounts import Accounts
 from frontgate.console.recorder import Recorder
 from frontgate.errors import CatalogueError, ConsoleError, FrontgateError, JournalError
 from frontgate.journal import Reader, open_reader
+from frontgate.log import get_logger
 from frontgate.model.unit import Directory
 from frontgate.pipeline.service import ask
 from frontgate.settings import HubSettings
 from frontgate.standard import Catalogue, Standards
 from frontgate.trust.store import load_trust
+
+log = get_logger()
 
 
 class Desk:
@@ -108,6 +111,14 @@ class Desk:
                 **dict(reply.get("params", {})),
             )
         return reply
+
+    def lapse_requests(self) -> None:
+        """Let requests lapse whose time or asker is gone. Their lapses go into the chain as soon as the
+        hub answers: now, or at the next call."""
+        try:
+            approvals.tell_lapsed(self.accounts.file, self.recorder.record)
+        except ConsoleError as error:
+            log.warning("lapses-not-recorded", code=error.code)
 
     def status(self) -> dict[str, Any] | None:
         """The hub's live status, None where it does not run."""

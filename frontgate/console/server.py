@@ -12,6 +12,7 @@ import uvicorn
 
 from frontgate.console.app import build, is_tls
 from frontgate.console.desk import Desk
+from frontgate.errors import JournalError
 from frontgate.log import get_logger
 from frontgate.settings import HubSettings
 
@@ -51,6 +52,7 @@ def run(settings: HubSettings) -> None:
     )
     server = uvicorn.Server(config)
     _watch_parent(server)
+    _watch_requests(desk)
     # Bound is not listening: whoever reads the line connects at once, and waits at the door till served.
     sock.listen(config.backlog)
     sys.stdout.write(json.dumps({"port": port, "url": address_of(settings, port)}) + "\n")
@@ -58,6 +60,24 @@ def run(settings: HubSettings) -> None:
     log.info("console-listening", port=port)
     server.run(sockets=[sock])
     desk.accounts.close()
+
+
+LAPSE_S = 60.0
+
+
+def _watch_requests(desk: Desk) -> None:
+    """What nobody looks at lapses all the same, and is told within a minute."""
+
+    def watch() -> None:
+        pause = threading.Event()
+        while True:
+            try:
+                desk.lapse_requests()
+            except JournalError as error:  # the disk: pages say so themselves
+                log.warning("lapses-not-looked-for", code=error.code)
+            pause.wait(LAPSE_S)
+
+    threading.Thread(target=watch, name="requests", daemon=True).start()
 
 
 def _watch_parent(server: uvicorn.Server) -> None:

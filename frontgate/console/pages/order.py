@@ -19,8 +19,7 @@ ROWS = 50
 def requests(visit: Visit) -> Answer:
     before = visit.number("before", traffic.NEWEST)
     file = visit.desk.accounts.file
-    with file.write():
-        approvals.lapse(file)
+    visit.desk.lapse_requests()
     rows = approvals.listed(file, before, ROWS)
     more = link("/approvals", before=rows[-1].id) if len(rows) == ROWS else ""
     may = {r.id: decides(visit.person, r.asked_by) for r in rows}
@@ -34,13 +33,12 @@ def decide(visit: Visit) -> Answer:
     if what not in ("approve", "refuse"):
         raise ConsoleError("FG-CON-014")
     file = visit.desk.accounts.file
-    with file.write():
-        approvals.lapse(file)
+    visit.desk.lapse_requests()
     before = approvals.get(file, number)
     if not decides(visit.person, before.asked_by):
         raise ConsoleError("FG-CON-012")
     if before.state not in approvals.OPEN:
-        raise ConsoleError("FG-CON-013", state=visit.t(f"request.{before.state}"))
+        raise ConsoleError("FG-CON-013", state=told_state(visit, before))
     visit.act(what, request=str(number), act=before.act, asked_by=before.asked_by)
     request = approvals.decide(file, visit.person, number, approve=what == "approve")
     if what == "refuse":
@@ -53,7 +51,15 @@ def decide(visit: Visit) -> Answer:
         approvals.finish(file, number, result={"code": error.code}, is_done=False)
         raise
     approvals.finish(file, number, result=result, is_done=True)
+    visit.desk.lapse_requests()  # a change of role takes rights away
     return Go("/approvals?done=approved")
+
+
+def told_state(visit: Visit, request: Request) -> str:
+    """How a request stands, in words; of one that lapsed also why."""
+    state = visit.t(f"request.{request.state}")
+    why = visit.t(f"request.by_{request.lapsed_by}") if request.lapsed_by else ""
+    return visit.pick(f"{state}：{why}", f"{state}: {why}") if why else state
 
 
 def carry_out(visit: Visit, request: Request) -> dict[str, Any]:

@@ -89,5 +89,8 @@ def test_what_a_disabled_operator_asked_for_is_shown_as_lapsed_and_done_by_nobod
         f"/approvals/{number}/approve", data={"csrf": csrf_of(two.get("/account").text)}
     )
     assert answer.status_code == 409
-    assert "已失效" in answer.text
+    assert "已失效：申请人被停用或失去权限" in answer.text
+    lapses = [e for e in site.events("console-lapse") if e["request"] == str(number)]
+    assert [(e["act"], e["asked_by"], e["by"]) for e in lapses] == [("suspend", "former", "asker")]
+    assert "申请失效" in site.client("auditor").get("/audit?kind=console-lapse").text
     assert len(site.events("console-approve")) == kept, "nothing was approved"

@@ -1,7 +1,8 @@
 """A request lapses with its time, and with the account or the right of who asked."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -107,3 +108,69 @@ def test_what_waited_or_stayed_approved_for_three_days_lapses(accounts: Accounts
     with accounts.file.write():
         approvals.lapse(accounts.file)
     assert json.loads(approvals.get(accounts.file, approved).result) == {"lapsed": "time"}
+
+
+class Chain:
+    """In place of the hub: keeps entries, or does not answer."""
+
+    def __init__(self) -> None:
+        self.entries: list[tuple[str, Mapping[str, str]]] = []
+        self.answers = True
+
+    def record(self, entries: Sequence[tuple[str, Mapping[str, str]]]) -> None:
+        if not self.answers:
+            raise ConsoleError("FG-CON-004")
+        self.entries += entries
+
+    def told(self) -> list[tuple[str, str, str]]:
+        return [(d["request"], d["was"], d["by"]) for _, d in self.entries]
+
+
+def test_every_lapse_is_told_once_with_its_reason(accounts: Accounts) -> None:
+    chain = Chain()
+    waiting, approved = ask(accounts), ask(accounts, "revoke", unit=UNIT)
+    approve(accounts, approved)
+    assert approvals.tell_lapsed(accounts.file, chain.record) == []
+    Moment.at += timedelta(days=3, seconds=1)
+    later = ask(accounts, "replay-failed", since="2026-11-01")
+    assert approvals.tell_lapsed(accounts.file, chain.record) == [waiting, approved]
+    accounts.set_active("hub-one", False)
+    assert approvals.tell_lapsed(accounts.file, chain.record) == [later]
+    assert approvals.tell_lapsed(accounts.file, chain.record) == []
+    assert chain.told() == [
+        (str(waiting), "waiting", "time"),
+        (str(approved), "approved", "time"),
+        (str(later), "waiting", "asker"),
+    ]
+    kind, data = chain.entries[0]
+    assert kind == "console-lapse"
+    assert data["act"] == "suspend"
+    assert data["asked_by"] == "hub-one"
+    assert state(accounts, approved) == ("lapsed", "time"), "and it is shown with its reason"
+
+
+def test_a_lapse_that_the_hub_did_not_hear_of_is_told_when_it_answers(accounts: Accounts) -> None:
+    chain = Chain()
+    number = ask(accounts)
+    Moment.at += timedelta(days=4)
+    chain.answers = False
+    with pytest.raises(ConsoleError, match="FG-CON-004"):
+        approvals.tell_lapsed(accounts.file, chain.record)
+    assert state(accounts, number) == ("lapsed", "time"), "nobody can approve it meanwhile"
+    chain.answers = True
+    assert approvals.tell_lapsed(accounts.file, chain.record) == [number]
+    assert chain.told() == [(str(number), "waiting", "time")]
+
+
+def test_two_that_look_at_once_tell_a_lapse_once(accounts: Accounts, tmp_path: Path) -> None:
+    """A page, the minute's look and the command line, each with a connection of its own."""
+    chain = Chain()
+    number = ask(accounts)
+    Moment.at += timedelta(days=4)
+    others = [Accounts(tmp_path) for _ in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        told = list(pool.map(lambda a: approvals.tell_lapsed(a.file, chain.record), others))
+    for other in others:
+        other.close()
+    assert sorted(told) == [[], [], [], [number]]
+    assert len(chain.entries) == 1
