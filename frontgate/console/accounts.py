@@ -11,12 +11,14 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
 from frontgate import clock
-from frontgate.console import approvals, passwords, throttle
+from frontgate.console import approvals, known, passwords, throttle
 from frontgate.console.access import ROLES, ROLES_OF_A_UNIT, TOKEN, Person
 from frontgate.core.identifiers import is_unit_code
 from frontgate.errors import ConsoleError
@@ -78,6 +80,8 @@ class Accounts:
     def __init__(self, state: Path) -> None:
         schema = resources.files("frontgate.console").joinpath("accounts.sql").read_text("utf-8")
         self.file = SideFile(state / "accounts.db", schema)
+        with self.file.write():
+            self.file.run(known.SCHEMA)
 
     def close(self) -> None:
         self.file.close()
@@ -146,6 +150,7 @@ class Accounts:
             self.get(login)
             self.file.run("UPDATE account SET is_active = ? WHERE login = ?", int(is_active), login)
             self.file.run("DELETE FROM session WHERE login = ?", login)
+            known.forget(self.file, login)
             return approvals.lapse(self.file)
 
     def set_role(self, login: str, role: str, unit: str, *, by: int = 0) -> list[int]:
@@ -164,19 +169,29 @@ class Accounts:
 
     # -- sessions -------------------------------------------------------------------------------
 
-    def log_in(self, login: str, password: str, address: str) -> tuple[str, Session]:
-        """Returns: the secret for the cookie, and the session.
+    def _who(self, login: str, address: str, shown: str) -> throttle.Who:
+        """Whose tries those from there are counted with. shown: what the browser is known by, if at all."""
+        digest = known.recognise(self.file, shown, login, int(clock.now().timestamp()))
+        if digest:
+            return throttle.known(digest)
+        row = self.file.one("SELECT must_change FROM account WHERE login = ?", login)
+        is_first = row is not None and bool(row[0])
+        return throttle.stranger(login, address, is_account=row is not None, is_first=is_first)
+
+    def log_in(
+        self, login: str, password: str, address: str, shown: str = ""
+    ) -> tuple[str, Session]:
+        """shown: what the browser is known by. Returns: the secret for the cookie, and the session.
 
         Raises: ConsoleError FG-CON-001 (whatever was wrong, the same answer), 002.
         """
-        now = clock.now()
-        with passwords.place():
-            throttle.enter(self.file, login, address, now)
+        now, who = clock.now(), self._who(login, address, shown)
+        with self._place(who):
             row = self.file.one("SELECT password, is_active FROM account WHERE login = ?", login)
             good = passwords.matches(password, str(row[0]) if row else "")
         if not good or row is None or not row[1]:
             raise ConsoleError("FG-CON-001")
-        throttle.succeeded(self.file, login, address)
+        throttle.succeeded(self.file, who)
         secret, csrf = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
         at = int(now.timestamp())
         with self.file.write():
@@ -212,13 +227,28 @@ class Accounts:
 
     def verify(self, login: str, password: str) -> None:
         """Ask for the present password once more. Raises: ConsoleError FG-CON-001, 002."""
-        with passwords.place():
-            throttle.enter(self.file, login, "account", clock.now())
+        who = throttle.session(login)
+        with self._place(who):
             row = self.file.one("SELECT password FROM account WHERE login = ?", login)
             good = passwords.matches(password, str(row[0]) if row else "")
         if not good:
             raise ConsoleError("FG-CON-001")
-        throttle.succeeded(self.file, login, "account")
+        throttle.succeeded(self.file, who)
+
+    @contextmanager
+    def _place(self, who: throttle.Who) -> Iterator[None]:
+        """A place at which a password is looked at; the try is counted. Raises: ConsoleError FG-CON-002."""
+        now = clock.now()
+        throttle.admit(self.file, who, now)
+        is_known = not who.is_stranger
+        has_failed = throttle.has_failed(self.file, who)
+        with passwords.place(who.whose, is_known=is_known, has_failed=has_failed):
+            throttle.enter(self.file, who, now)
+            yield
+
+    def know(self, login: str, shown: str) -> str:
+        """Returns: what the browser that just logged in is known by from now on."""
+        return known.remember(self.file, shown, login, int(clock.now().timestamp()))
 
     def log_out(self, digest: str) -> None:
         with self.file.write():
@@ -229,10 +259,11 @@ class Accounts:
         if secret:
             self.log_out(_digest(secret))
 
-    def tell_once(self, login: str, address: str) -> bool:
+    def tell_once(self, login: str, address: str, shown: str = "") -> bool:
         """Whether this wait was not told of yet."""
+        who = self._who(login, address, shown)
         with self.file.write():
-            return throttle.tell_once(self.file, login, address)
+            return throttle.tell_once(self.file, who, clock.now())
 
     # -- tokens ---------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from frontgate.console import texts
+from frontgate.console import known, texts
 from frontgate.console.serve import NOBODY, STATUS, Server, came_from_here, read_form
 from frontgate.console.web import Visit, clean, local_path
 from frontgate.errors import ConsoleError, FrontgateError
@@ -58,7 +58,7 @@ class Login:
         return await run_in_threadpool(self._enter, request, form or {})
 
     def _enter(self, request: Request, form: dict[str, str]) -> Response:
-        server, login = self._server, ""
+        server, login, shown = self._server, "", ""
         accounts = server.desk.accounts
         address = request.client.host if request.client else ""
         try:
@@ -70,7 +70,8 @@ class Login:
                 raise ConsoleError("FG-CON-003")
             if not hmac.compare_digest(sent.encode(), expected.encode()):
                 raise ConsoleError("FG-CON-003")
-            secret, session = accounts.log_in(login, form.get("password", ""), address)
+            shown = request.cookies.get(known.cookie(login), "")
+            secret, session = accounts.log_in(login, form.get("password", ""), address, shown)
             try:
                 self._keep("console-login", login, address)
             except ConsoleError:  # no login without its place in the chain
@@ -78,12 +79,14 @@ class Login:
                 raise
         except FrontgateError as error:
             if error.code == "FG-CON-002":
-                self._keep_if_possible(login, address)
+                self._keep_if_possible(login, address, shown)
             return self._form(request, error, login)
         accounts.log_out_secret(request.cookies.get(server.cookie, ""))
         wanted = local_path(request.cookies.get("next", "/"))
         response = RedirectResponse("/account?first=1" if session.must_change else wanted, 303)
         server.set_cookie(response, server.cookie, secret, seconds=None)
+        name, mark = known.cookie(login), accounts.know(login, shown)
+        server.set_cookie(response, name, mark, seconds=known.KEPT_S)
         response.delete_cookie("next", path="/")
         response.delete_cookie(PRE, path="/")
         return response
@@ -92,9 +95,9 @@ class Login:
         entry = (kind, {"actor": login, "address": address})
         self._server.desk.recorder.record([entry])
 
-    def _keep_if_possible(self, login: str, address: str) -> None:
+    def _keep_if_possible(self, login: str, address: str, shown: str) -> None:
         """That somebody guesses passwords is worth a line, once a wait; it holds nobody up."""
-        if self._server.desk.accounts.tell_once(login, address):
+        if self._server.desk.accounts.tell_once(login, address, shown):
             try:
                 self._keep("console-login-refused", login, address)
             except ConsoleError:

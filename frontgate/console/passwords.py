@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -22,7 +23,11 @@ MEMORY_KIB, PASSES, LANES = 64 * 1024, 3, 1
 _turns = threading.BoundedSemaphore(2)
 # So many wait for one of the two, some seconds at most; the threads that serve pages are twice as many.
 PLACES, BUSY_S = 20, 5
-_places = threading.BoundedSemaphore(PLACES)
+# Of those so many are for known browsers and sessions alone; networks that failed within the hour have
+# no more than so many together, and none has more than so many (see `throttle.py` for why).
+FOR_KNOWN, OF_FAILED, EACH = 4, 8, 6
+_taken: Counter[str] = Counter()
+_door = threading.Lock()
 
 
 def check(password: str, login: str) -> None:
@@ -46,15 +51,27 @@ def conceal(password: str) -> str:
 
 
 @contextmanager
-def place() -> Iterator[None]:
-    """Wait among those whose password is to be looked at. Raises: ConsoleError FG-CON-002 at once where
-    all places are taken."""
-    if not _places.acquire(blocking=False):
-        raise ConsoleError("FG-CON-002", seconds=BUSY_S)
+def place(whose: str, *, is_known: bool = False, has_failed: bool = False) -> Iterator[None]:
+    """Wait among those whose password is to be looked at. whose: network, known browser or session.
+
+    Raises: ConsoleError FG-CON-002 at once where all places that they might have are taken.
+    """
+    counted = {"all": PLACES, f"of {whose}": EACH}
+    if not is_known:
+        counted["strangers"] = PLACES - FOR_KNOWN
+        if has_failed:
+            counted["failed"] = OF_FAILED
+    with _door:
+        if any(_taken[name] >= most for name, most in counted.items()):
+            raise ConsoleError("FG-CON-002", seconds=BUSY_S)
+        _taken.update(counted.keys())
     try:
         yield
     finally:
-        _places.release()
+        with _door:
+            _taken.subtract(counted.keys())
+            for name in [n for n in counted if _taken[n] <= 0]:
+                del _taken[name]
 
 
 def matches(password: str, kept: str) -> bool:
