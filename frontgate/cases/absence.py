@@ -20,7 +20,6 @@ from frontgate.suites import Signer
 from frontgate.trust.signed import write_signed
 
 FORMAT = "frontgate-outage-1"
-MOST = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +41,7 @@ def outages(
 ) -> list[Outage]:
     """Outages that touch a span of stored times, in order; shorter ones are left out."""
     rows = source.reader.all(
-        "SELECT seq, at, what, last_at FROM running WHERE at >= ? ORDER BY seq LIMIT 20000", since
+        "SELECT seq, at, what, last_at FROM running WHERE at >= ? ORDER BY seq", since
     )
     found: list[Outage] = []
     stopped: tuple[int, str] | None = None
@@ -56,7 +55,7 @@ def outages(
         if long and begin < until and before > 0:
             found.append(Outage(begin, str(at), stopped is not None, before, int(seq)))
         stopped = None
-    return found[:MOST]
+    return found
 
 
 def certificate(
@@ -99,7 +98,7 @@ def absences(
     rows = source.reader.all(
         "SELECT r.unit, m.relayed_at, r.delivered_at FROM recipient r JOIN message m ON m.id = r.message"
         " WHERE m.relayed_at >= ? AND r.failed_at = '' AND coalesce(nullif(r.delivered_at, ''), ?)"
-        " > strftime('%Y-%m-%dT%H:%M:%fZ', m.relayed_at, ?) ORDER BY r.unit, m.relayed_at LIMIT 20000",
+        " > strftime('%Y-%m-%dT%H:%M:%fZ', m.relayed_at, ?) ORDER BY r.unit, m.relayed_at",
         stored(since), present, f"+{hours} hours",
     )  # fmt: skip
     found: list[Absence] = []
@@ -118,7 +117,7 @@ def absences(
             found[-1] = Absence(last.unit, last.begin, end, last.messages + 1)
         else:
             found.append(Absence(str(unit), str(relayed), str(delivered), 1))
-    return found[:MOST]
+    return found
 
 
 def as_rows(items: list[Any]) -> list[dict[str, Any]]:

@@ -89,7 +89,8 @@ class Acts:
         roles = self._standards.version(self._standards.newest).roles_by_type(unit)
         if COMMITTEE not in roles and not source.may_view(found.case_uid, unit):
             raise CaseError("FG-CAS-005", value=unit, case=found.case_uid)
-        closed = [a for a in source.acts(item=item) if a.act == "close" and a.unit == found.unit]
+        # The newest of them too: no number of other acts may stand before it.
+        closed = [a for a in source.acts(item=item, kind="close") if a.unit == found.unit]
         if not closed:
             raise CaseError("FG-CAS-004", value=item)
         # A person who moved to another unit, or speaks for several, is no second party.

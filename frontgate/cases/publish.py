@@ -62,11 +62,11 @@ class Published:
     changes: int
 
 
-def published_sheets(folder: Path, most: int = 60) -> list[Published]:
-    """The newest months' sheets with their corrections, the newest month first."""
+def published_sheets(folder: Path) -> list[Published]:
+    """The months' sheets with their corrections, the newest month first."""
     if not folder.is_dir():
         return []
-    names = sorted(n for n in os.listdir(folder) if NAME.fullmatch(n))[-most:]
+    names = sorted(n for n in os.listdir(folder) if NAME.fullmatch(n))
     found = [_published(folder / n, (folder / n).stat().st_mtime_ns) for n in names]
     return sorted(found, key=lambda p: (p.month, -p.number), reverse=True)
 

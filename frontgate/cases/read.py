@@ -16,17 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from frontgate.cases.counting import DEADLINE
+from frontgate.cases.parts import MOST, PARTS, CaseParts
 from frontgate.cases.records import (
     CASE,
     NODE,
     PERSON,
-    Act,
-    Alarm,
     Case,
     Deadline,
     Document,
-    Instance,
-    Link,
     Node,
     Outcome,
     Party,
@@ -42,8 +39,6 @@ from frontgate.journal import Reader
 from frontgate.journal.files import open_reading
 
 FEW = 2000
-MOST = 500
-"""The longest list that one call gives."""
 
 
 _NUMBERS = ("case_uid = ?", "police_no = ?", "procuratorate_no = ?", "court_no = ?")
@@ -71,12 +66,11 @@ _CONCERNS = (
 )
 
 
-class Cases:
+class Cases(CaseParts):
     """Queries over one read-only connection; may be shared by threads."""
 
     def __init__(self, path: Path, ties: Sequence[tuple[str, str]] = ()) -> None:
-        self._reader: Reader = open_reading(path)
-        self._ties = ties
+        super().__init__(open_reading(path), ties)
 
     def close(self) -> None:
         self._reader.close()
@@ -153,13 +147,6 @@ class Cases:
         rows = self._reader.all(f"SELECT {CASE} FROM casefile WHERE case_uid = ?", case_uid)  # noqa: S608
         return to_case(rows[0]) if rows else None
 
-    def persons(self, case_uid: str) -> list[Person]:
-        rows = self._reader.all(
-            f"SELECT {PERSON} FROM person WHERE case_uid = ? ORDER BY person_uid LIMIT {MOST}",  # noqa: S608
-            case_uid,
-        )
-        return [to_person(r) for r in rows]
-
     def person(self, person_uid: str) -> Person | None:
         rows = self._reader.all(f"SELECT {PERSON} FROM person WHERE person_uid = ?", person_uid)  # noqa: S608
         return to_person(rows[0]) if rows else None
@@ -181,7 +168,13 @@ class Cases:
     # -- the course -------------------------------------------------------------------------------
 
     def timeline(
-        self, case_uid: str, *, person: str = "", first: int = 0, limit: int = MOST
+        self,
+        case_uid: str,
+        *,
+        person: str = "",
+        unit: str = "",
+        first: int = 0,
+        limit: int = MOST,
     ) -> Timeline | None:
         """The course of a case; of one person where given. None for a case that is not known.
 
@@ -195,30 +188,22 @@ class Cases:
         )
         first = max(min(first, total - 1), 0)
         nodes = self.nodes(case_uid, person=person, first=first, limit=limit)
-        deadlines = self.deadlines_of(case_uid, person=person)
-        terms = len(deadlines)
-        if terms == MOST:
-            terms = self._count(
-                "deadline", "case_uid = ? AND (? = '' OR subject = ?)", case_uid, person, person
-            )
+        lists = {n: self.part(n, case_uid, person=person, unit=unit) for n in PARTS}
+        left_off = {
+            n: more
+            for n, rows in lists.items()
+            if len(rows) == MOST
+            and (more := self.part_size(n, case_uid, person=person, unit=unit) - MOST) > 0
+        }
         return Timeline(
-            case,
-            [p for p in self.persons(case_uid) if not person or p.person_uid == person],
-            self.parties(case_uid),
-            nodes,
-            self.instances(case_uid),
-            deadlines,
-            self.acts(case_uid=case_uid),
-            self.links(case_uid),
-            self.alarms(case_uid=case_uid),
-            first,
-            total,
-            terms - len(deadlines),
+            case=case,
+            parties=self.parties(case_uid),
+            nodes=nodes,
+            first=first,
+            total=total,
+            left_off=left_off,
+            **lists,
         )
-
-    def _count(self, table: str, condition: str, *values: str) -> int:
-        row = self._reader.one(f"SELECT count(*) FROM {table} WHERE {condition}", *values)  # noqa: S608 (fixed texts)
-        return int(row[0]) if row is not None else 0
 
     def nodes(
         self, case_uid: str, *, person: str = "", first: int = 0, limit: int = MOST
@@ -231,11 +216,13 @@ class Cases:
         )  # fmt: skip
         return [self._node(r) for r in rows]
 
-    def message(self, message_id: str, sender: str = "") -> list[Node]:
-        """Messages with this MessageId; several only where senders used the same."""
+    def message(self, message_id: str, sender: str = "", case_uid: str = "") -> list[Node]:
+        """The first messages with this MessageId, twenty at most; several only where senders used the
+        same. case_uid: of this case alone."""
         rows = self._reader.all(
-            f"SELECT {NODE} FROM message WHERE message_id = ? AND (? = '' OR sender = ?) LIMIT 20",  # noqa: S608
-            message_id, sender, sender,
+            f"SELECT {NODE} FROM message WHERE message_id = ? AND (? = '' OR sender = ?)"  # noqa: S608
+            " AND (? = '' OR case_uid = ?) ORDER BY id LIMIT 20",
+            message_id, sender, sender, case_uid, case_uid,
         )  # fmt: skip
         return [self._node(r) for r in rows]
 
@@ -270,44 +257,7 @@ class Cases:
         )
         return Node(*values)
 
-    def instances(self, case_uid: str) -> list[Instance]:
-        rows = self._reader.all(
-            "SELECT flow, flow_uid, opener, receiver, opened_at, last_step, last_at, returns, is_closed"
-            " FROM instance WHERE case_uid = ? ORDER BY opened_at, opened_message LIMIT ?",
-            case_uid, MOST,
-        )  # fmt: skip
-        flows = [(str(r[0]), str(r[4])) for r in rows]
-        return [_instance(r, self._ties, flows) for r in rows]
-
-    def links(self, case_uid: str) -> list[Link]:
-        """Cases that belong together, seen from either. Persons of another case handled here: a merge
-        where the case has persons of its own, else a split."""
-        rows = self._reader.all(
-            "SELECT other_uid, kind, person_uid, at FROM link WHERE case_uid = ?1 UNION ALL"
-            " SELECT case_uid, kind, person_uid, at FROM link WHERE other_uid = ?1 ORDER BY 4 LIMIT 500"
-            .replace("?1", "?"),
-            case_uid, case_uid,
-        )  # fmt: skip
-        own = self._reader.one("SELECT count(*) FROM person WHERE case_uid = ?", case_uid)
-        found: dict[tuple[str, str], tuple[list[str], str]] = {}
-        for other, kind, person, at in rows:
-            name = str(kind)
-            if name == "persons-moved" and str(person).startswith(str(other)):
-                name = "merge" if own is not None and own[0] else "split"
-            people, _ = found.setdefault((str(other), name), ([], str(at)))
-            if person and person not in people:
-                people.append(str(person))
-        return [Link(o, k, p, at) for (o, k), (p, at) in found.items()]
-
     # -- deadlines --------------------------------------------------------------------------------
-
-    def deadlines_of(self, case_uid: str, *, person: str = "") -> list[Deadline]:
-        rows = self._reader.all(
-            f"SELECT {DEADLINE} FROM deadline WHERE case_uid = ? AND (? = '' OR subject = ?)"  # noqa: S608
-            " ORDER BY start_at, id LIMIT ?",
-            case_uid, person, person, MOST,
-        )  # fmt: skip
-        return [to_deadline(r) for r in rows]
 
     def deadline(self, ident: str) -> Deadline | None:
         rows = self._reader.all(f"SELECT {DEADLINE} FROM deadline WHERE id = ?", ident)  # noqa: S608
@@ -349,25 +299,6 @@ class Cases:
         )  # fmt: skip
         return [to_deadline(r) for r in rows]
 
-    def acts(self, *, item: str = "", case_uid: str = "", limit: int = MOST) -> list[Act]:
-        rows = self._reader.all(
-            "SELECT seq, at, act, item, case_uid, unit, actor, code, text FROM act"
-            " WHERE (? <> '' AND item = ?) OR (? <> '' AND case_uid = ?) ORDER BY seq LIMIT ?",
-            item, item, case_uid, case_uid, min(limit, MOST),
-        )  # fmt: skip
-        return [Act(*r) for r in rows]
-
-    def alarms(self, *, case_uid: str = "", after: str = "", limit: int = 100) -> list[Alarm]:
-        """What a person must look at, in order of time; page with `after` (a time)."""
-        # One case by its key: else a page of it would cost as much as the province has alarms.
-        chosen, values = ("case_uid = ? AND", (case_uid,)) if case_uid else ("", ())
-        rows = self._reader.all(
-            f"SELECT case_uid, kind, unit, message, at, detail FROM alarm WHERE {chosen}"  # noqa: S608 (fixed texts)
-            " at > ? ORDER BY at, case_uid LIMIT ?",
-            *values, after, min(limit, MOST),
-        )  # fmt: skip
-        return [Alarm(*r) for r in rows]
-
     def waiting(self, unit: str, *, limit: int = 100) -> list[tuple[str, str, str]]:
         """(MessageId, type, relayed at) of what was relayed to a unit and not delivered yet."""
         rows = self._reader.all(
@@ -376,12 +307,3 @@ class Cases:
             unit, min(limit, MOST),
         )  # fmt: skip
         return [(str(a), str(b), str(c)) for a, b, c in rows]
-
-
-def _instance(
-    r: tuple[Any, ...], ties: Sequence[tuple[str, str]], flows: Sequence[tuple[str, str]]
-) -> Instance:
-    """goes_on: the flows of the case that a tie names and that began no earlier."""
-    goes_on = {b for a, b in ties if a == r[0] and any(f == b and t >= r[4] for f, t in flows)}
-    values: tuple[Any, ...] = (*r[:8], bool(r[8]), sorted(goes_on))
-    return Instance(*values)

@@ -249,8 +249,8 @@ class Instance:
 class Timeline:
     """All of a case, in order of time; of its messages as many as were asked for.
 
-    first: how many messages come before `nodes`; total: how many there are. more_terms: terms that are
-    not among `deadlines`.
+    first: how many messages come before `nodes`; total: how many there are. left_off: by the name of a
+    list here, how many of its rows come after those that stand in it; lists that are whole are not named.
     """
 
     case: Case
@@ -264,7 +264,7 @@ class Timeline:
     alarms: list[Alarm]
     first: int
     total: int
-    more_terms: int
+    left_off: dict[str, int]
 
     @property
     def after(self) -> int:

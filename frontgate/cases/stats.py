@@ -49,8 +49,8 @@ def exchanges(
     rows = reader.all(
         f"SELECT {columns}, sum(exchanges), sum(messages) FROM tally"  # noqa: S608 (known names)
         " WHERE (? = '' OR month >= ?) AND (? = '' OR month <= ?) AND (? = '' OR unit = ?)"
-        f" GROUP BY {group} ORDER BY {group} LIMIT ?",
-        since, since, until, until, unit, unit, MOST,
+        f" GROUP BY {group} ORDER BY {group}",
+        since, since, until, until, unit, unit,
     )  # fmt: skip
     return [dict(zip((*names, "exchanges", "messages"), r, strict=True)) for r in rows]
 
@@ -62,8 +62,8 @@ def outcomes(
     rows = reader.all(
         "SELECT flow, field, list, code, sum(persons) FROM tally_outcome"
         " WHERE (? = '' OR month >= ?) AND (? = '' OR month <= ?) AND (? = '' OR unit = ?)"
-        " GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 4 LIMIT ?",
-        since, since, until, until, unit, unit, MOST,
+        " GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 4",
+        since, since, until, until, unit, unit,
     )  # fmt: skip
     found = []
     for flow, field, codes, code, persons in rows:
@@ -121,7 +121,7 @@ def on_time(
     ):  # fmt: skip
         counts[str(name)].update(open=-int(terms), overdue=int(terms))
     found = []
-    for name, of_name in sorted(counts.items())[:MOST]:
+    for name, of_name in sorted(counts.items()):
         met, late, overdue = of_name["met"], of_name["met-late"], of_name["overdue"]
         ended, running = met + late + overdue, of_name["open"] + of_name["paused"]
         if ended or running:
@@ -137,13 +137,17 @@ def on_time(
 def rejects(
     reader: Reader, *, since: str = "", until: str = "", unit: str = ""
 ) -> list[dict[str, Any]]:
-    """Refusals by the hub, by software and rule. What a sender's own gateway refuses stays there."""
+    """Refusals by the hub, by software and rule, most first. What a sender's own gateway refuses stays
+    there. Software is what senders say it is: beyond `MOST` rows the rest is one row, called `…`."""
     rows = reader.all(
         "SELECT vendor, product, rule, flow, sum(messages) FROM tally_reject"
         " WHERE (? = '' OR month >= ?) AND (? = '' OR month <= ?) AND (? = '' OR unit = ?)"
-        " GROUP BY 1, 2, 3, 4 ORDER BY 5 DESC, 1, 2, 3, 4 LIMIT ?",
-        since, since, until, until, unit, unit, MOST,
+        " GROUP BY 1, 2, 3, 4 ORDER BY 5 DESC, 1, 2, 3, 4",
+        since, since, until, until, unit, unit,
     )  # fmt: skip
+    if len(rows) > MOST:
+        rest = sum(int(r[4]) for r in rows[MOST - 1 :])
+        rows = [*rows[: MOST - 1], (*("…",) * 4, rest)]
     names = ("vendor", "product", "rule", "flow", "messages")
     return [dict(zip(names, r, strict=True)) for r in rows]
 

@@ -26,7 +26,7 @@ def as_known_then(
     then = stored(at)
     found: list[Deadline] = []
     for term, subject in reader.all(
-        "SELECT DISTINCT term, subject FROM mark WHERE scope = ? ORDER BY term, subject LIMIT 2000",
+        "SELECT DISTINCT term, subject FROM mark WHERE scope = ? ORDER BY term, subject",
         case_uid,
     ):
         rule = rules.terms.get(str(term))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from frontgate.cli.cases import hub_settings, hub_standards, open_cases
@@ -11,7 +13,9 @@ from frontgate.cli.output import Output, say
 @click.command()
 @click.argument("name", default="")
 @click.option("--unit", default="", help="Only cases that this unit is a party of.")
-@click.option("--limit", default=100, show_default=True, help="At most so many rows.")
+@click.option(
+    "--limit", type=click.IntRange(1), default=100, show_default=True, help="At most so many rows."
+)
 @click.pass_obj
 def ask(out: Output, name: str, unit: str, limit: int) -> None:
     """Ask a saved question of supervision; without NAME list all with their counts.
@@ -48,7 +52,12 @@ def ask(out: Output, name: str, unit: str, limit: int) -> None:
         return
     question = questions.question(name)
     total = questions.count(name, now, unit=unit)
-    rows = questions.rows(name, now, unit=unit, limit=limit)
+    rows = list[dict[str, Any]]()
+    while len(rows) < limit:
+        page = questions.rows(name, now, unit=unit, offset=len(rows), limit=limit - len(rows))
+        if not page:
+            break
+        rows += page
     source.close()
     keep_look(hub_node(settings), "question", question=name, unit=unit, hits=len(rows))
     if out.as_json:
@@ -65,5 +74,10 @@ def ask(out: Output, name: str, unit: str, limit: int) -> None:
                 for c in question.columns
             ]
             say("  ".join(pad(local(v) if "T" in v[10:11] else v, 24) for v in cells))
+        if total > len(rows):
+            out.line(
+                f"（另有 {total - len(rows)} 项未列出：加大 --limit）",
+                f"({total - len(rows)} more are not listed: a larger --limit)",
+            )
     if total:
         raise click.exceptions.Exit(1)

@@ -162,7 +162,13 @@ def admit(out: Output, case_uid: str, unit: str, party: str, text: str) -> None:
     callback=moment_of,
     help=f"Last message before. {SPAN}.",
 )
-@click.option("--limit", default=50, show_default=True, help="At most so many, newest first.")
+@click.option(
+    "--limit",
+    type=click.IntRange(1),
+    default=50,
+    show_default=True,
+    help="At most so many, newest first.",
+)
 @click.pass_obj
 def cases(
     out: Output, text: str, unit: str, stage: str, since: str, until: str, limit: int
@@ -171,6 +177,7 @@ def cases(
 
     Exit 1 if there are none. One case's course: frontgate trace CASE
     """
+    from frontgate.cases.records import Case
     from frontgate.cli.case_texts import Words, local, pad
     from frontgate.cli.looks import keep_look
     from frontgate.cli.node import hub_node
@@ -179,14 +186,24 @@ def cases(
     standards = hub_standards(settings)
     words = Words(standards.version(standards.newest), out.language)
     source = open_cases(settings, standards)
-    found = source.find(text=text, unit=unit, stage=stage, since=since, until=until, limit=limit)
+    found = list[Case]()
+    while len(found) <= limit:
+        page = source.find(
+            text=text, unit=unit, stage=stage, since=since, until=until,
+            before=(found[-1].last_at, found[-1].case_uid) if found else None,
+            limit=limit + 1 - len(found),
+        )  # fmt: skip
+        if not page:
+            break
+        found += page
+    found, is_more = found[:limit], len(found) > limit
     source.close()
     keep_look(
         hub_node(settings), "cases", text=text, unit=unit, stage=stage, since=since, until=until,
         hits=len(found),
     )  # fmt: skip
     if out.as_json:
-        out.json({"cases": [dataclasses.asdict(c) for c in found]})
+        out.json({"cases": [dataclasses.asdict(c) for c in found], "more": is_more})
     for c in found if not out.as_json else ():
         mark = (
             "" if c.is_bound else out.pick("（立案单位未出现）", " (its opener was not heard of)")
@@ -194,6 +211,11 @@ def cases(
         say(
             f"{c.case_uid}  {pad(words.code('case-stage', c.stage), 16)}  {local(c.last_at)}  "
             f"{out.pick(f'{c.persons} 人', f'{c.persons} persons')}  {c.name}{mark}"
+        )
+    if is_more and not out.as_json:
+        out.line(
+            f"（以上为前 {limit} 件，另有未列出的：加大 --limit 或缩小条件）",
+            f"(the first {limit}; there are more: a larger --limit, or a narrower search)",
         )
     if not found:
         raise click.exceptions.Exit(1)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from frontgate.cases.times import last_of_term
 from frontgate.cli.case_texts import ACTS, ALARMS, HOW, LINKS, STATES, Words, local, pad
 from frontgate.cli.output import Output, say
 
 if TYPE_CHECKING:
-    from frontgate.cases.records import Deadline, Node, Timeline
+    from frontgate.cases.records import Deadline, Node, Person, Timeline
     from frontgate.settings import HubSettings
 
 
@@ -25,8 +25,7 @@ def course_of(
     from frontgate.cli.looks import keep_look
     from frontgate.cli.node import hub_node
 
-    case_uid = ident.rpartition("-P")[0] or ident
-    person = ident if case_uid != ident else ""
+    case_uid, person = _parts(ident)
     standards = hub_standards(settings)
     source = open_cases(settings, standards)
     line = source.timeline(case_uid, person=person, first=first)
@@ -37,6 +36,35 @@ def course_of(
     what = "person" if person else "case"
     keep_look(hub_node(settings), what, case=case_uid, person=person, **part)
     return line, Words(standards.version(standards.newest), out.language)
+
+
+def _parts(ident: str) -> tuple[str, str]:
+    """(CaseUid, PersonUid or empty) of what a command was given."""
+    case_uid = ident.rpartition("-P")[0] or ident
+    return case_uid, ident if case_uid != ident else ""
+
+
+def list_of(
+    out: Output, settings: HubSettings, ident: str, name: str, first: int
+) -> tuple[list[Any], int, Words] | None:
+    """A part of one list of a case or person and how many it has in all; a look, as the course is."""
+    from frontgate.cli.cases import hub_standards, open_cases
+    from frontgate.cli.looks import keep_look
+    from frontgate.cli.node import hub_node
+
+    case_uid, person = _parts(ident)
+    standards = hub_standards(settings)
+    source = open_cases(settings, standards)
+    known = source.case(case_uid) is not None
+    rows = source.part(name, case_uid, person=person, first=first)
+    total = source.part_size(name, case_uid, person=person)
+    source.close()
+    if not known:
+        return None
+    part = {"list": name, **({"from": first + 1} if first else {})}
+    what = "person" if person else "case"
+    keep_look(hub_node(settings), what, case=case_uid, person=person, **part)
+    return rows, total, Words(standards.version(standards.newest), out.language)
 
 
 def show_course(out: Output, ident: str, line: Timeline, words: Words) -> None:
@@ -52,16 +80,68 @@ def show_course(out: Output, ident: str, line: Timeline, words: Words) -> None:
     now = stored(clock.now())
     if line.deadlines:
         out.line("期限", "Terms")
-    if line.more_terms:
-        out.line(f"（另有 {line.more_terms} 项未列出）", f"({line.more_terms} more are not listed)")
     for d in line.deadlines:
         _deadline(out, d, words, now)
-    for a in line.acts:
-        say(f"  {local(a.at)}  {words.pick(ACTS, a.act)} {a.item} {a.unit} {a.code} {a.text}")
-    for link in line.links:
-        say(f"  {words.pick(LINKS, link.kind)}: {link.other_uid} {' '.join(link.persons)}")
-    for alarm in line.alarms:
-        say(f"  ! {local(alarm.at)} {words.pick(ALARMS, alarm.kind)}: {alarm.unit} {alarm.detail}")
+    _left_off(out, ident, line, "deadlines")
+    for name, rows in (("acts", line.acts), ("links", line.links), ("alarms", line.alarms)):
+        for row in rows:
+            _row(out, name, row, words, now)
+        _left_off(out, ident, line, name)
+
+
+def show_list(
+    out: Output, name: str, rows: list[Any], first: int, total: int, words: Words
+) -> None:
+    """Print a part of one list of a case. first: rows that come before it."""
+    from frontgate import clock
+    from frontgate.cases.times import stored
+
+    now = stored(clock.now())
+    for row in rows:
+        _row(out, name, row, words, now)
+    last = first + len(rows)
+    more = f"；其余：--from {last + 1}" if last < total else ""
+    on = f"; the rest: --from {last + 1}" if last < total else ""
+    out.line(
+        f"—— 第 {first + 1} 至 {last} 项，共 {total} 项{more}",
+        f"-- {first + 1} to {last} of {total}{on}",
+    )
+
+
+def _left_off(out: Output, ident: str, line: Timeline, name: str) -> None:
+    """How many of a list are not here, and how to see them."""
+    count = line.left_off.get(name, 0)
+    if count:
+        onward = f"frontgate trace {ident} --list {name} --from {len(getattr(line, name)) + 1}"
+        out.line(f"  （另有 {count} 项：{onward}）", f"  ({count} more: {onward})")
+
+
+def _row(out: Output, name: str, row: Any, words: Words, now: str) -> None:
+    """One row of a list of a case."""
+    match name:
+        case "persons":
+            _person(out, row, words)
+        case "deadlines":
+            _deadline(out, row, words, now)
+        case "acts":
+            told = f"{words.pick(ACTS, row.act)} {row.item} {row.unit} {row.code} {row.text}"
+            say(f"  {local(row.at)}  {told}")
+        case "links":
+            say(f"  {words.pick(LINKS, row.kind)}: {row.other_uid} {' '.join(row.persons)}")
+        case "instances":
+            say(
+                f"  {local(row.opened_at)}  {row.flow} {row.flow_uid} {row.opener} → {row.receiver}"
+            )
+        case "alarms":
+            say(f"  ! {local(row.at)} {words.pick(ALARMS, row.kind)}: {row.unit} {row.detail}")
+
+
+def _person(out: Output, p: Person, words: Words) -> None:
+    due = f"  {out.pick('羁押至', 'held until')} {p.custody_due}" if p.custody_due else ""
+    say(
+        f"  {p.person_uid[-4:]} {pad(p.name, 12)} {words.code('case-stage', p.stage)}  "
+        f"{words.code('custody-status', p.custody)}{due}"
+    )
 
 
 def _part(out: Output, ident: str, line: Timeline) -> None:
@@ -85,11 +165,8 @@ def _head(out: Output, line: Timeline, words: Words) -> None:
         f"crime: {words.code('crime', c.crime)}",
     )
     for p in line.persons:
-        due = f"  {out.pick('羁押至', 'held until')} {p.custody_due}" if p.custody_due else ""
-        say(
-            f"  {p.person_uid[-4:]} {pad(p.name, 12)} {words.code('case-stage', p.stage)}  "
-            f"{words.code('custody-status', p.custody)}{due}"
-        )
+        _person(out, p, words)
+    _left_off(out, c.case_uid, line, "persons")
     for party in line.parties:
         say(f"  {party.unit}  {pad(words.pick(HOW, party.how), 14)} {local(party.since)}")
 

@@ -14,7 +14,8 @@ from frontgate.cli.moments import SPAN, moment_of
 from frontgate.cli.output import Output, say
 
 if TYPE_CHECKING:
-    from frontgate.cases.records import Deadline
+    from frontgate.cases.read import Cases
+    from frontgate.cases.records import Act, Deadline
 
 
 @click.group(invoke_without_command=True)
@@ -31,7 +32,9 @@ if TYPE_CHECKING:
     callback=moment_of,
     help=f"With --case: as known then. {SPAN}.",
 )
-@click.option("--limit", default=100, show_default=True, help="At most so many.")
+@click.option(
+    "--limit", type=click.IntRange(1), default=100, show_default=True, help="At most so many."
+)
 @click.option(
     "--rules", is_flag=True, help="List all terms: what arms each, and whether messages show it."
 )
@@ -75,15 +78,29 @@ def due(
         found: list[Deadline] = as_known_then(source, standards, case_uid, at)
         now = at
     elif case_uid:
-        found = source.deadlines_of(case_uid)
-    elif paused:
-        found = source.paused(unit=unit, limit=limit)
+        found = []
+        while page := source.deadlines_of(case_uid, first=len(found)):
+            found += page
     else:
-        found = source.due(
-            now, until=now + timedelta(days=days), unit=unit, overdue_only=overdue, limit=limit
-        )
+        found = []
+        while len(found) <= limit:
+            left, last = limit + 1 - len(found), found[-1] if found else None
+            if paused:
+                key = (last.paused_at, last.id) if last else ("", "")
+                page = source.paused(unit=unit, after=key, limit=left)
+            else:
+                key = (last.due_at, last.id) if last else ("", "")
+                page = source.due(
+                    now, until=now + timedelta(days=days), unit=unit, overdue_only=overdue,
+                    after=key, limit=left,
+                )  # fmt: skip
+            if not page:
+                break
+            found += page
+    is_more = not case_uid and len(found) > limit
+    found = found[:limit] if is_more else found
     rows = [_row(d, now, stored) for d in found]
-    acts = {d.id: source.acts(item=d.id) for d in found}
+    acts = {d.id: _acts(source, d.id) for d in found} if out.as_json else {}
     source.close()
     keep_look(
         hub_node(settings),
@@ -97,7 +114,7 @@ def due(
     if out.as_json:
         for row in rows:
             row["acts"] = [dataclasses.asdict(a) for a in acts[str(row["id"])]]
-        out.json({"deadlines": rows})
+        out.json({"deadlines": rows, "more": is_more})
     else:
         for d, row in zip(found, rows, strict=True):
             say(
@@ -120,8 +137,21 @@ def due(
                         f"    paused since {local(d.paused_at)}: {words.reason(d.pause_reason)}",
                     )
                 )
+        if is_more:
+            out.line(
+                f"（以上为前 {limit} 项，另有未列出的：加大 --limit）",
+                f"(the first {limit}; there are more: a larger --limit)",
+            )
     if any(row["level"] == "overdue" for row in rows):
         raise click.exceptions.Exit(1)
+
+
+def _acts(source: Cases, item: str) -> list[Act]:
+    """All that was done about a term."""
+    found: list[Act] = []
+    while page := source.acts(item=item, first=len(found)):
+        found += page
+    return found
 
 
 def _row(d: Deadline, now: datetime, stored: Any) -> dict[str, Any]:

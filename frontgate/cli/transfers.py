@@ -161,6 +161,23 @@ def _show(out: Output, p: dict[str, Any]) -> None:
         )
 
 
+def _list(out: Output, node: Node, ident: str, name: str, first: int) -> None:
+    from frontgate.cli.course import list_of, show_list
+    from frontgate.errors import JournalError
+
+    settings = node.settings
+    found = (
+        list_of(out, settings, ident, name, first) if isinstance(settings, HubSettings) else None
+    )
+    if found is None:
+        raise JournalError("FG-JRN-005", value=ident)
+    rows, total, words = found
+    if out.as_json:
+        out.json({name: [asdict(r) for r in rows], "first": first, "total": total})
+    else:
+        show_list(out, name, rows, first, total, words)
+
+
 @click.command()
 @click.argument("ident")
 @click.option(
@@ -169,10 +186,16 @@ def _show(out: Output, p: dict[str, Any]) -> None:
     type=click.IntRange(1),
     default=1,
     metavar="N",
-    help="On a hub: begin with the N-th message of the case; 500 are shown at once.",
+    help="On a hub: begin with the N-th message of the case, or row of the list; 500 are shown at once.",
+)
+@click.option(
+    "--list",
+    "name",
+    type=click.Choice(["persons", "instances", "deadlines", "acts", "links", "alarms"]),
+    help="On a hub: one list of the case alone, as far as it goes.",
 )
 @click.pass_obj
-def trace(out: Output, ident: str, number: int) -> None:
+def trace(out: Output, ident: str, number: int, name: str | None) -> None:
     """Show the course of a case or message: every step and receipt in order of time.
 
     On a hub a case (or a PersonUid) is shown with its persons, parties, documents, outcomes and terms.
@@ -182,8 +205,11 @@ def trace(out: Output, ident: str, number: int) -> None:
 
     node = find_node(out)
     reader = node.reader()
-    steps = views.course(reader, ident)
+    steps = views.course(reader, ident) if name is None else []
     reader.close()
+    if name is not None:
+        _list(out, node, ident, name, number - 1)
+        return
     if isinstance(node.settings, HubSettings):
         from frontgate.cli.course import course_of, show_course
 

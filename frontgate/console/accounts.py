@@ -9,6 +9,7 @@ account, 007 account exists, 008 role and unit do not fit.
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import secrets
 from collections.abc import Iterator
@@ -74,6 +75,9 @@ _ACCOUNT = "login, name, role, unit, is_active, must_change, made_at, seen_at"
 _TOKEN = "id, unit, label, made_by, made_at, revoked_at"  # noqa: S105 (names of columns)
 
 
+_THEIRS = "(? IS NULL OR unit IN (SELECT value FROM json_each(?)))"
+
+
 class Accounts:
     """The file of accounts. Safe for threads, and for the command line beside a running console."""
 
@@ -114,7 +118,7 @@ class Accounts:
 
     def all(self) -> list[Account]:
         """Every account by login; there are hundreds at most."""
-        rows = self.file.all(f"SELECT {_ACCOUNT} FROM account ORDER BY login LIMIT 5000")  # noqa: S608
+        rows = self.file.all(f"SELECT {_ACCOUNT} FROM account ORDER BY login")  # noqa: S608
         return [_account(r) for r in rows]
 
     def get(self, login: str) -> Account:
@@ -285,17 +289,29 @@ class Accounts:
         assert row is not None
         return int(row[0]), secret
 
-    def tokens(self, units: frozenset[str] | None) -> list[Token]:
-        """Tokens of these units (None: of all), newest first."""
-        rows = self.file.all(f"SELECT {_TOKEN} FROM token ORDER BY id DESC LIMIT 2000")  # noqa: S608
-        found = [_token(r) for r in rows]
-        return [t for t in found if units is None or t.unit in units]
+    def tokens(
+        self, units: frozenset[str] | None, *, before: int = 1 << 62, limit: int = -1
+    ) -> list[Token]:
+        """Tokens of these units (None: of all), newest first; page with `before`, the last id. However
+        many those of other units are. limit: -1 for all."""
+        rows = self.file.all(
+            f"SELECT {_TOKEN} FROM token WHERE id < ? AND {_THEIRS} ORDER BY id DESC LIMIT ?",  # noqa: S608
+            before,
+            *_units(units),
+            limit,
+        )
+        return [_token(r) for r in rows]
 
     def revoke_token(self, token_id: int, units: frozenset[str] | None) -> Token:
         """Raises: ConsoleError FG-CON-010 where these units have none of that id."""
-        found = next((t for t in self.tokens(units) if t.id == token_id), None)
-        if found is None:
+        rows = self.file.all(
+            f"SELECT {_TOKEN} FROM token WHERE id = ? AND {_THEIRS}",  # noqa: S608
+            token_id,
+            *_units(units),
+        )
+        if not rows:
             raise ConsoleError("FG-CON-010", value=token_id)
+        found = _token(rows[0])
         with self.file.write():
             self.file.run(
                 "UPDATE token SET revoked_at = ? WHERE id = ? AND revoked_at = ''",
@@ -322,6 +338,11 @@ def check_role(role: str, unit: str) -> None:
     wants_unit = role in ROLES_OF_A_UNIT
     if role not in (*ROLES, TOKEN) or wants_unit != bool(unit) or (unit and not is_unit_code(unit)):
         raise ConsoleError("FG-CON-008", role=role[:20], unit=unit[:20] or "-")
+
+
+def _units(units: frozenset[str] | None) -> tuple[str | None, str]:
+    text = json.dumps(sorted(units or ()))
+    return (None if units is None else text), text
 
 
 def _limits(at: int) -> tuple[int, int]:

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from frontgate import __version__, clock
+from frontgate.cases.parts import PARTS
 from frontgate.cases.records import Case, Deadline
 from frontgate.console.access import Right, sees_transfer
 from frontgate.console.pages import cases, deadlines, failures, questions, statistics, units
@@ -81,6 +82,9 @@ def unpack(word: str, kinds: Sequence[type]) -> tuple[Any, ...] | None:
         raise ConsoleError("FG-CON-010", value="next")
     if any(isinstance(v, int) and not 0 <= v < 1 << 62 for v in values):
         raise ConsoleError("FG-CON-010", value="next")
+    # What JSON can say and a database, or a later page, cannot hold.
+    if any(isinstance(v, str) and not (len(v) <= 100 and v.isprintable()) for v in values):
+        raise ConsoleError("FG-CON-010", value="next")
     return tuple(values)
 
 
@@ -117,6 +121,18 @@ def one_person(visit: Visit) -> Answer:
     timeline, onward = _course(visit, found.case_uid, person_uid)
     visit.look("look-person", person=person_uid, case=found.case_uid)
     return Data({"person": asdict(found), "timeline": timeline, "next": onward})
+
+
+def case_list(visit: Visit) -> Answer:
+    """One list of a case: what a course leaves off of it (`left_off`) is here."""
+    case_uid, name = visit.path["case"], visit.path["list"]
+    key = unpack(visit.word("next"), (int,))
+    first = key[0] if key else 0
+    rows, total = cases.part_of(visit, case_uid, name, first=first, limit=COURSE)
+    visit.look("look-case", case=case_uid, list=name)
+    after = first + len(rows)
+    onward = pack(after) if rows and after < total else ""
+    return Data({"rows": [asdict(r) for r in rows], "total": total, "next": onward})
 
 
 def case_receipts(visit: Visit) -> Answer:
@@ -258,7 +274,9 @@ CALLS = (
         },
     ),
     Call("/cases/{case}", one_case, Right.CASES, "案件进程", "Course of a case",
-         _object(case=_schema(Case), nodes={"type": "array"}, deadlines={"type": "array"}, total=COUNT, next=TEXT), _NEXT),
+         _object(case=_schema(Case), nodes={"type": "array"}, deadlines={"type": "array"}, total=COUNT, left_off=_ANY, next=TEXT), _NEXT),
+    Call("/cases/{case}/lists/{list}", case_list, Right.CASES, "案件的一份清单", "One list of a case, whole",
+         _object(rows={"type": "array"}, total=COUNT, next=TEXT), _NEXT),
     Call("/cases/{case}/receipts/{message}", case_receipts, Right.CASES, "报文回执", "Receipts of a message",
          _object(receipts={"type": "array"}), {}),
     Call("/persons/{person}", one_person, Right.CASES, "人员进程", "Course of a person",
@@ -290,6 +308,7 @@ _ERROR = _object(code=TEXT, zh=TEXT, en=TEXT)
 _PATHS: Mapping[str, Json] = {
     "transfer": {"type": "integer", "minimum": 0, "maximum": 10**12},
     "table": {"type": "string", "enum": list(statistics.TABLES)},
+    "list": {"type": "string", "enum": list(PARTS)},
 }
 
 

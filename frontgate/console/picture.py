@@ -104,7 +104,8 @@ def course(timeline: Timeline, now: str, words: Words) -> Markup:
 def is_part(timeline: Timeline) -> bool:
     """Whether the picture leaves out messages or terms that the tables below it have."""
     terms = sum(d.state != "cancelled" for d in timeline.deadlines)
-    return timeline.total > min(len(timeline.nodes), MOST_NODES) or terms > MOST_BARS
+    cut = timeline.left_off.keys() & {"deadlines", "instances"}
+    return bool(cut) or timeline.total > min(len(timeline.nodes), MOST_NODES) or terms > MOST_BARS
 
 
 def _bars(deadlines: Sequence[Deadline], since: str, now: str) -> list[Deadline]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date, datetime, time, timedelta
+from typing import Any
 
 from frontgate import clock
-from frontgate.cases.records import Case, Link, Node, Timeline
+from frontgate.cases.parts import PARTS
+from frontgate.cases.records import Case, Node, Timeline
 from frontgate.console.access import Person, Right, sees_case
 from frontgate.console.desk import Desk
 from frontgate.console.picture import LEGAL_TIME, Words, course, is_part, state_of
@@ -19,9 +22,8 @@ STEPS = 100
 """Messages of a course on one page: more of them would be neither read nor light."""
 
 
-def words_of(visit: Visit, found: Timeline) -> Words:
-    """How the picture of a case names things for this visitor."""
-    names = {p.person_uid: p.name for p in found.persons}
+def words_of(visit: Visit, names: Mapping[str, str]) -> Words:
+    """How the picture of a case names things for this visitor. names: of persons, by PersonUid."""
     desk, language = visit.desk, visit.language
     return Words(
         lambda code: desk.unit_name(code, language),
@@ -102,19 +104,28 @@ def timeline_of(
 ) -> Timeline:
     """A case's course, where it is theirs, without what their role must not see."""
     theirs(visit, case_uid)
-    found = visit.desk.cases().timeline(case_uid, person=person, first=first, limit=limit)
+    found = visit.desk.cases().timeline(
+        case_uid, person=person, unit=own_unit(visit.person), first=first, limit=limit
+    )
     if found is None:
         raise ConsoleError("FG-CON-010", value=case_uid[:40])
     if not visit.may(Right.DOCUMENTS):
         for node in found.nodes:
             node.documents.clear()
-    found.links[:] = [k for k in found.links if _is_theirs(visit, k)]
     return found
 
 
-def _is_theirs(visit: Visit, other: Link) -> bool:
-    """A tie to a case that is not theirs does not exist for them."""
-    return sees_case(visit.person, {p.unit for p in visit.desk.cases().parties(other.other_uid)})
+def part_of(
+    visit: Visit, case_uid: str, name: str, person: str = "", *, first: int = 0, limit: int = STEPS
+) -> tuple[list[Any], int]:
+    """One list of a case, where it is theirs: a page of it, and how many rows it has. A tie to a case
+    that is not theirs does not exist for them."""
+    theirs(visit, case_uid)
+    if name not in PARTS:
+        raise ConsoleError("FG-CON-014")
+    cases, unit = visit.desk.cases(), own_unit(visit.person)
+    rows = cases.part(name, case_uid, person=person, unit=unit, first=first, limit=limit)
+    return rows, cases.part_size(name, case_uid, person=person, unit=unit)
 
 
 def show(visit: Visit) -> Answer:
@@ -130,6 +141,47 @@ def _part(found: Timeline) -> dict[str, str]:
     return {"from": str(found.first)} if found.first else {}
 
 
+SHOWN = ("persons", "deadlines", "acts", "alarms", "links")
+"""Lists of a case that have pages of their own, as long as they are."""
+
+
+def part(visit: Visit) -> Answer:
+    """A page of one list of a case: what its own page leaves off is here."""
+    case_uid, name = visit.path["case"], visit.path["list"]
+    if name not in SHOWN:
+        raise ConsoleError("FG-CON-014")
+    person = visit.word("person")
+    if person and not is_person_uid(person):
+        raise ConsoleError("FG-CON-015", what="person")
+    first = min(visit.number("from", 0), 10**9)
+    rows, total = part_of(visit, case_uid, name, person, first=first)
+    data = {"list": name, "from": str(first) if first else "", "person": person}
+    visit.look("look-case", case=case_uid, **{k: v for k, v in data.items() if v})
+    path, after = f"/cases/{case_uid}/list/{name}", first + len(rows)
+    now = timestamp(clock.now())
+    people = visit.desk.cases().named(
+        case_uid, [d.subject for d in rows] if name == "deadlines" else ()
+    )
+    return Page(
+        "part.html",
+        {
+            "case": visit.desk.cases().case(case_uid),
+            "name": name,
+            "rows": [(state_of(d, now), d) for d in rows] if name == "deadlines" else rows,
+            "first": first,
+            "total": total,
+            "people": {p.person_uid: p for p in people},
+            "earlier": link(path, person=person, **{"from": max(first - STEPS, 0) or ""})
+            if first
+            else "",
+            "more": link(path, person=person, **{"from": after}) if rows and after < total else "",
+            "rule_name": lambda rule, part: visit.desk.rule_name(rule, part, visit.language),
+            "rule_basis": visit.desk.rule_basis,
+            "as_of": visit.desk.cases().as_of()[1],
+        },
+    )
+
+
 def frame(visit: Visit, found: Timeline, path: str) -> dict[str, object]:
     """What the templates of a case and of a person share. path: of this page."""
     last = (found.total - 1) // STEPS * STEPS
@@ -139,6 +191,11 @@ def frame(visit: Visit, found: Timeline, path: str) -> dict[str, object]:
         "last": link(path, **{"from": last}) if found.after and found.after != last else "",
     }
     now = timestamp(clock.now())
+    people = {p.person_uid: p for p in found.persons}
+    if "persons" in found.left_off:  # who is spoken of here has a name all the same
+        spoken = {p for n in found.nodes for p in n.persons} | {d.subject for d in found.deadlines}
+        named = visit.desk.cases().named(found.case.case_uid, sorted(spoken - people.keys()))
+        people |= {p.person_uid: p for p in named}
     rank = {"overdue": 0, "due-soon": 1, "open": 2, "paused": 3}
     terms = sorted(
         ((state_of(d, now), d) for d in found.deadlines),
@@ -148,8 +205,9 @@ def frame(visit: Visit, found: Timeline, path: str) -> dict[str, object]:
     return {
         "line": found,
         "case": found.case,
-        "people": {p.person_uid: p for p in found.persons},
-        "picture": course(found, now, words_of(visit, found)),
+        "people": people,
+        "picture": course(found, now, words_of(visit, {n: p.name for n, p in people.items()})),
+        "person_uid": "" if path.startswith("/cases/") else path.rpartition("/")[2],
         "pages": pages,
         "is_part": is_part(found),
         "terms": running,
@@ -187,17 +245,15 @@ def node_of(desk: Desk, case_uid: str, message_id: str) -> Node:
     """The message, where it belongs to this case. Raises: ConsoleError FG-CON-010."""
     cases = desk.cases()
     if is_uuid(message_id):
-        for node in cases.message(message_id):
-            if cases.reader.one(
-                "SELECT 1 FROM message WHERE id = ? AND case_uid = ?", node.id, case_uid
-            ):
-                return node
+        for node in cases.message(message_id, case_uid=case_uid):
+            return node
     raise ConsoleError("FG-CON-010", value=message_id[:40])
 
 
 ENDPOINTS = (
     Endpoint("/cases", search, Right.CASES),
     Endpoint("/cases/{case}", show, Right.CASES),
+    Endpoint("/cases/{case}/list/{list}", part, Right.CASES),
     Endpoint("/cases/{case}/receipts/{message}", receipts, Right.CASES),
     Endpoint("/persons/{person}", person, Right.CASES),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from urllib.parse import quote
 
 from frontgate import clock
 from frontgate.cases.acts import OWN, REASONS
@@ -112,17 +113,21 @@ def show(visit: Visit) -> Answer:
     """One term: what changed it, what was said of it, and what may be said."""
     found = deadline_of(visit)
     now = clock.now()
-    acts = visit.desk.cases().acts(item=found.id)
+    cases, first = visit.desk.cases(), min(visit.number("from", 0), 10**9)
+    acts = cases.acts(item=found.id, first=first, limit=ROWS + 1)
     unit = speaks_as(visit)
-    is_closed = any(a.act == "close" and a.unit == found.unit for a in acts)
-    is_confirmed = any(a.act == "confirm" for a in acts)
+    is_closed = any(a.unit == found.unit for a in cases.acts(item=found.id, kind="close"))
+    is_confirmed = bool(cases.acts(item=found.id, kind="confirm", limit=1))
+    path = f"/deadlines/{quote(found.id)}"
+    more = link(path, **{"from": first + ROWS}) if len(acts) > ROWS else ""
     reasons = visit.desk.catalogue.code_list(REASONS).codes
     visit.look("look-deadlines", term=found.id, case=found.case_uid)
     data = {
         "d": found,
         "state": state_of(found, timestamp(now)),
         "left": left(found, now),
-        "acts": acts,
+        "acts": acts[:ROWS],
+        "more": more,
         "own": unit == found.unit,
         "may_confirm": bool(unit) and unit != found.unit and is_closed and not is_confirmed,
         "reasons": [(c, visit.desk.code_name(REASONS, c, visit.language)) for c in reasons],

@@ -102,8 +102,14 @@ def ask_role(visit: Visit) -> Answer:
 
 
 def tokens(visit: Visit) -> Answer:
-    rows = visit.desk.accounts.tokens(visit.person.units)
-    return Page("tokens.html", {"rows": rows, "secret": "", "done": visit.word("done")})
+    return _tokens(visit, "", visit.number("before", traffic.NEWEST))
+
+
+def _tokens(visit: Visit, secret: str, before: int = traffic.NEWEST) -> Page:
+    rows = visit.desk.accounts.tokens(visit.person.units, before=before, limit=ROWS)
+    more = link("/tokens", before=rows[-1].id) if len(rows) == ROWS else ""
+    data = {"rows": rows, "more": more, "secret": secret, "done": visit.word("done")}
+    return Page("tokens.html", data)
 
 
 def make_token(visit: Visit) -> Answer:
@@ -116,8 +122,7 @@ def make_token(visit: Visit) -> Answer:
         unit, label, visit.person.login, within=visit.person.role
     )
     visit.act("token-made", token=str(number), unit=unit)
-    rows = visit.desk.accounts.tokens(visit.person.units)
-    return Page("tokens.html", {"rows": rows, "secret": secret, "done": ""})
+    return _tokens(visit, secret)
 
 
 def revoke_token(visit: Visit) -> Answer:

@@ -18,7 +18,7 @@ from frontgate.pipeline.alarms import Alarm, alarms
 
 QUEUES = 20
 COUNTED = 500
-"""Figures count so far; beyond it the number is 500 and the page behind it pages on."""
+"""Figures count so far; beyond it they say 500+, and the page behind pages on."""
 LINES = 8
 
 
@@ -40,6 +40,7 @@ def show(visit: Visit) -> Answer:
     data: dict[str, object] = {
         "alarms": None,
         "queues": (),
+        "more_queues": 0,
         "flows": (),
         "chart": "",
         "cases": None,
@@ -58,7 +59,8 @@ def show(visit: Visit) -> Answer:
             [(visit.desk.flow_name(f, visit.language), done) for f, done, _ in flows[:12]],
             visit.t("overview.flows"),
         )
-        data["queues"] = traffic.queues(reader, destinations(visit))[:QUEUES]
+        queues = traffic.queues(reader, destinations(visit))
+        data["queues"], data["more_queues"] = queues[:QUEUES], len(queues[QUEUES:])
     return Page("overview.html", data)
 
 
@@ -70,6 +72,7 @@ class Figure:
     count: int
     url: str
     mood: str
+    is_more: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +94,12 @@ def of_cases(visit: Visit) -> dict[str, object]:
     soon = cases.due(now, until=now + SOON, unit=unit, after=(at, "\uffff"), limit=COUNTED)
     week = cases.find(unit=unit, since=timestamp(now - timedelta(days=7)), limit=COUNTED)
     figures = [
-        Figure(visit.t("overview.overdue"), len(late), "/deadlines?kind=overdue", "bad"),
-        Figure(visit.t("overview.soon"), len(soon), "/deadlines?kind=soon", "warn"),
-        Figure(visit.t("overview.cases_week"), len(week), "/cases", ""),
+        Figure(visit.t(f"overview.{name}"), len(rows), url, mood, len(rows) >= COUNTED)
+        for name, rows, url, mood in (
+            ("overdue", late, "/deadlines?kind=overdue", "bad"),
+            ("soon", soon, "/deadlines?kind=soon", "warn"),
+            ("cases_week", week, "/cases", ""),
+        )
     ]
     due = [
         Due(

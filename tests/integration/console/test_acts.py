@@ -1,9 +1,11 @@
 """What people do through the console: replay, approvals, tokens; and that looks are recorded first."""
 
 import re
+from html import unescape
 
 import pytest
 from console_site import CASE, OTHER_CASE, PASSWORD, Site, csrf_of
+from crowd import crowded
 from ledger import COURT, OTHER_POLICE, POLICE, longer
 
 from frontgate.console.texts import catalogue
@@ -238,3 +240,76 @@ def test_a_long_course_is_paged_on_the_page_and_in_the_api(site: Site) -> None:
                 if not onward:
                     break
             assert len(told) == len(set(told)) >= 1101, call
+
+
+def test_long_lists_of_a_case_say_what_they_leave_off_and_where_it_is(site: Site) -> None:
+    clerk, many = site.client("clerk"), 700
+    assert "未列于此页" not in clerk.get(f"/cases/{CASE}").text
+    with crowded(site.ledger.file, CASE, many, tied_to=OTHER_CASE), site.api(POLICE) as api:
+        page = clerk.get(f"/cases/{CASE}").text
+        told = api.get(f"/api/v1/cases/{CASE}").json()["left_off"]
+        assert set(told) == {"persons", "deadlines", "acts", "alarms", "instances"}
+        assert OTHER_CASE not in page, "ties to cases of others are neither shown nor counted"
+        for name, sign in (
+            ("persons", '<a href="/persons/'), ("deadlines", '<a href="/deadlines/D'),
+            ("acts", "次说明"), ("alarms", "非本案单位发来报文"),
+        ):  # fmt: skip
+            assert f"另有 {told[name]} 项未列于此页" in page, name
+            found = re.search(rf'href="(/cases/{CASE}/list/{name}[^"]+)"', page)
+            assert found, name
+            url, count = unescape(found[1]), 0
+            while url:
+                part = clerk.get(url)
+                assert part.status_code == 200
+                count += part.text.count(sign)
+                onward = re.search(r'href="([^"]+)" rel="next"', part.text)
+                url = unescape(onward[1]) if onward else ""
+            assert count == told[name], name
+            rows, onward = [], ""
+            while True:
+                query = {"next": onward} if onward else {}
+                answer = api.get(f"/api/v1/cases/{CASE}/lists/{name}", params=query).json()
+                rows += [str(r) for r in answer["rows"]]
+                onward = answer["next"]
+                if not onward:
+                    break
+            assert len(rows) == len(set(rows)) == answer["total"] == told[name] + 500, name
+        assert api.get(f"/api/v1/cases/{CASE}/lists/links").json()["total"] == 0
+        assert site.events("console-look-case")[-1]["list"] == "links"
+        for login in ("stranger", "other-clerk"):
+            for name in ("persons", "acts"):
+                answer = site.client(login).get(f"/cases/{CASE}/list/{name}")
+                assert answer.status_code == 404
+                assert "众" not in answer.text
+        assert clerk.get(f"/cases/{CASE}/list/message").status_code == 404
+        committee = site.client("committee").get(f"/cases/{CASE}").text
+        assert "/list/links" in committee
+
+
+def test_tokens_of_others_push_none_out_of_the_list(site: Site) -> None:
+    """However many one unit makes, another's is listed and can be revoked."""
+    number, secret = site.accounts.make_token(POLICE, "办案系统", "operator")
+    with site.accounts.file.write():
+        site.accounts.file.run(
+            "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2500)"
+            " INSERT INTO token (digest, unit, label, made_by, made_at) SELECT 'many' || i, ?, 'x', 'x',"
+            " '2026-11-10T00:00:00.000Z' FROM n",
+            OTHER_POLICE,
+        )
+    try:
+        operator = site.client("operator")
+        page = operator.get("/tokens").text
+        assert f"#{number}<" in page
+        other, count, url = site.client("other-operator"), 0, "/tokens"
+        while url:
+            text = other.get(url).text
+            count += text.count("<code>#")
+            onward = re.search(r'href="([^"]+)" rel="next"', text)
+            url = unescape(onward[1]) if onward else ""
+        assert count >= 2500
+        form = {"csrf": csrf_of(page)}
+        assert operator.post(f"/tokens/{number}/revoke", data=form).status_code == 303
+        assert site.accounts.bearer(secret) is None
+    finally:
+        with site.accounts.file.write():
+            site.accounts.file.run("DELETE FROM token WHERE digest LIKE 'many%'")

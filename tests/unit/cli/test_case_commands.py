@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from crowd import crowded
 from ledger import Ledger, longer, sample
 
 from frontgate.cli.main import cli
@@ -213,3 +214,34 @@ def complete(ledger: Ledger, *arguments: str) -> str:
         capture_output=True, check=False, timeout=60,
     )  # fmt: skip
     return (done.stdout + done.stderr).decode()
+
+
+def test_lists_of_a_case_and_of_the_hub_say_what_they_leave_off(hub: Ledger) -> None:
+    hub.exchange(sample("arrest-request/submit", hub.at))
+    hub.project()
+    with crowded(hub.file, CASE, 700):
+        text = run(hub, "trace", CASE).stdout
+        whole = told(hub, "trace", CASE)
+        for name in ("persons", "deadlines", "acts", "links", "alarms"):
+            left = whole["left_off"][name]
+            assert f"({left} more: frontgate trace {CASE} --list {name} --from 501)" in text, name
+            rest = told(hub, "trace", CASE, "--list", name, "--from", "501")
+            assert (len(rest[name]), rest["total"]) == (left, left + 500), name
+            assert looks(hub)[-1][1]["list"] == name
+            assert (
+                f"501 to {left + 500} of"
+                in run(hub, "trace", CASE, "--list", name, "--from", "501").stdout
+            )
+        assert len(told(hub, "hub", "due", "--case", CASE)["deadlines"]) >= 700
+        for arguments in (("due", "--days", "4000"),):
+            found = told(hub, "hub", *arguments, "--limit", "600")
+            assert len(found["deadlines"]) == 600
+            assert found["more"] is True
+            assert (
+                "(the first 600; there are more"
+                in run(hub, "hub", *arguments, "--limit", "600").stdout
+            )
+            assert told(hub, "hub", *arguments, "--limit", "5000")["more"] is False
+    found = told(hub, "hub", "cases", "--limit", "1")
+    assert found["more"] is False
+    assert run(hub, "hub", "cases", "--limit", "0").exit_code == 2
