@@ -1,6 +1,6 @@
 """Rows as CSV and XLSX for people's spreadsheets; no cell of theirs becomes a formula.
 
-A text that a spreadsheet would take for a formula (`= + - @`, tab, carriage return at its start) gets
+A text that a spreadsheet would take for a formula (`= + - @`, also of full width, tab, carriage return at its start) gets
 an apostrophe before it in CSV; in XLSX texts are written as texts (OWASP, CSV injection).
 """
 
@@ -11,7 +11,7 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+_FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠", "\t", "\r", "\n")
 
 
 def to_csv(rows: Sequence[dict[str, Any]]) -> bytes:

@@ -140,7 +140,8 @@ def case_receipts(visit: Visit) -> Answer:
     cases.theirs(visit, case_uid)
     node = cases.node_of(visit.desk, case_uid, visit.path["message"])
     visit.look("look-case", case=case_uid, receipts=node.message_id)
-    return Data({"receipts": views.receipts_of(visit.desk.journal(), node.message_id)})
+    found = views.receipts_of(visit.desk.journal(), node.message_id, node.sender)
+    return Data({"receipts": found})
 
 
 def list_deadlines(visit: Visit) -> Answer:
@@ -203,12 +204,18 @@ def one_transfer(visit: Visit) -> Answer:
 
 
 def message_transfers(visit: Visit) -> Answer:
-    rows = traffic.of_message(visit.desk.journal(), visit.path["message"])
-    theirs = [r for r in rows if sees_transfer(visit.person, r.sender, r.ends)]
-    if not theirs:
-        raise ConsoleError("FG-CON-010", value=visit.path["message"][:40])
-    visit.look("look-transfer", message=theirs[0].message_id)
-    return Data({"transfers": [asdict(r) for r in theirs], "next": ""})
+    key, message = unpack(visit.word("next"), (int,)), visit.path["message"]
+    after = key[0] if key else 0
+    theirs: list[traffic.Traffic] = []
+    while not theirs and after >= 0:  # a page of others' alone is not theirs to be told of
+        rows, onward = traffic.of_message(visit.desk.journal(), message, after=after)
+        theirs = [r for r in rows if sees_transfer(visit.person, r.sender, r.ends)]
+        after = onward or -1
+    if not theirs and key is None:
+        raise ConsoleError("FG-CON-010", value=message[:40])
+    visit.look("look-transfer", message=message[:40])
+    more = pack(after) if after > 0 else ""
+    return Data({"transfers": [asdict(r) for r in theirs], "next": more})
 
 
 def one_unit(visit: Visit) -> Answer:
@@ -293,7 +300,7 @@ CALLS = (
          _list("transfers", _ANY), _NEXT),
     Call("/transfers/{transfer}", one_transfer, Right.TRAFFIC, "传输", "One transfer", _object(id=COUNT, state=TEXT), {}),
     Call("/messages/{message}/transfers", message_transfers, Right.TRAFFIC, "报文的传输", "Transfers of a message",
-         _list("transfers", _ANY), {}),
+         _list("transfers", _ANY), _NEXT),
     Call("/units/{unit}", one_unit, Right.UNITS, "本单位前置机", "State of the unit's gateway",
          _object(code=TEXT, status=TEXT, health=TEXT, waiting=COUNT), {}),
 )  # fmt: skip

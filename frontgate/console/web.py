@@ -20,11 +20,13 @@ from frontgate.console.access import Person, Right
 from frontgate.console.accounts import Session
 from frontgate.console.desk import Desk
 from frontgate.console.recorder import Entry
+from frontgate.core.visible import is_hidden
 from frontgate.errors import ConsoleError
 
 MOST_FORM_BYTES = 64 * 1024
 MOST_TEXT = 200
 LEAST_REASON = 4
+_SECRETS = frozenset({"password", "old", "new", "again"})
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\u202a-\u202e\u2066-\u2069]")
 
 
@@ -142,7 +144,10 @@ def clean(pairs: Mapping[str, str], what: str) -> dict[str, str]:
     """Plain texts of a query or form. Raises: ConsoleError FG-CON-015 for what cannot be one."""
     found: dict[str, str] = {}
     for name, value in pairs.items():
-        if len(name) > 60 or len(value) > 4000 or _CONTROL.search(value.replace("\r\n", " ")):
+        plain = value.replace("\r\n", " ")
+        # What does something instead of being seen, in a reason that another person decides by.
+        hides = name not in _SECRETS and any(map(is_hidden, plain))
+        if len(name) > 60 or len(value) > 4000 or _CONTROL.search(plain) or hides:
             raise ConsoleError("FG-CON-015", what=what)
         found[name] = value
     return found

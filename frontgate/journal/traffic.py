@@ -127,12 +127,40 @@ def waiting(
     return [(_transfer(r), int(r[14])) for r in rows]
 
 
-def of_message(reader: Reader, message_id: str) -> list[Traffic]:
-    """All transfers of a message, oldest first; whether they may be seen is the caller's to judge."""
+MOST_OF_MESSAGE = 500
+
+
+def of_message(
+    reader: Reader, message_id: str, *, sender: str = "", after: int = 0
+) -> tuple[list[Traffic], int]:
+    """Transfers of a message, oldest first, `MOST_OF_MESSAGE` a page; whether they may be seen is the
+    caller's to judge. sender: of its message alone, where several gave the same MessageId.
+
+    Returns: the page, and the id to go on after (0 at the end).
+    """
     rows = reader.all(
         f"{_TRANSFER} FROM package p JOIN transfer t ON t.package_id = p.id"
-        " WHERE p.message_id = ? ORDER BY t.id LIMIT 500",
+        " WHERE p.message_id = ? AND (? = '' OR p.sender = ?) AND t.id > ? ORDER BY t.id LIMIT ?",
         message_id,
+        sender,
+        sender,
+        after,
+        MOST_OF_MESSAGE,
+    )
+    found = [_transfer(r) for r in rows]
+    return found, found[-1].id if len(found) == MOST_OF_MESSAGE else 0
+
+
+def attempts(reader: Reader, of: Traffic) -> list[Traffic]:
+    """Every transfer of the same package to the same place, oldest first, with this one."""
+    rows = reader.all(
+        f"{_TRANSFER} FROM package p JOIN transfer t ON t.package_id = p.id"
+        " WHERE p.message_id = ? AND p.sender = ? AND t.destination = ? AND t.receiver = ?"
+        " ORDER BY t.id",
+        of.message_id,
+        of.sender,
+        of.destination,
+        of.receiver,
     )
     return [_transfer(r) for r in rows]
 

@@ -156,12 +156,15 @@ def find_packages(reader: Reader, ident: str) -> list[dict[str, Any]]:
     return found
 
 
-def receipts_of(reader: Reader, message_id: str) -> list[dict[str, Any]]:
-    """Receipts of a message, in the order they came."""
+def receipts_of(reader: Reader, message_id: str, sender: str = "") -> list[dict[str, Any]]:
+    """Receipts of a message, in the order they came. sender: of its message alone; another unit may have
+    given the same MessageId to one of its own."""
     rows = reader.all(
         "SELECT kind, issuer, issuer_node, receiver, event_time, attempt, digest FROM receipt"
-        " WHERE message_id = ? ORDER BY id",
+        " WHERE message_id = ? AND (? = '' OR sender = ?) ORDER BY id",
         message_id,
+        sender,
+        sender,
     )
     names = ("kind", "issuer", "node", "receiver", "time", "attempt", "digest")
     return [dict(zip(names, row, strict=True)) for row in rows]

@@ -236,7 +236,7 @@ def receipts(visit: Visit) -> Answer:
     case_uid, message_id = visit.path["case"], visit.path["message"]
     theirs(visit, case_uid)
     node = node_of(visit.desk, case_uid, message_id)
-    rows = views.receipts_of(visit.desk.journal(), node.message_id)
+    rows = views.receipts_of(visit.desk.journal(), node.message_id, node.sender)
     visit.look("look-case", case=case_uid, receipts=node.message_id)
     return Page("receipts.html", {"rows": rows, "node": node, "case_uid": case_uid})
 

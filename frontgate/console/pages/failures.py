@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from frontgate.cases.times import moment, stored
 from frontgate.console import approvals
 from frontgate.console.access import Right, acts_on_transfer, sees_transfer
 from frontgate.console.web import Answer, Endpoint, Go, Page, Visit, link
@@ -81,11 +82,16 @@ def _waiting(visit: Visit) -> dict[str, object]:
 
 def find(visit: Visit, message_id: str) -> Answer:
     """The transfers of a message, by its id."""
-    rows = traffic.of_message(visit.desk.journal(), message_id) if is_uuid(message_id) else []
-    rows = [r for r in rows if sees_transfer(visit.person, r.sender, r.ends)]
-    if len(rows) == 1:
+    rows, after = list[Traffic](), visit.number("after", 0) if is_uuid(message_id) else -1
+    is_first = after == 0
+    while not rows and after >= 0:
+        page, onward = traffic.of_message(visit.desk.journal(), message_id, after=after)
+        rows = [r for r in page if sees_transfer(visit.person, r.sender, r.ends)]
+        after = onward or -1
+    more = link("/failures", message=message_id, after=after) if after > 0 else ""
+    if len(rows) == 1 and is_first and not more:
         return Go(f"/transfers/{rows[0].id}")
-    data = {"kind": "message", "kinds": KINDS, "rows": rows, "more": "", "queues": []}
+    data = {"kind": "message", "kinds": KINDS, "rows": rows, "more": more, "queues": []}
     return Page("failures.html", {**data, "message": message_id})
 
 
@@ -102,13 +108,11 @@ def show(visit: Visit) -> Answer:
     """One transfer: its attempts, its receipts, and what may be done."""
     found = transfer_of(visit)
     reader = visit.desk.journal()
-    attempts = [
-        t
-        for t in traffic.of_message(reader, found.message_id)
-        if (t.destination, t.receiver) == (found.destination, found.receiver)
-    ]
+    attempts = traffic.attempts(reader, found)
     receipts = [
-        r for r in views.receipts_of(reader, found.message_id) if r["receiver"] in ("", *found.ends)
+        r
+        for r in views.receipts_of(reader, found.message_id, found.sender)
+        if r["receiver"] in ("", *found.ends)
     ]
     acts = [
         act
@@ -142,11 +146,19 @@ def act(visit: Visit) -> Answer:
 def ask_bulk(visit: Visit) -> Answer:
     """Replay of all that failed: asked for here, done when a second person approves."""
     reason = visit.reason()
-    names = ("since", "until", "kind")
-    params = {n: v for n in names if (v := visit.form.get(n, "").strip()[:60])}
+    asked = {n: visit.form.get(n, "").strip() for n in ("since", "until", "kind")}
+    params = {n: when(v, n) if n != "kind" else v[:60] for n, v in asked.items() if v}
     visit.act("ask", act="replay-failed", reason=reason, **params)
     approvals.ask(visit.desk.accounts.file, visit.person, "replay-failed", params, reason)
     return Go("/approvals?done=asked")
+
+
+def when(text: str, name: str) -> str:
+    """The stored form of a time in a form; a day is the legal one. Raises: ConsoleError FG-CON-015."""
+    at = moment(text)
+    if at is None:
+        raise ConsoleError("FG-CON-015", what=name)
+    return stored(at)
 
 
 ENDPOINTS = (

@@ -61,7 +61,7 @@ def test_a_token_reads_its_units_case_and_no_other(site: Site) -> None:
 @pytest.mark.parametrize("unit", [OTHER_POLICE, COURT])
 def test_no_call_shows_what_belongs_to_others(site: Site, unit: str) -> None:
     values = {"case": CASE, "person": f"{CASE}-P001", "message": site.ids.request, "unit": POLICE,
-              "transfer": str(site.transfer(site.ids.failed)), "question": "custody-expiring", "table": "outcomes"}  # fmt: skip
+              "transfer": str(site.transfer(site.ids.failed)), "question": "custody-expiring", "table": "outcomes", "list": "persons"}  # fmt: skip
     with site.api(unit) as api:
         for call in CALLS:
             path = ROOT + re.sub(r"{(\w+)}", lambda m: values[m[1]], call.path)
@@ -93,7 +93,8 @@ def test_without_a_good_token_there_is_nothing(site: Site) -> None:
         assert api.get("/cases").status_code == 303
 
 
-@pytest.mark.parametrize("word", ["x", "W10", "bnVsbA", "WyJhIiwgMV0", "!!", "WzFd" * 30])
+@pytest.mark.parametrize("word", ["x", "W10", "bnVsbA", "WyJhIiwgMV0", "!!", "WzFd" * 30,
+                                  pack("\ud800", "x"), pack("x", "a\x00b"), pack("x", "y" * 101)])  # fmt: skip
 def test_a_forged_page_word_is_refused(word: str) -> None:
     with pytest.raises(ConsoleError):
         unpack(word, (str, str))
@@ -114,6 +115,11 @@ def test_sheets_are_sheets_and_no_cell_is_a_formula(site: Site) -> None:
     assert 'filename="flows.csv"' in answer.headers["content-disposition"]
     book = openpyxl.load_workbook(BytesIO(client.get("/statistics/all.xlsx").content))
     assert len(book.sheetnames) == 7
+    signs = ("=", "+", "-", "@", "＝", "＋", "－", "＠", "\t=", "\r=")
+    for line in (
+        to_csv([{"x": f"{sign}1"} for sign in signs]).decode("utf-8-sig").split("\r\n")[1:-1]
+    ):
+        assert line.lstrip('"').startswith("'"), line
     evil = [{"单位": '=HYPERLINK("http://e")', "n": 1}, {"单位": "@SUM(1)", "n": 2}]
     assert b"\n'=HYPERLINK" in to_csv(evil) or b"'=HYPERLINK" in to_csv(evil)
     with zipfile.ZipFile(BytesIO(to_xlsx([("x", evil)]))) as file:

@@ -53,6 +53,7 @@ def urls(site: Site) -> dict[str, list[str]]:
         "question": ["copies-missing", "custody-expiring"],
         "act": ["replay", "hold", "release", "suspend", "explain", "close", "confirm"],
         "request": ["1"],
+        "list": ["persons", "deadlines", "acts", "alarms", "links"],
         "decision": ["approve", "refuse"],
         "login": ["clerk"],
         "sheet": [

@@ -1,9 +1,11 @@
 """Attacks on the console: injection, forms from elsewhere, guessing, sessions, headers."""
 
+import json
 import re
 import time
 from urllib.parse import quote
 
+import apsw
 import httpx
 import pytest
 from console_site import CASE, PASSWORD, PEOPLE, Site, csrf_of
@@ -106,6 +108,72 @@ def test_payloads_in_names_of_accounts_and_units(site: Site) -> None:
     assert name not in text
     assert "&lt;img src=x" in text
     assert name not in site.client("named").get("/").text
+
+
+EVIL = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>javascript:alert(1)"
+
+
+def test_what_senders_wrote_is_text_on_every_page(site: Site) -> None:
+    """Names, titles, numbers, reasons of messages: the projection holds them as they were sent."""
+    places = (
+        ("casefile", "name"), ("casefile", "police_no"), ("person", "name"), ("document", "title"),
+        ("outcome", "doc_no"), ("outcome", "reason"),
+    )  # fmt: skip
+    db = apsw.Connection(str(site.ledger.file))
+    db.set_busy_timeout(5000)
+    terms = [str(r[0]) for r in db.execute("SELECT id FROM deadline WHERE case_uid = ?", (CASE,))]
+    with db:
+        for table, column in places:
+            db.execute(f"UPDATE {table} SET {column} = ? || {column}", (EVIL,))
+    try:
+        urls = [f"/cases/{CASE}", f"/persons/{CASE}-P001", f"/cases/{CASE}/list/persons", "/cases", "/",
+                "/deadlines?kind=all", "/deadlines?kind=paused", "/questions/paused-unresumed",
+                *(f"/deadlines/{d}" for d in terms)]  # fmt: skip
+        told = 0
+        for url in urls:
+            answer = site.client("clerk").get(url)
+            assert answer.status_code in (200, 404), url
+            told += "&lt;script&gt;" in answer.text
+            assert not re.search(r"<script>|<img|onerror=alert\(1\)>", answer.text), url
+            assert not re.search(r"(href|src|hx-[a-z]+)=[\"']?\s*javascript:", answer.text), url
+        assert told >= 4
+    finally:
+        with db:
+            for table, column in places:
+                db.execute(f"UPDATE {table} SET {column} = substr({column}, ?)", (len(EVIL) + 1,))
+        db.close()
+
+
+def test_a_reason_hides_nothing_from_who_decides(site: Site) -> None:
+    one = site.client("hub-one")
+    form = {"csrf": csrf_of(one.get("/account").text), "kind": "no-such-flow"}
+    for hidden in ("\u200f", "\u202e", "\x9b", "\u2028", "\ufeff"):
+        answer = one.post("/failures/replay", data={**form, "reason": f"核对无误{hidden}恢复"})
+        assert answer.status_code == 400, repr(hidden)
+
+
+def test_a_bulk_replay_is_asked_for_by_legal_days_and_by_nothing_else(site: Site) -> None:
+    """A text that is no time would have been compared with times, and fit all of them or none."""
+    one, two = site.client("hub-one"), site.client("hub-two")
+    form = {
+        "csrf": csrf_of(one.get("/account").text),
+        "reason": "线路恢复后重发",
+        "kind": "no-such",
+    }
+    for wrong in ("zzz", "2026-13-01", "9", "' OR 1=1"):
+        assert one.post("/failures/replay", data={**form, "until": wrong}).status_code == 400
+    asked = one.post(
+        "/failures/replay", data={**form, "since": "2026-11-13", "until": "2026-11-14"}
+    )
+    assert asked.status_code == 303
+    row = site.accounts.file.one("SELECT id, params FROM request ORDER BY id DESC LIMIT 1")
+    assert row is not None
+    told = json.loads(row[1])
+    assert told["since"] == "2026-11-12T16:00:00.000Z"
+    assert told["until"] == "2026-11-13T16:00:00.000Z"
+    assert "2026-11-13 00:00" in two.get("/approvals").text
+    refusal = {"csrf": csrf_of(two.get("/account").text)}
+    assert two.post(f"/approvals/{row[0]}/refuse", data=refusal).status_code == 303
 
 
 def test_every_answer_carries_the_headers(site: Site) -> None:
