@@ -77,7 +77,7 @@ def is_tls(settings: ConsoleSettings) -> bool:
 def build(desk: Desk, settings: ConsoleSettings) -> Starlette:
     """The ASGI application over a desk."""
     server = Server(desk, Renderer(desk), is_tls=is_tls(settings))
-    login = Login(server)
+    login = Login(server, settings.proxies)
 
     def route(endpoint: Endpoint) -> Route:
         async def serve(request: Request) -> Response:

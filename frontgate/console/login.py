@@ -8,7 +8,9 @@ browser sent before it is never taken over.
 from __future__ import annotations
 
 import hmac
+import ipaddress
 import secrets
+from collections.abc import Collection
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -22,11 +24,24 @@ from frontgate.errors import ConsoleError, FrontgateError
 PRE = "frontgate-pre"
 
 
-class Login:
-    """`/login` and `/language/…` of one server."""
+def origin(request: Request, proxies: Collection[str]) -> str:
+    """The address that a browser comes from. proxies: whose word for it counts; nobody else's does."""
+    address = request.client.host if request.client else ""
+    if address not in proxies:
+        return address
+    told = ",".join(request.headers.getlist("x-forwarded-for")).rpartition(",")[2].strip()
+    try:
+        return str(ipaddress.ip_address(told))
+    except ValueError:
+        return address
 
-    def __init__(self, server: Server) -> None:
+
+class Login:
+    """`/login` and `/language/…` of one server. proxies: see `origin`."""
+
+    def __init__(self, server: Server, proxies: Collection[str] = ()) -> None:
         self._server = server
+        self._proxies = frozenset(proxies)
 
     async def show(self, request: Request) -> Response:
         return await run_in_threadpool(self._form, request, None, "")
@@ -60,7 +75,7 @@ class Login:
     def _enter(self, request: Request, form: dict[str, str]) -> Response:
         server, login, shown = self._server, "", ""
         accounts = server.desk.accounts
-        address = request.client.host if request.client else ""
+        address = origin(request, self._proxies)
         try:
             form = clean(form, "form")
             login = form.get("login", "").strip()[:40]

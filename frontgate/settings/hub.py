@@ -89,6 +89,14 @@ class ConsoleSettings(Section, frozen=True, kw_only=True):
         list[str],
         Meta(description="另外接受的 Host 主机名 | further host names accepted in the Host header"),
     ] = field(default_factory=list)
+    proxies: Annotated[
+        list[str],
+        Meta(
+            description="反向代理的地址；登录限速以其 X-Forwarded-For 的最后一项为来源，不填则代理之后的用户同算一处"
+            " | addresses of reverse proxies: logins are throttled by the last entry of their X-Forwarded-For;"
+            " without it all who come through one count as one place"
+        ),
+    ] = field(default_factory=list)
     certificate: Annotated[
         Path | None,
         Meta(description="TLS 证书 PEM；反向代理之后不需要 | TLS certificate; not behind a proxy"),

@@ -10,10 +10,12 @@ from pathlib import Path
 from threading import Event
 
 import pytest
+from starlette.requests import Request
 
 from frontgate import clock
 from frontgate.console import known, passwords, throttle
 from frontgate.console.accounts import Accounts
+from frontgate.console.login import origin
 from frontgate.console.throttle import FREE
 from frontgate.errors import ConsoleError
 
@@ -307,3 +309,27 @@ def test_a_flood_on_one_account_is_told_of_once(
         if outcome(accounts, "guess", address=address) == "FG-CON-002":
             told += accounts.tell_once("auditor", address)
     assert told == 1
+
+
+@pytest.mark.parametrize(
+    ("client", "headers", "expected"),
+    [
+        ("10.0.0.1", [], "10.0.0.1"),
+        ("203.0.113.5", ["198.51.100.7"], "203.0.113.5"),
+        ("10.0.0.1", ["192.0.2.1, 198.51.100.7"], "198.51.100.7"),
+        ("10.0.0.1", ["198.51.100.7", "192.0.2.9"], "192.0.2.9"),
+        ("10.0.0.1", ["2001:db8::7"], "2001:db8::7"),
+        ("10.0.0.1", ["198.51.100.7, unknown"], "10.0.0.1"),
+    ],
+)
+def test_only_a_proxys_own_word_tells_where_a_browser_is(
+    client: str, headers: list[str], expected: str
+) -> None:
+    """Else whoever guesses would name another address at every try; and without it one guesser behind a
+    proxy would use up what is free for all."""
+    scope = {
+        "type": "http",
+        "client": (client, 1),
+        "headers": [(b"x-forwarded-for", h.encode()) for h in headers],
+    }
+    assert origin(Request(scope), {"10.0.0.1"}) == expected
