@@ -26,7 +26,7 @@ from frontgate.cases.read import Cases
 from frontgate.cases.rules import CaseRules
 from frontgate.core.identifiers import case_uid
 from frontgate.errors import CaseError
-from frontgate.journal import keeping
+from frontgate.journal import keeping, open_reader, traffic, views
 from frontgate.model.receipt import Kind
 
 CASE = "C2026520102110000000016"
@@ -301,3 +301,26 @@ def test_a_rebuild_after_old_entries_went_to_the_archive_is_the_same(ledger: Led
         t: r for t, r in before.items() if t != "meta"
     }
     assert again["act"]
+
+
+def test_receipts_of_a_message_are_not_those_of_anothers_with_the_same_id(ledger: Ledger) -> None:
+    """Else a unit that repeats a MessageId in a case of its own would read who got the first one."""
+    request = ledger.exchange(sample("arrest-request/submit", ledger.at))
+    other = case_uid(2026, OTHER_POLICE, 77)
+    text = sample(
+        "arrest-request/submit", ledger.at, Sender=OTHER_POLICE, Receiver="52010021003"
+    ).replace(CASE, other)
+    named = f"<m:MessageId>{request}</m:MessageId>\n    <m:MessageType>"
+    text = text.replace("<m:MessageType>", named, 1)
+    assert ledger.send(text) == request
+    reader = open_reader(ledger.state / "journal.db")
+    told = views.receipts_of(reader, request, POLICE)
+    assert {r["receiver"] for r in told} == {"", PROCURATORATE}
+    assert {r["receiver"] for r in views.receipts_of(reader, request, OTHER_POLICE)} <= {
+        "",
+        "52010021003",
+    }
+    assert len(views.receipts_of(reader, request)) > len(told)
+    first, onward = traffic.of_message(reader, request, sender=POLICE)
+    assert ({t.sender for t in first}, onward) == ({POLICE}, 0)
+    reader.close()
