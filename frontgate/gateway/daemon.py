@@ -39,6 +39,7 @@ from frontgate.gateway.rounds import Rounds
 from frontgate.gateway.stations import Post
 from frontgate.gateway.tend import Tend
 from frontgate.gateway.uplink import Fetcher, Sender
+from frontgate.heap import keep_freed
 from frontgate.journal import audit, transfers
 from frontgate.log import get_logger
 from frontgate.pipeline import epochs, operate
@@ -466,6 +467,7 @@ class Gateway:
 
     def run(self, stop: Stop) -> None:
         """Start, serve, stop. On SIGTERM: no new intake, what is under way ends, within 10 s."""
+        keep_freed()
         stop.on_reload = self._reload
         self.journal.on_failure = stop.fail
         self.prepare()

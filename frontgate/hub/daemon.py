@@ -16,6 +16,7 @@ from frontgate import __version__, clock
 from frontgate.cases.acts import Acts
 from frontgate.cases.publish import Publisher
 from frontgate.errors import said
+from frontgate.heap import keep_freed
 from frontgate.hub import desk
 from frontgate.hub.acts import HubActs
 from frontgate.hub.admin import lay_out_mailboxes
@@ -411,6 +412,7 @@ class Hub:
 
     def run(self, stop: Stop) -> None:
         """Start, serve, stop. On SIGTERM what is under way ends, within 10 s."""
+        keep_freed()
         self.journal.on_failure = stop.fail
         self.prepare()
         if self.sftp is not None:

@@ -19,7 +19,7 @@ from typing import Any
 from frontgate.errors import TransportError
 from frontgate.lean import without
 from frontgate.transports import UPLOAD_BACK, Entry, Source, Transport
-from frontgate.transports.sftp_wire import DENIED, NO_SUCH_FILE, Sftp, StatusError
+from frontgate.transports.sftp_wire import BIG_PACKET, DENIED, NO_SUCH_FILE, Sftp, StatusError
 from frontgate.undo import on_failure
 
 with without("invoke"):  # runs programs for `Match exec` of an ssh_config, which nobody reads here
@@ -150,7 +150,7 @@ def _login(
         raise TransportError("FG-TRN-005", what="login", detail=str(error)) from error
     session.set_keepalive(30)
     with _translated("session"), _within(session, peer.login_timeout_s):
-        channel = session.open_session(timeout=peer.login_timeout_s)
+        channel = session.open_session(max_packet_size=BIG_PACKET, timeout=peer.login_timeout_s)
         channel.settimeout(peer.step_timeout_s)
         channel.invoke_subsystem("sftp")
         bell = _bell(session, peer) if with_bell else None

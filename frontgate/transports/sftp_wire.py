@@ -1,13 +1,15 @@
 """SFTP version 3 with windowed requests over one channel.
 
 Why not the library's own client: its pipelining and prefetch were measured slow or unbounded. Here
-at most `WINDOW` requests are under way, answers are taken in any order, and memory is the window.
-Source: draft-ietf-secsh-filexfer-02; OpenSSH PROTOCOL (fsync@openssh.com, posix-rename@openssh.com).
+at most `WINDOW` bytes are under way, answers are taken in any order, and memory is the window.
+Source: draft-ietf-secsh-filexfer-02; OpenSSH PROTOCOL (fsync@openssh.com, posix-rename@openssh.com,
+limits@openssh.com).
 """
 
 from __future__ import annotations
 
 import struct
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Protocol
@@ -15,14 +17,20 @@ from typing import Protocol
 from frontgate.errors import TransportError
 from frontgate.transports import Source
 
-WINDOW = 64
-FIRST_WINDOW = 8
-GROW_AFTER = 4
-"""An upload begins with few requests under way and asks one more after so many answers: what a link
-that breaks often has under way when it breaks must be sent again."""
 BLOCK = (32 << 10) - 256
-"""Every server takes 32 KiB a request; a few take more. So much less goes, with the request's own
-bytes, into one packet of SSH instead of two."""
+"""Every server takes 32 KiB a request. So much less goes, with the request's own bytes, into one packet
+of SSH instead of two."""
+BIG_BLOCK = (256 << 10) - 1024
+"""What a request carries on a quick line, where the server says that it takes as much: most of what a
+packet costs, at both ends, it costs whatever its size."""
+BIG_PACKET = 256 << 10
+"""The largest packet of SSH that such a request or answer needs."""
+WINDOW = 64 * BLOCK
+FIRST_WINDOW = 8 * BLOCK
+"""An upload begins with little under way and takes a quarter more of what is answered: what a link that
+breaks often has under way when it breaks must be sent again."""
+QUICK_BYTES, QUICK_S = 2 << 20, 1.0
+"""A line is quick that moved so much within that time; on a slow one a large request is a long step."""
 
 _INIT, _VERSION, _OPEN, _CLOSE, _READ, _WRITE = 1, 2, 3, 4, 5, 6
 _LSTAT, _OPENDIR, _READDIR, _REMOVE, _STAT, _EXTENDED = 7, 11, 12, 13, 17, 200
@@ -30,7 +38,9 @@ _RENAME = 18
 _STATUS, _HANDLE, _DATA, _NAME, _ATTRS = 101, 102, 103, 104, 105
 OK, EOF, NO_SUCH_FILE, DENIED, FAILURE = 0, 1, 2, 3, 4
 READ, WRITE, CREATE, TRUNCATE, EXCLUSIVE = 0x01, 0x02, 0x08, 0x10, 0x20
-_MOST_PACKET = 1 << 20
+_EXTENDED_REPLY = 201
+_MOST_PACKET = 512 << 10
+_MOST_ANSWERS = 2 * WINDOW // BLOCK
 
 
 class Channel(Protocol):
@@ -54,6 +64,31 @@ def _string(value: bytes) -> bytes:
     return struct.pack(">L", len(value)) + value
 
 
+class _Blocks:
+    """How much one request carries: little until the line has shown that it is quick.
+
+    most: asked once it has; in bytes, not above `BIG_BLOCK`.
+    """
+
+    def __init__(self, most: Callable[[], int]) -> None:
+        self.size = BLOCK
+        self._most = most
+        self._is_settled = False
+        self._moved = 0
+        self._began = time.monotonic()
+
+    def moved(self, size_bytes: int) -> None:
+        """So much was answered."""
+        self._moved += size_bytes
+        if self._is_settled or self._moved < QUICK_BYTES:
+            return
+        now = time.monotonic()
+        if now - self._began <= QUICK_S:
+            self.size = max(BLOCK, min(self._most(), BIG_BLOCK))
+            self._is_settled = True
+        self._moved, self._began = 0, now
+
+
 class Sftp:
     """One SFTP session. Not for two threads at once."""
 
@@ -61,9 +96,10 @@ class Sftp:
         self._channel = channel
         self._buffer = bytearray()
         self._next = 0
-        self._answers: dict[int, tuple[int, bytes]] = {}
+        self._answers: dict[int, tuple[int, memoryview]] = {}
         self._unheard: set[int] = set()
         self._can_sync_folders = True
+        self._most: tuple[int, int] | None = None
         self._send(_INIT, struct.pack(">L", 3))
         kind, body = self._receive()
         if kind != _VERSION or len(body) < 4:
@@ -71,11 +107,11 @@ class Sftp:
         self.extensions = self._parse_extensions(body[4:])
 
     @staticmethod
-    def _parse_extensions(body: bytes) -> frozenset[str]:
+    def _parse_extensions(body: memoryview) -> frozenset[str]:
         names: list[str] = []
         while len(body) >= 4:
             size = struct.unpack_from(">L", body)[0]
-            names.append(body[4 : 4 + size].decode("utf-8", "replace"))
+            names.append(bytes(body[4 : 4 + size]).decode("utf-8", "replace"))
             body = body[4 + size :]
         return frozenset(names[::2])
 
@@ -89,24 +125,25 @@ class Sftp:
         self._send(kind, struct.pack(">L", self._next) + body)
         return self._next
 
-    def _receive(self) -> tuple[int, bytes]:
+    def _receive(self) -> tuple[int, memoryview]:
         size = struct.unpack(">L", self._exactly(4))[0]
         if not 1 <= size <= _MOST_PACKET:
             raise TransportError("FG-TRN-010", what=f"packet of {size} bytes")
-        data = self._exactly(size)
+        data = memoryview(self._exactly(size))
         return data[0], data[1:]
 
     def _exactly(self, size: int) -> bytes:
         while len(self._buffer) < size:
-            data = self._channel.recv(1 << 17)
+            data = self._channel.recv(BIG_PACKET)
             if not data:
                 raise TransportError("FG-TRN-005", what="end of stream")
             self._buffer += data
-        taken = bytes(self._buffer[:size])
+        with memoryview(self._buffer) as view:
+            taken = bytes(view[:size])
         del self._buffer[:size]
         return taken
 
-    def _answer(self, request: int) -> tuple[int, bytes]:
+    def _answer(self, request: int) -> tuple[int, memoryview]:
         while request not in self._answers:
             kind, body = self._receive()
             if len(body) < 4:
@@ -116,17 +153,17 @@ class Sftp:
                 self._unheard.discard(answered)
                 continue
             self._answers[answered] = (kind, body[4:])
-            if len(self._answers) > 4 * WINDOW:
+            if len(self._answers) > _MOST_ANSWERS:
                 raise TransportError("FG-TRN-010", what="unasked answers")
         return self._answers.pop(request)
 
     @staticmethod
-    def _status(body: bytes) -> StatusError:
+    def _status(body: memoryview) -> StatusError:
         code = struct.unpack_from(">L", body)[0] if len(body) >= 4 else FAILURE
         text = ""
         if len(body) >= 8:
             size = struct.unpack_from(">L", body, 4)[0]
-            text = body[8 : 8 + size].decode("utf-8", "replace")
+            text = bytes(body[8 : 8 + size]).decode("utf-8", "replace")
         return StatusError(code, text)
 
     def _expect_ok(self, request: int) -> None:
@@ -137,7 +174,7 @@ class Sftp:
         if status.code != OK:
             raise status
 
-    def _expect(self, request: int, wanted: int) -> bytes:
+    def _expect(self, request: int, wanted: int) -> memoryview:
         kind, body = self._answer(request)
         if kind == _STATUS:
             raise self._status(body)
@@ -148,7 +185,7 @@ class Sftp:
     def _handle(self, request: int) -> bytes:
         body = self._expect(request, _HANDLE)
         size = struct.unpack_from(">L", body)[0]
-        return body[4 : 4 + size]
+        return bytes(body[4 : 4 + size])
 
     def _let_go(self, handle: bytes) -> None:
         """Close a handle; nobody waits for the answer, which says nothing that is needed."""
@@ -157,6 +194,21 @@ class Sftp:
     def _ignore(self, request: int) -> None:
         if self._answers.pop(request, None) is None:
             self._unheard.add(request)
+
+    def _limits(self) -> tuple[int, int]:
+        """(most of a read, most of a write) in bytes that the server says it takes; asked once."""
+        if self._most is None:
+            self._most = (BLOCK, BLOCK)
+            if "limits@openssh.com" in self.extensions:
+                asked = self._request(_EXTENDED, _string(b"limits@openssh.com"))
+                try:
+                    body = self._expect(asked, _EXTENDED_REPLY)
+                except StatusError:
+                    return self._most
+                if len(body) >= 24:
+                    _, read, write = struct.unpack_from(">QQQ", body)
+                    self._most = (read, write)  # 0 where the server does not say
+        return self._most
 
     # -- files --------------------------------------------------------------------------
 
@@ -212,23 +264,25 @@ class Sftp:
         server handles the requests of one session in sequence.
         """
         waiting: deque[tuple[int, int]] = deque()
-        window, answers = FIRST_WINDOW, 0
+        blocks = _Blocks(lambda: self._limits()[1])
+        window, under_way = FIRST_WINDOW, 0
         source.seek(start)
         at = start
         while at < size_bytes:
-            data = source.read(min(BLOCK, size_bytes - at))
+            data = source.read(min(blocks.size, size_bytes - at))
             if not data:
                 raise EOFError("the source ends early")
             body = _string(handle) + struct.pack(">Q", at) + _string(data)
             waiting.append((self._request(_WRITE, body), len(data)))
             at += len(data)
-            while len(waiting) >= window:
+            under_way += len(data)
+            while under_way >= window:
                 request, size = waiting.popleft()
                 self._expect_ok(request)
+                under_way -= size
                 moved(size)
-                answers += 1
-                if answers % GROW_AFTER == 0 and window < WINDOW:
-                    window += 1
+                blocks.moved(size)
+                window = min(WINDOW, window + size // 4)
         if "fsync@openssh.com" in self.extensions:
             body = _string(b"fsync@openssh.com") + _string(handle)
             waiting.append((self._request(_EXTENDED, body), 0))
@@ -305,12 +359,13 @@ class Sftp:
         self, handle: bytes, sink: Callable[[bytes], object], offset: int, size_bytes: int
     ) -> int:
         asked: deque[tuple[int, int, int]] = deque()
+        blocks = _Blocks(lambda: self._limits()[0])
         next_at, got = offset, 0
         broken: OSError | None = None
         while asked or (next_at < size_bytes and broken is None):
             try:
-                while broken is None and next_at < size_bytes and len(asked) < WINDOW:
-                    size = min(BLOCK, size_bytes - next_at)
+                while broken is None and next_at < size_bytes and next_at - offset - got < WINDOW:
+                    size = min(blocks.size, size_bytes - next_at)
                     body = _string(handle) + struct.pack(">QL", next_at, size)
                     asked.append((self._request(_READ, body), next_at, size))
                     next_at += size
@@ -320,9 +375,10 @@ class Sftp:
                 broken = error
                 continue
             request, at, size = asked.popleft()
+            blocks.moved(size)
             while size:
-                body = self._expect(request, _DATA)
-                data = body[4 : 4 + struct.unpack_from(">L", body)[0]]
+                answer = self._expect(request, _DATA)
+                data = bytes(answer[4 : 4 + struct.unpack_from(">L", answer)[0]])
                 if not data or len(data) > size:
                     raise TransportError("FG-TRN-010", what="read answer")
                 sink(data)
@@ -384,7 +440,7 @@ class Sftp:
                 raise
 
 
-def _names(body: bytes) -> Iterator[tuple[str, int]]:
+def _names(body: memoryview) -> Iterator[tuple[str, int]]:
     """(name, size) of a NAME answer."""
     count = struct.unpack_from(">L", body)[0]
     at = 4
@@ -394,10 +450,10 @@ def _names(body: bytes) -> Iterator[tuple[str, int]]:
         at += 4 + size
         long = struct.unpack_from(">L", body, at)[0]
         length, _, at = _attributes(body, at + 4 + long)
-        yield name.decode("utf-8", "replace"), length
+        yield bytes(name).decode("utf-8", "replace"), length
 
 
-def _attributes(body: bytes, at: int) -> tuple[int, int, int]:
+def _attributes(body: memoryview, at: int) -> tuple[int, int, int]:
     """(size, mtime, end) of an ATTRS structure."""
     try:
         flags = struct.unpack_from(">L", body, at)[0]
