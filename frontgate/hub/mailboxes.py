@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import socket
@@ -28,6 +29,8 @@ LARGE_UPLOAD_BYTES = MOST_BYTES + (4 << 20)
 AHEAD = 64
 MOST_PLACED, MOST_PLACED_LARGE = 32, 4
 _CHUNK = 1 << 20
+_MOST_RINGS = 4096
+"""Bytes of the bell file after which it begins anew."""
 
 
 class Ahead:
@@ -152,6 +155,41 @@ class Readable(Protocol):
     def read(self, size: int = -1, /) -> bytes: ...
 
 
+def ring_file(from_hub: Path) -> None:
+    """Change `.bell`, which gateways at plain OpenSSH look at. Its size changes, because SFTP tells times
+    in whole seconds: rings within one would look the same. Raises: OSError.
+
+    The account may put anything in its place: only a plain file that nothing else names is written to.
+    """
+    bell = from_hub / ".bell"
+    flags = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    for _ in range(2):
+        try:
+            fd = os.open(bell, flags | os.O_CREAT, 0o640)
+        except OSError as error:
+            if error.errno not in (errno.ELOOP, errno.ENXIO, errno.EISDIR):
+                raise
+            _clear(bell)
+            continue
+        try:
+            info = os.fstat(fd)
+            if stat.S_ISREG(info.st_mode) and info.st_nlink == 1:
+                if info.st_size >= _MOST_RINGS:
+                    os.ftruncate(fd, 0)
+                os.write(fd, b"\x07")
+                return
+        finally:
+            os.close(fd)
+        _clear(bell)
+
+
+def _clear(bell: Path) -> None:
+    try:
+        bell.unlink()
+    except IsADirectoryError:
+        bell.rmdir()
+
+
 class Mailboxes:
     """All mailboxes that the directory names, and placing bundles into them."""
 
@@ -241,11 +279,8 @@ class Mailboxes:
 
     def ring(self, mailbox: Mailbox) -> None:
         """Tell the account that there is something new: a content-free bell, never the truth."""
-        bell = mailbox.from_hub / ".bell"
-        try:
-            os.utime(bell)
-        except FileNotFoundError:
-            bell.touch(mode=0o640)
+        with contextlib.suppress(OSError):  # a full disk, say: the gateway looks now and then anyway
+            ring_file(mailbox.from_hub)
         if self._bell_path is not None:
             try:
                 self._bell.sendto(mailbox.account.encode("ascii"), str(self._bell_path))

@@ -20,6 +20,7 @@ from province import free_port, wait_for
 
 from frontgate.errors import TransportError
 from frontgate.hub.admin import new_ssh_key
+from frontgate.hub.mailboxes import ring_file
 from frontgate.hub.sftp_server import BELL
 from frontgate.hub.sshd import prepare_accounts, sshd_config
 from frontgate.pipeline.loop import Loop
@@ -164,9 +165,7 @@ def _openssh(tmp_path: Path) -> Iterator[Side]:
     home = base / "root" / ACCOUNT
 
     def ring() -> None:
-        bell = home / "from-hub" / ".bell"
-        bell.touch()
-        os.utime(bell, (time.time() + 5, time.time() + 5))
+        ring_file(home / "from-hub")
 
     def listens() -> bool:
         with socket.socket() as sock:
@@ -324,6 +323,15 @@ def test_news_wakes_a_waiting_gateway(way: Side | CarriedSide, carrier: Transpor
     assert carrier.wait(20)
     assert time.monotonic() - began < 15
     timer.join()
+
+
+def test_every_ring_is_heard_however_close_to_the_one_before(
+    side: Side, transport: Transport
+) -> None:
+    transport.wait(0.2)
+    for _ in range(8):
+        side.ring()
+        assert transport.wait(20)
 
 
 def test_wait_without_news_ends_in_time(carrier: Transport) -> None:

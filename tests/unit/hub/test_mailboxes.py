@@ -1,13 +1,15 @@
 """What lies before the hub: listed once for many, one unit's flood costs the others nothing."""
 
 import os
+import stat
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from frontgate.hub import mailboxes
-from frontgate.hub.mailboxes import LARGE_UPLOAD_BYTES, Ahead, Mailbox, Mailboxes
+from frontgate.hub.mailboxes import LARGE_UPLOAD_BYTES, Ahead, Mailbox, Mailboxes, ring_file
 from frontgate.model.unit import Directory
 
 
@@ -122,3 +124,39 @@ def test_only_so_much_is_put_before_a_gateway_that_takes_nothing(tmp_path: Path)
     assert found.room(mailbox, is_large=True) == mailboxes.MOST_PLACED_LARGE
     (mailbox.from_hub / name(0)).unlink()
     found.close()
+
+
+def _bell(folder: Path) -> tuple[int, int]:
+    """What SFTP tells of it: its size, and its time in whole seconds."""
+    info = (folder / ".bell").lstat()
+    return info.st_size, int(info.st_mtime)
+
+
+def test_every_ring_changes_the_bell(tmp_path: Path) -> None:
+    seen = []
+    for _ in range(5000):
+        ring_file(tmp_path)
+        seen.append(_bell(tmp_path))
+    assert all(a != b for a, b in pairwise(seen))
+    assert max(size for size, _ in seen) < 5000
+
+
+@pytest.mark.parametrize("kind", ["link", "hard-link", "fifo", "folder"])
+def test_what_an_account_puts_in_the_bells_place_is_not_written_to(
+    tmp_path: Path, kind: str
+) -> None:
+    other, bell = tmp_path / "other", tmp_path / "box" / ".bell"
+    bell.parent.mkdir()
+    other.write_bytes(b"of somebody else")
+    if kind == "link":
+        bell.symlink_to(other)
+    elif kind == "hard-link":
+        bell.hardlink_to(other)
+    elif kind == "fifo":
+        os.mkfifo(bell)
+    else:
+        bell.mkdir()
+    ring_file(bell.parent)
+    assert other.read_bytes() == b"of somebody else"
+    assert stat.S_ISREG(bell.lstat().st_mode)
+    assert bell.lstat().st_size == 1
