@@ -1,7 +1,7 @@
 """The start-up scan of an `outbound/` with very many drops: time and memory.
 
-Usage: `python -m benchmarks.scan [--drops N] [--dir D]`. Drops are small XML files, made in D (default:
-a temporary folder). A process of its own then does what a gateway does at its start: it scans, takes the
+Usage: `python -m benchmarks.scan [--drops N] [--dir D]`. Drops are small files (empty where none is
+claimed), made in D (default: a temporary folder). A process of its own then does what a gateway does at its start: it scans, takes the
 first batch, and looks at everything; a second pass claims `--claim` of them. Targets: 1 000 000 drops
 under 60 s and 300 MB.
 """
@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import resource
+import stat
 import subprocess
 import sys
 import tempfile
@@ -25,14 +26,14 @@ from frontgate.spool.sweep import Sweeper
 TARGET_S, TARGET_MB = 60.0, 300.0
 
 
-def make(paths: SpoolPaths, drops: int) -> None:
-    """Lay out a spool with that many drops."""
+def make(paths: SpoolPaths, drops: int, *, are_empty: bool) -> None:
+    """Lay out a spool with that many drops. are_empty: they are looked at alone, and never claimed."""
     prepare(paths)
-    with tempfile.NamedTemporaryFile(dir=paths.private) as file:
-        file.write(b"<a/>")
-        file.flush()
     folder = os.open(paths.outbound, os.O_RDONLY | os.O_DIRECTORY)
     for n in range(drops):
+        if are_empty:
+            os.mknod(f"{n:07d}.xml", stat.S_IFREG | 0o660, dir_fd=folder)
+            continue
         fd = os.open(f"{n:07d}.xml", os.O_WRONLY | os.O_CREAT, 0o660, dir_fd=folder)
         os.write(fd, b"<a/>")
         os.close(fd)
@@ -73,7 +74,7 @@ def run(drops: int, claim: int, folder: Path | None = None) -> dict[str, float]:
     with tempfile.TemporaryDirectory(dir=folder) as name:
         root = Path(name) / "spool"
         began = time.monotonic()
-        make(SpoolPaths(root), drops)
+        make(SpoolPaths(root), drops, are_empty=claim == 0)
         made_s = time.monotonic() - began
         command = [sys.executable, "-m", "benchmarks.scan", "--measure", str(root)]
         done = subprocess.run(
