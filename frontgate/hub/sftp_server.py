@@ -209,7 +209,9 @@ class Mailbox(asyncssh.SFTPServer):
                 os.link(old, new, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
             except FileExistsError:
                 raise asyncssh.SFTPFailure("exists") from None
-            os.unlink(old, dir_fd=folder)
+            # The hub may have seen the name, taken the upload and tidied up already.
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(old, dir_fd=folder)
             os.fsync(folder)
         finally:
             os.close(folder)

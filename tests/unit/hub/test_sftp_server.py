@@ -1,0 +1,40 @@
+"""The embedded SFTP server's own promises, where a live session cannot stand between two of its steps."""
+
+import os
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from frontgate.hub.sftp_server import Mailbox
+
+NAME = f"{1:016d}-{'a' * 64}.bundle"
+
+
+class _Channel:
+    def get_extra_info(self, _: str) -> str:
+        return "u5201021100x"
+
+    def __getattr__(self, _: str) -> Any:
+        return lambda *a, **k: None
+
+
+def test_an_upload_that_the_hub_takes_at_once_was_renamed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The hub sees the name, takes the upload and removes both names before the server's next step."""
+    box = tmp_path / "u5201021100x" / "to-hub"
+    box.mkdir(parents=True)
+    (box / f".{NAME}.part").write_bytes(b"whole")
+    link = os.link
+
+    def taken_at_once(*args: Any, **named: Any) -> None:
+        link(*args, **named)
+        assert (box / NAME).read_bytes() == b"whole"
+        (box / NAME).unlink()
+        (box / f".{NAME}.part").unlink()
+
+    monkeypatch.setattr(os, "link", taken_at_once)
+    mailbox = Mailbox(cast(Any, _Channel()), tmp_path)
+    mailbox.posix_rename(f"/to-hub/.{NAME}.part".encode(), f"/to-hub/{NAME}".encode())
+    assert not list(box.iterdir())
