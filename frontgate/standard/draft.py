@@ -26,6 +26,8 @@ from frontgate.standard.reading import prefixes
 
 _M = f"{{{MESSAGE_NS}}}"
 _MAX_DEPTH = 24
+_STAGE = "CaseStage"
+"""The stage of the case: of the message's own step, whatever an earlier one said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,7 @@ class _Writer:
         self._lasting = lasting_of(catalogue)
         self._open: list[tuple[etree._Element, Declaration | None, str, str]] = []
         self._names = dict(prefixes(step.flow))
+        self._stage = step.stage or self._last_stage()
 
     def write(self, sender: str, case_uid: str, now: datetime, reply_to: str) -> Draft:
         root = etree.Element(f"{_M}Message", nsmap=self._names, standard=self._catalogue.version)
@@ -158,7 +161,7 @@ class _Writer:
         else:
             self._leave(header, f"{_M}Receiver", "收件单位代码", "code of the receiving unit")
         put("CaseUid", case_uid)
-        put("CaseStage", self._step.stage or self._last_stage())
+        put(_STAGE, self._stage)
         for person in persons:
             put("PersonUid", person)
         put("BusinessTime", now.astimezone(LEGAL_ZONE).isoformat(timespec="seconds"))
@@ -217,6 +220,9 @@ class _Writer:
             for element in found[: child.max if child.max > 0 else len(found)]:
                 taken = etree.SubElement(parent, child.name)  # not a copy: it keeps old prefixes
                 taken.extend(copy.deepcopy(inner) for inner in element.iterchildren("*"))
+                for inner in taken:
+                    if self._stage and etree.QName(inner).localname == _STAGE:
+                        inner.text = self._stage
             if found:
                 return True
         elif self._is_per_person(child):
@@ -247,6 +253,8 @@ class _Writer:
     def _value(self, child: Declaration, person: str) -> str:
         if child.local == PERSON_UID and person:
             return person
+        if child.local == _STAGE:
+            return self._stage
         if child.local in self._lasting.within:
             return self._known.value(f"{self._step.flow}/{child.local}", person)
         return self._known.value(child.local, person) if child.local in self._lasting.fields else ""

@@ -78,7 +78,10 @@ BREAKS: dict[str, dict[str, Break]] = {
     "Measure": {
         "FG-common-018": lambda m: put(m, StartAt="2026-10-02T09:00:00+08:00", EndOn="2026-10-01"),
     },
-    "CaseRef": {"FG-common-015": lambda c: put(c, CaseUid="C2026520102110000000032")},
+    "CaseRef": {
+        "FG-common-015": lambda c: put(c, CaseUid="C2026520102110000000032"),
+        "FG-common-019": lambda c: put(c, CaseStage="93"),
+    },
 }
 """By the type of the library whose elements a rule is about."""
 

@@ -133,6 +133,14 @@ def test_an_answer_names_what_it_answers_and_goes_to_who_may_have_it() -> None:
     assert "罗某" in etree.tostring(body, encoding="unicode")
 
 
+def test_the_stage_of_the_case_is_that_of_the_header() -> None:
+    for message_type, stage in (("sentence-delivery.submit", "70"), ("custody-transfer.submit", "20")):
+        made = draft(message_type, "arrest-request.submit")
+        root = safexml.parse(made.data)
+        stages = [e.text for e in root.iter() if str(e.tag).endswith("}CaseStage")]
+        assert stages == [stage, stage]
+
+
 def test_the_newest_word_counts() -> None:
     made = draft("prosecution-transfer.submit", "arrest-request.submit", "arrest-request.execute")
     # the arrest is newer than the detention that the request told of
