@@ -92,9 +92,12 @@ SECTIONS: tuple[Section, ...] = (
                 " the same key gets the same ids again.",
             ),
             (
-                "CaseUid = C + 年份 4 位 + 立案单位代码前 10 位 + 流水号 7 位 + 校验码；人员编号 = CaseUid + -P + 3 位。",
+                "CaseUid = C + 年份 4 位 + 立案单位代码前 10 位 + 流水号 7 位 + 校验码；人员编号 = CaseUid + -P + 3 位。"
+                "因此首份报文列有人员的，须自行编出 CaseUid；不写的，报文头 PersonUid 和 Case 中的 CaseUid 也都不写。",
                 "CaseUid = C + 4 digits of the year + first 10 of the unit's code + 7-digit serial +"
-                " check character; PersonUid = CaseUid + -P + 3 digits.",
+                " check character; PersonUid = CaseUid + -P + 3 digits. So a first message that names"
+                " persons makes its CaseUid itself; one that leaves it out has no PersonUid in its header"
+                " and no CaseUid in Case either.",
             ),
         ),
     ),

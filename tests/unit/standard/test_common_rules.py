@@ -157,3 +157,37 @@ def test_a_listed_common_rule_finds_its_breach_at_every_place(message_type: str)
                     assert rule in broken(group), (rule, path)
                     shown = True
             assert shown, f"no valid sample of {message_type} has {path}"
+
+
+def test_only_who_names_nobody_or_replies_leaves_the_case_to_the_gateway() -> None:
+    """A number that is minted can be no part of the numbers that the message has already."""
+    data = next(
+        s.data
+        for s in samples_of_flow(CATALOGUE, "arrest-request")
+        if s.name == "withdraw" and not s.rule
+    )
+
+    def found(*without: str) -> set[str]:
+        root = safexml.parse(data)
+        for path in without:
+            for element in root.findall(path):
+                parent = element.getparent()
+                assert parent is not None
+                parent.remove(element)
+        return {
+            f.rule
+            for f in CHECKER.check(
+                etree.tostring(root, encoding="UTF-8"), files=None
+            ).report.findings
+        }
+
+    header = f"{{{MESSAGE_NS}}}Header/{{{MESSAGE_NS}}}"
+    case, persons, asked = f"{header}CaseUid", f"{header}PersonUid", f"{header}InReplyTo"
+    inside = f".//{T}CaseUid"
+    assert (
+        found() == found(case) == found(case, inside) == set()
+    )  # the gateway knows what is answered
+    assert found(asked, case) == {"FG-common-013", "FG-common-015"}
+    assert found(asked, case, inside) == {"FG-common-013"}
+    assert found(asked, case, persons) == {"FG-common-015"}
+    assert found(asked, case, persons, inside) == set()
