@@ -433,6 +433,22 @@ def test_a_commutation_moves_the_day_of_release(ledger: Ledger) -> None:
     assert days(ledger, "DL-EXE-05") == {"2028-12-28": "met"}
 
 
+def test_life_imprisonment_has_no_day_of_release_until_it_becomes_a_fixed_term(
+    ledger: Ledger,
+) -> None:
+    ledger.go_to(2027, 3, 10)
+    ledger.exchange(sample("sentence-delivery/submit-life", ledger.at))
+    assert terms(ledger, "DL-EXE-05") == []
+    assert set(days(ledger, "DL-EXE-02")) == {"2027-04-10"}
+    ledger.go_to(2029, 6, 6)
+    text = sample("commutation-parole/submit-life", ledger.at, Receiver="52010031009")
+    request = ledger.exchange(text)
+    ledger.go_to(2029, 9, 11)
+    text = sample("commutation-parole/decide", ledger.at, NewTermTo="2051-09-10")
+    ledger.exchange(text, answers=request)
+    assert days(ledger, "DL-EXE-05") == {"2051-09-10": "open"}
+
+
 # -- the counting itself -------------------------------------------------------------------------
 
 
