@@ -337,7 +337,7 @@ class Play:
         self._say("▸", "三个有问题的投放", "Three bad drops")
         bad = self._sample(self._script["plain"])
         schema = bad.replace(
-            "<t:WithdrawnOn>2026-11-12</t:WithdrawnOn>", "<t:WithdrawnOn>昨天</t:WithdrawnOn>"
+            "<t:WithdrawnOn>2026-11-10</t:WithdrawnOn>", "<t:WithdrawnOn>昨天</t:WithdrawnOn>"
         )
         receiver = bad.replace(f"<m:Receiver>{PROCURATORATE}", "<m:Receiver>52010321003")
         archive = self.home / "traversal.zip"
