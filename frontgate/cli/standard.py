@@ -347,6 +347,8 @@ def show(out: Output, message_type: str, root: Path | None, version: str | None)
         mark = f" [{field.codes or field.check}]" if field.codes or field.check else ""
         label = f"{'  ' * field.depth}{field.name}"
         say(f"  {label:44} {field.occurs:6} {out.pick(field.zh, field.en)}{mark}")
+        if field.note_zh:
+            say(f"  {'':51} {out.pick(field.note_zh, field.note_en)}")
     out.line("\n业务规则", "\nRules")
     for item in catalogue.rules_of(message_type):
         basis = f"  ({item.basis})" if item.basis else ""

@@ -74,6 +74,15 @@ class Declaration:
         return found if found != ("", "") or self.place is self.node else _texts(self.node)
 
     @property
+    def notes(self) -> tuple[str, str]:
+        """zh, en: what the place and the declaration say after the first text of each language."""
+        nodes = (self.place,) if self.place is self.node else (self.place, self.node)
+        said = [_languages(node) for node in nodes]
+        return "".join(t for zh, _ in said for t in zh[1:]), " ".join(
+            t for _, en in said for t in en[1:]
+        )
+
+    @property
     def zh(self) -> str:
         return self.texts[0]
 
@@ -403,11 +412,14 @@ def _target(node: etree._Element) -> str:
 
 
 def _texts(node: etree._Element) -> tuple[str, str]:
-    zh = en = ""
+    """zh, en: the first text of each language, empty without one."""
+    zh, en = _languages(node)
+    return next(filter(None, zh), ""), next(filter(None, en), "")
+
+
+def _languages(node: etree._Element) -> tuple[list[str], list[str]]:
+    zh: list[str] = []
+    en: list[str] = []
     for text in node.iterfind(f"{{{XS}}}annotation/{{{XS}}}documentation"):
-        content = all_text(text)
-        if text.get(_LANG, "").startswith("zh"):
-            zh = zh or content
-        else:
-            en = en or content
+        (zh if text.get(_LANG, "").startswith("zh") else en).append(all_text(text))
     return zh, en

@@ -15,7 +15,7 @@ from frontgate.standard.reading import prefixes
 
 def as_data(catalogue: Catalogue) -> dict[str, Any]:
     """version, roles, checks (of check characters), flows (steps with fields, documents, ids of rules;
-    the rules), deadlines, codes."""
+    the rules), types (what the types of fields say of themselves), deadlines, codes."""
     return {
         "version": catalogue.version,
         "roles": {
@@ -24,6 +24,7 @@ def as_data(catalogue: Catalogue) -> dict[str, Any]:
         },
         "checks": {name: {"zh": zh, "en": en} for name, (_, zh, en) in CHECKS.items()},
         "flows": [_flow(catalogue, catalogue.flow(name)) for name in catalogue.flow_names],
+        "types": _types(catalogue),
         "deadlines": [
             {
                 "id": rule.id,
@@ -62,6 +63,16 @@ def as_data(catalogue: Catalogue) -> dict[str, Any]:
             for name in catalogue.list_names
         },
     }
+
+
+def _types(catalogue: Catalogue) -> dict[str, dict[str, str]]:
+    found = {
+        f.type_name: {"zh": f.type_zh, "en": f.type_en}
+        for message_type in catalogue.message_types
+        for f in fields_of(catalogue, message_type)
+        if f.type_zh and f.prefix in ("m", "t")
+    }
+    return dict(sorted(found.items()))
 
 
 def _flow(catalogue: Catalogue, flow: Flow) -> dict[str, Any]:
@@ -113,6 +124,8 @@ def step_data(catalogue: Catalogue, step: Step) -> dict[str, Any]:
                 "prefix": f.prefix,
                 "zh": f.zh,
                 "en": f.en,
+                "note_zh": f.note_zh,
+                "note_en": f.note_en,
                 "occurs": f.occurs,
                 "is_choice": f.is_choice,
                 "type": f.type_name,

@@ -20,6 +20,8 @@ class Field:
     """One row. path: element names from the Message down, without prefixes. depth: 0 = the top.
     prefix: of the element's namespace, as samples write it.
     occurs: `1`, `0..1`, `1..*`. limits: what the value must keep to. codes: name of a code list.
+    note_zh, note_en: what is said of the element beyond its name. type_zh, type_en: what its named
+    type says of itself.
     """
 
     path: str
@@ -34,6 +36,10 @@ class Field:
     check: str
     is_choice: bool
     prefix: str = ""
+    note_zh: str = ""
+    note_en: str = ""
+    type_zh: str = ""
+    type_en: str = ""
 
 
 def fields_of(catalogue: Catalogue, message_type: str) -> tuple[Field, ...]:
@@ -57,7 +63,7 @@ def _walk(
     seen: tuple[str, ...],
 ) -> Iterator[Field]:
     path = f"{above}/{declaration.local}"
-    yield _field(declaration, path, depth)
+    yield _field(declarations, declaration, path, depth)
     texts = declarations.attribute_texts(declaration) if declaration.attributes else {}
     for name, kind, required in declaration.attributes:
         yield Field(
@@ -84,7 +90,7 @@ def _walk(
             yield from _walk(declarations, inner, path, depth + 1, body, below)
 
 
-def _field(declaration: Declaration, path: str, depth: int) -> Field:
+def _field(declarations: Declarations, declaration: Declaration, path: str, depth: int) -> Field:
     most = "*" if declaration.max < 0 else str(declaration.max)
     least = str(declaration.min)
     values = [v for k, v in declaration.facets if k == "enumeration"]
@@ -93,6 +99,8 @@ def _field(declaration: Declaration, path: str, depth: int) -> Field:
     if values:
         more = " …" if len(values) > _SHOWN_VALUES else ""
         limits.append(" | ".join(values[:_SHOWN_VALUES]) + more)
+    note_zh, note_en = declaration.notes
+    type_zh, type_en = declarations.type_text(declaration)
     return Field(
         path=path,
         depth=depth,
@@ -106,4 +114,8 @@ def _field(declaration: Declaration, path: str, depth: int) -> Field:
         check=declaration.checks.check,
         is_choice=declaration.choice,
         prefix=_PREFIXES.get(declaration.name.rpartition("}")[0].removeprefix("{"), "b"),
+        note_zh=note_zh,
+        note_en=note_en,
+        type_zh=type_zh,
+        type_en=type_en,
     )

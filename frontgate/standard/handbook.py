@@ -18,11 +18,11 @@ from frontgate.standard.export import as_data, term_text
 from frontgate.standard.fields import Field, fields_of
 from frontgate.standard.first_message import SECTIONS
 from frontgate.standard.flows import DocumentRule, Flow, Step
+from frontgate.standard.markup import Node, both, el, table
 from frontgate.standard.picture import sequence
+from frontgate.standard.rule_rows import anchor, places, rules_table, shown
 from frontgate.standard.rules import Rule
 from frontgate.standard.samples import Sample, samples_of_flow
-
-Node = etree._Element | str
 
 STYLE = """
 body{font:15px/1.6 "Noto Sans CJK SC","Microsoft YaHei",sans-serif;margin:0 auto;max-width:72rem;padding:1rem 2rem;color:#1a1a1a}
@@ -94,40 +94,6 @@ def content(catalogue: Catalogue, name: str) -> Content:
     return _flow_page(catalogue, catalogue.flow(name))
 
 
-def el(tag: str, *content: Node | Iterable[Node], **attributes: str) -> etree._Element:
-    """An HTML element with children and text. `cls` stands for `class`."""
-    node = etree.Element(tag)
-    for name, value in attributes.items():
-        node.set("class" if name == "cls" else name, value)
-    for item in content:
-        for child in [item] if isinstance(item, str | etree._Element) else item:
-            _append(node, child)
-    return node
-
-
-def _append(node: etree._Element, child: Node) -> None:
-    if isinstance(child, etree._Element):
-        node.append(child)
-    elif len(node):
-        node[-1].tail = (node[-1].tail or "") + child
-    else:
-        node.text = (node.text or "") + child
-
-
-def both(zh: str, en: str) -> tuple[Node, ...]:
-    """Chinese, then English in its own colour."""
-    return (zh, " " if zh else "", el("span", en, cls="en")) if en else (zh,)
-
-
-def table(head: Iterable[str], rows: Iterable[Iterable[Node | Iterable[Node]]]) -> etree._Element:
-    """A table; the first cell of each row is a name in fixed width."""
-    top = el("table", el("tr", *(el("th", h) for h in head)))
-    for row in rows:
-        cells = list(row)
-        top.append(el("tr", *(el("td", c, cls="w" if i else "n") for i, c in enumerate(cells))))
-    return top
-
-
 def _save(path: Path, page: etree._Element) -> Path:
     path.write_bytes(
         etree.tostring(page, method="html", encoding="utf-8", doctype="<!DOCTYPE html>")
@@ -195,9 +161,8 @@ def _search(catalogue: Catalogue) -> etree._Element:
         flow = catalogue.flow(name)
         for step in flow.steps.values():
             entries.append((f"{name}.html#{step.name}", f"{step.message_type} {step.zh} {step.en}"))
-        for rules in catalogue.rule_sets(name):
-            for rule in rules.rules.values():
-                entries.append((f"{name}.html#rules", f"{rule.id} {rule.zh} {rule.en}"))
+        for rule in _rules_of(catalogue, flow):
+            entries.append((f"{name}.html#{rule.id}", f"{rule.id} {rule.zh} {rule.en}"))
     for deadline in catalogue.deadlines.values():
         first = next((t.start.message for t in deadline.terms if t.start.message), "")
         page = f"{first.partition('.')[0]}.html#deadlines" if first else "#"
@@ -222,29 +187,39 @@ def _flow_page(catalogue: Catalogue, flow: Flow) -> Content:
             for s in flow.steps.values()
         ),
     )
-    rules = [r for rs in catalogue.rule_sets(flow.name) for r in rs.rules.values()]
     fields = {s.message_type: fields_of(catalogue, s.message_type) for s in flow.steps.values()}
     common = _common(tuple(fields.values()))
+    seen = places(catalogue, flow, fields, len(common))
+    linked = shown(seen)
     nodes = (
         el("p", el("a", *both("目录", "Contents"), href="index.html")),
         el("p", both("法律依据：", "Law: "), "；".join(flow.law) or "–"),
         sequence(catalogue, flow),
         contents,
         el("h2", both("各报文共有的字段", "Fields that every message has"), id="common"),
-        _fields_table(catalogue, common),
+        _fields_table(catalogue, common, "", linked),
         *(
             node
             for step in flow.steps.values()
             for node in _step_section(
-                catalogue, step, samples, fields[step.message_type][len(common) :]
+                catalogue, step, samples, fields[step.message_type][len(common) :], linked
             )
         ),
+        el("h2", both("字段的类型", "Types of fields"), id="types"),
+        _types_table(fields.values()),
         el("h2", both("业务规则", "Rules"), id="rules"),
-        _rules_table(rules),
+        rules_table(_rules_of(catalogue, flow), seen),
         el("h2", both("办理期限", "Deadlines"), id="deadlines"),
         _deadlines_table(catalogue, flow),
     )
     return Content(f"{flow.number} {flow.zh}".strip(), flow.en, nodes)
+
+
+def _rules_of(catalogue: Catalogue, flow: Flow) -> tuple[Rule, ...]:
+    """The rules that can find anything in some message of the flow, in the order of their files."""
+    can = {r.id for s in flow.steps.values() for r in catalogue.rules_of(s.message_type)}
+    every = (r for rules in catalogue.rule_sets(flow.name) for r in rules.rules.values())
+    return tuple(r for r in every if r.id in can)
 
 
 def _common(messages: tuple[tuple[Field, ...], ...]) -> tuple[Field, ...]:
@@ -285,7 +260,11 @@ def _deadlines_table(catalogue: Catalogue, flow: Flow) -> etree._Element:
 
 
 def _step_section(
-    catalogue: Catalogue, step: Step, samples: tuple[Sample, ...], fields: tuple[Field, ...]
+    catalogue: Catalogue,
+    step: Step,
+    samples: tuple[Sample, ...],
+    fields: tuple[Field, ...],
+    linked: frozenset[str],
 ) -> tuple[etree._Element, ...]:
     roles = catalogue.roles
     valid = [s for s in samples if s.message_type == step.message_type and not s.rule]
@@ -330,7 +309,7 @@ def _step_section(
             " ",
             el("a", *both("另有共有字段", "besides the common ones"), href="#common"),
         ),
-        _fields_table(catalogue, fields),
+        _fields_table(catalogue, fields, step.name, linked),
     ]
     if valid:
         text = valid[0].data.decode("utf-8").replace("\r\n", "\n")
@@ -363,8 +342,11 @@ def _documents_table(catalogue: Catalogue, step: Step) -> etree._Element:
     )
 
 
-def _fields_table(catalogue: Catalogue, fields: tuple[Field, ...]) -> etree._Element:
-    return table(
+def _fields_table(
+    catalogue: Catalogue, fields: tuple[Field, ...], step: str, linked: frozenset[str]
+) -> etree._Element:
+    """step: whose fields, empty for the common ones. linked: the rows that need an id."""
+    made = table(
         (
             "元素 element",
             "含义 meaning",
@@ -379,7 +361,10 @@ def _fields_table(catalogue: Catalogue, fields: tuple[Field, ...]) -> etree._Ele
                 + (f"{f.prefix}:" if f.prefix else "")
                 + f.name
                 + (" ◇" if f.is_choice else ""),
-                both(f.zh, f.en),
+                (
+                    *both(f.zh, f.en),
+                    *((el("div", both(f.note_zh, f.note_en)),) if f.note_zh else ()),
+                ),
                 f.occurs,
                 f.type_name,
                 f.limits,
@@ -388,13 +373,21 @@ def _fields_table(catalogue: Catalogue, fields: tuple[Field, ...]) -> etree._Ele
             for f in fields
         ),
     )
+    for field, row in zip(fields, list(made)[1:], strict=True):
+        if (name := anchor(step, field)) in linked:
+            row.set("id", name)
+    return made
 
 
-def _rules_table(rules: Iterable[Rule]) -> etree._Element:
-    return table(
-        ("编号 rule", "级别 severity", "要求 demand", "依据 basis"),
-        ((r.id, r.severity.value, both(r.zh, r.en), r.basis) for r in rules),
-    )
+def _types_table(messages: Iterable[tuple[Field, ...]]) -> etree._Element:
+    """What the types say of themselves, each once."""
+    texts = {
+        f.type_name: both(f.type_zh, f.type_en)
+        for fields in messages
+        for f in fields
+        if f.type_zh or f.type_en
+    }
+    return table(("类型 type", "含义 meaning"), sorted(texts.items()))
 
 
 def _start_page(catalogue: Catalogue) -> Content:

@@ -8,7 +8,7 @@ from lxml import etree
 
 from frontgate.console.web import Answer, Endpoint, Go, Html, Sheet, Visit
 from frontgate.errors import ConsoleError
-from frontgate.standard import Catalogue, handbook
+from frontgate.standard import Catalogue, handbook, markup
 
 
 def first(visit: Visit) -> Answer:
@@ -32,7 +32,7 @@ def _body(catalogue: Catalogue, name: str) -> tuple[str, str, bool]:
     found = handbook.content(catalogue, name)
     title = f"{found.title_zh} {found.title_en}"
     parts = [etree.tostring(node, method="html", encoding="unicode") for node in found.nodes]
-    heading = handbook.el("h1", handbook.both(found.title_zh, found.title_en))
+    heading = markup.el("h1", markup.both(found.title_zh, found.title_en))
     head = etree.tostring(heading, method="html", encoding="unicode")
     return title, head + "".join(parts), bool(found.script)
 

@@ -134,7 +134,10 @@ def test_an_answer_names_what_it_answers_and_goes_to_who_may_have_it() -> None:
 
 
 def test_the_stage_of_the_case_is_that_of_the_header() -> None:
-    for message_type, stage in (("sentence-delivery.submit", "70"), ("custody-transfer.submit", "20")):
+    for message_type, stage in (
+        ("sentence-delivery.submit", "70"),
+        ("custody-transfer.submit", "20"),
+    ):
         made = draft(message_type, "arrest-request.submit")
         root = safexml.parse(made.data)
         stages = [e.text for e in root.iter() if str(e.tag).endswith("}CaseStage")]

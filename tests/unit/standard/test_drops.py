@@ -16,7 +16,8 @@ from frontgate.errors import CatalogueError
 from frontgate.standard import Checker, Standards
 from frontgate.standard.drops import find_drops, is_ignored, read_drop
 from frontgate.standard.fields import fields_of
-from frontgate.standard.handbook import write_handbook
+from frontgate.standard.handbook import content, write_handbook
+from frontgate.standard.markup import el
 from frontgate.standard.samples import BREAKS, filler, pick, rule_of, samples_of_flow, write_drop
 
 
@@ -202,6 +203,43 @@ def test_no_page_of_the_handbook_is_heavy_and_every_link_leads_somewhere(tmp_pat
         for name, anchor in re.findall(r'href="([a-z-]+\.html)(?:#([^"]*))?"', text):
             assert name in texts
             assert not anchor or f'id="{anchor}"' in texts[name], (name, anchor)
+        own = set(re.findall(r' id="([^"]*)"', text))
+        assert set(re.findall(r'href="#([^"]*)"', text)) <= own
+
+
+def test_a_flows_page_says_all_of_its_fields_types_and_rules() -> None:
+    catalogue = Standards.load().version("1.0")
+    page = el("body", *content(catalogue, "sentence-delivery").nodes)
+    (field,) = page.xpath("//tr[@id='submit/Body/Submit/Convict/TermTo']")
+    assert "无期徒刑、死刑没有刑期止日" in "".join(field.itertext())
+    assert "which have no end of term" in "".join(field.itertext())
+    types = "".join(page.xpath("//h2[@id='types']/following-sibling::table[1]")[0].itertext())
+    assert "日期，不带时区" in types
+    rows = {row.get("id"): row for row in page.xpath("//tr[starts-with(@id,'FG-')]")}
+    row = rows["FG-sentence-delivery-011"]
+    assert [cell.text for cell in row[:2]] == ["FG-sentence-delivery-011", "error"]
+    for part in ("必须写明刑期止日", "need the end of the term", "刑法 第四十一条", "Give TermTo"):
+        assert part in "".join(row.itertext())
+    assert row.xpath(".//a/@href") == [
+        "#submit/Body/Submit/Convict/Sentence/PrincipalPenalty",
+        "#submit/Body/Submit/Convict/TermTo",
+    ]
+    can = {
+        r.id
+        for t in catalogue.message_types
+        if t.startswith("sentence-delivery.")
+        for r in catalogue.rules_of(t)
+    }
+    assert rows.keys() == can
+    assert "FG-common-018" not in can  # no message of the flow has a measure
+
+
+def test_each_rule_of_a_page_leads_to_a_field() -> None:
+    catalogue = Standards.load().version("1.0")
+    for flow in catalogue.flow_names:
+        rows = el("body", *content(catalogue, flow).nodes).xpath("//tr[starts-with(@id,'FG-')]")
+        assert rows
+        assert [r.get("id") for r in rows if not r.xpath(".//a")] == []
 
 
 def test_the_first_page_explains_unit_codes_copies_and_follow_ups(tmp_path: Path) -> None:

@@ -119,13 +119,13 @@ def dead_ends(
 def test_no_rule_of_a_flow_names_a_place_that_its_messages_do_not_have(flow: str) -> None:
     own = [s for s in CATALOGUE.rule_sets(flow) if s.file == "rules.sch"]
     for rule_set in own:
-        rules = [(r.id, r.context, r.test) for r in rule_set.rules.values()]
+        rules = [(r.id, r.context, x) for r in rule_set.rules.values() for x in (r.test, r.at)]
         assert list(dead_ends(rules, rule_set.names, flow)) == []
 
 
 def test_no_common_rule_names_a_place_that_no_message_has() -> None:
     common = CATALOGUE.rule_sets(CATALOGUE.flow_names[0])[0]
-    rules = [(r.id, r.context, r.test) for r in common.rules.values()]
+    rules = [(r.id, r.context, x) for r in common.rules.values() for x in (r.test, r.at)]
     nowhere = [set(dead_ends(rules, common.names, flow)) for flow in CATALOGUE.flow_names]
     assert set.intersection(*nowhere) == set()
 
