@@ -287,7 +287,8 @@ def test_a_case_is_moved_within_five_days_of_the_decision(ledger: Ledger) -> Non
 def change_procedure(ledger: Ledger, answers: str, rule: str = "", change: str = "") -> None:
     text = sample("public-prosecution/extend", ledger.at, ProcedureChanged="true")
     if rule:
-        text = text.replace("DL-PRO-02", rule).replace("<t:Change>extend", f"<t:Change>{change}")
+        for name, value in (("RuleId", rule), ("Change", change)):
+            text = re.sub(rf"<t:{name}>[^<]*", f"<t:{name}>{value}", text)
     ledger.exchange(text.replace("3105", "3107"), answers=answers)
 
 
