@@ -15,7 +15,10 @@ import pytest
 def test_the_demo_ends_with_a_console_and_a_login_to_try(tmp_path: Path) -> None:
     home = tmp_path / "demo"
     with subprocess.Popen(
-        [sys.executable, "-m", "frontgate", "--lang", "en", "demo", "--dir", str(home), "--serve"],
+        [
+            *(sys.executable, "-m", "frontgate", "--lang", "en", "demo"),
+            *("--dir", str(home), "--serve", "--packages", "20"),
+        ],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
