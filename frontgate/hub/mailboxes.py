@@ -279,7 +279,9 @@ class Mailboxes:
 
     def ring(self, mailbox: Mailbox) -> None:
         """Tell the account that there is something new: a content-free bell, never the truth."""
-        with contextlib.suppress(OSError):  # a full disk, say: the gateway looks now and then anyway
+        with contextlib.suppress(
+            OSError
+        ):  # a full disk, say: the gateway looks now and then anyway
             ring_file(mailbox.from_hub)
         if self._bell_path is not None:
             try:
