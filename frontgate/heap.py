@@ -1,7 +1,7 @@
 """Memory that was freed stays for the next block of a transfer.
 
 glibc gives the top of its heap back to the kernel as soon as 128 KiB of it are free, so that each packet of
-a large file is grown, cleared page by page and given back again: four fifths of the processor's time of an
+a large file is grown, cleared page by page and given back again: three quarters of the processor's time of an
 SFTP server at 256 KiB a packet. Source: mallopt(3), M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD.
 """
 
