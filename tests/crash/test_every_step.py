@@ -72,7 +72,7 @@ def test_killed_again_while_it_recovers(range_: Range, scene: str, role: str) ->
     firsts = sorted(luck.sample(range(1, count + 1), 12 if is_long() else 1))
     points = []
     for first in firsts:
-        seconds = range(1, 25) if is_long() else luck.sample(range(1, 25), 2)
+        seconds = range(1, 25) if is_long() else luck.sample(range(1, 25), 1)
         points += [f"kill:{scene}:{role}:{first}+{second}" for second in seconds]
     try_points(range_, "kill", "kill -9 in recovery as well", points)
 
