@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
 
 from frontgate import __version__
 from frontgate.core.lifecycle import TransferEvent
-from frontgate.errors import said
 from frontgate.gateway import new_directory, ping
 from frontgate.gateway.acts import Acts
 from frontgate.gateway.build import (
@@ -34,6 +30,7 @@ from frontgate.gateway.pick_up import PickUp
 from frontgate.gateway.ping import Ping
 from frontgate.gateway.receipt_files import ReceiptFiles
 from frontgate.gateway.reconcile import GatewayReconcile
+from frontgate.gateway.report import Report
 from frontgate.gateway.resync import GatewayResync
 from frontgate.gateway.rounds import Rounds
 from frontgate.gateway.stations import Post
@@ -49,13 +46,11 @@ from frontgate.pipeline.dispatch import Lane
 from frontgate.pipeline.issue import Issuer
 from frontgate.pipeline.loop import Crew, Loop
 from frontgate.pipeline.prepare import Kit
-from frontgate.pipeline.resync import shown
 from frontgate.pipeline.segments import SegmentStore
 from frontgate.pipeline.service import ControlSocket, Handler, Stop, notify
 from frontgate.pipeline.watch import AlarmWatch
 from frontgate.seal.control import Control
 from frontgate.settings import GatewaySettings
-from frontgate.spool import trash
 from frontgate.spool.receipts import receipt_name
 from frontgate.spool.reference import publish_reference
 from frontgate.spool.watch import Watcher
@@ -63,7 +58,7 @@ from frontgate.standard import Checker, Standards
 from frontgate.transports import Transport
 from frontgate.transports.sftp import connect_sftp
 from frontgate.trust.reference import units_csv
-from frontgate.trust.store import TrustStore, certificate_days, load_trust
+from frontgate.trust.store import TrustStore, load_trust
 
 log = get_logger()
 
@@ -160,6 +155,21 @@ class Gateway:
         self._destination = Destination(first_s=relay.retry_first_s, most_s=relay.retry_max_s)
         names = ("send", "send-large", "fetch", "fetch-large")
         self.links = {name: self._link(with_bell=name == "fetch") for name in names}
+        self.report = Report(
+            self._reader,
+            self._state,
+            lambda: self.trust,
+            self.posts,
+            self._issuers,
+            self.crew,
+            rounds,
+            self._gate,
+            self.reserve,
+            self.watcher,
+            self._destination,
+            self.links,
+            self._device,
+        )
         pace = Pace(relay.rate_windows(), lambda: self._is_stopping)
         self._senders: list[Loop] = []
         self._tend = tend = Tend(
@@ -170,7 +180,7 @@ class Gateway:
             relay_limit_s=relay.relay_limit_days * 86400,
             delayed_s=relay.delayed_after_s,
             heartbeat_s=relay.heartbeat_s,
-            facts=self.facts,
+            facts=self.report.facts,
             wake_sender=self._wake_senders,
             wake_files=self._files_loop.wake,
             pending=lambda: fetcher.pending(),
@@ -288,7 +298,7 @@ class Gateway:
             wake=lambda: self._reconcile_loop.wake(),
         )
         self._reconcile_loop = self.crew.add(Loop("reconcile", self._reconcile.turn))
-        watch = AlarmWatch("gateway", self.journal, lambda: self.status({}), lambda: None)
+        watch = AlarmWatch("gateway", self.journal, lambda: self.report.status({}), lambda: None)
         self.crew.add(Loop("alarms", watch.turn))
         self._is_stopping = False
 
@@ -370,59 +380,6 @@ class Gateway:
         for post in [only] if only else self.posts.posts:
             post.attempt("reference", partial(publish_reference, post.paths, files, version))
 
-    # -- being asked ------------------------------------------------------------------------
-
-    def facts(self) -> dict[str, str]:
-        """For the heartbeat: what the hub should know of this gateway."""
-        free = min(shutil.disk_usage(p).free for p in (self._state,))
-        days = min(certificate_days(i.signer.certificate) for i in self._issuers.values())
-        return {
-            "free_bytes": str(free),
-            "oldest_open": transfers.oldest_open(self._reader),
-            "certificate_days": str(days),
-            "intake_open": str(int(self._gate.is_open())),
-            "directory": str(self.trust.directory.version),
-            "troubles": " ".join(sorted(e.code for e in self.troubles().values())),
-        }
-
-    def troubles(self) -> dict[str, Any]:
-        """Everything that is wrong now, by where."""
-        found: dict[str, Any] = {**self.crew.troubles, **self.posts.troubles()}
-        found.update({name: link.broke for name, link in self.links.items() if link.broke})
-        if self._destination.trouble is not None:
-            found["hub"] = self._destination.trouble
-        for error in self._device.ferry.troubles if self._device else ():
-            found[f"carry-{error.code[-3:]}"] = error
-        return found
-
-    def status(self, _: dict[str, Any]) -> dict[str, Any]:
-        """The live half of `frontgate status`."""
-        return {
-            "pid": os.getpid(),
-            "version": __version__,
-            "directory": self.trust.directory.version,
-            "intake_open": self._gate.is_open() and not self._rounds.paused,
-            "paused": sorted(self._rounds.paused),
-            "reserve_held": self.reserve.is_held,
-            "resync": shown(self._reader),
-            "certificate_days": min(
-                certificate_days(i.signer.certificate) for i in self._issuers.values()
-            ),
-            "links": {
-                name: {
-                    "since": link.connected_at.isoformat() if link.connected_at else "",
-                    "trouble": link.trouble.code if link.trouble else "",
-                }
-                for name, link in self.links.items()
-            },
-            "troubles": {name: error.code for name, error in self.troubles().items()},
-            "said": {name: said(error) for name, error in self.troubles().items()},
-            "carry": self._device.ferry.status() if self._device else {},
-            "waiting": {post.key: post.sweeper.waiting() for post in self.posts.posts},
-            "polled": {str(k): v for k, v in list(self.watcher.polled.items())},
-            "trash": {post.key: n for post in self.posts.posts if (n := trash.count(post.paths))},
-        }
-
     def _wake_all(self) -> None:
         for loop in self.crew.loops:
             loop.wake()
@@ -450,7 +407,7 @@ class Gateway:
     def acts(self) -> dict[str, Handler]:
         """What may be asked of it while it runs, by name."""
         return {
-            "status": self.status,
+            "status": self.report.status,
             "ping": self._ping.ask,
             **operate.handlers(
                 self.journal,

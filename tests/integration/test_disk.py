@@ -65,13 +65,13 @@ def test_intake_pauses_before_the_disk_is_full_and_goes_on_by_itself(full: ByHan
     full.province.drop(POLICE, "a.xml", message(ref="a"))
     assert full.turn(POLICE, "intake") == 5.0
     assert outbound(full) == ["a.xml"]
-    live = gateway.status({})
+    live = gateway.report.status({})
     assert live["intake_open"] is False
     assert "FG-ALM-002" in {a.code for a in alarms("gateway", gateway._reader, live, clock.now())}
     filler.unlink()
     assert wait_for(lambda: [full.turn(POLICE, "intake"), outbound(full) == []][1], 20)
     assert full.states(POLICE, "hub") == ["QUEUED"]
-    assert gateway.status({})["intake_open"] is True
+    assert gateway.report.status({})["intake_open"] is True
 
 
 def test_a_large_drop_waits_as_well(full: ByHand) -> None:
@@ -180,15 +180,15 @@ def test_a_spool_that_becomes_read_only_waits_and_stops_no_other(tmp_path: Path)
             assert (by_hand.turn(POLICE, "intake") or 0) >= 0.05, "no busy loop"
         by_hand.turn(POLICE, "receipt-files")
         assert outbound(by_hand) == ["a.xml"]
-        assert gateway.status({})["paused"] == [POLICE]
-        assert f"receipts {POLICE}" in gateway.troubles()
+        assert gateway.report.status({})["paused"] == [POLICE]
+        assert f"receipts {POLICE}" in gateway.report.troubles()
         by_hand.turn(POLICE, "send")
         assert by_hand.states(POLICE, "hub") == ["SENT"]
         remount(spool, "rw")
         assert wait_for(lambda: [by_hand.turn(POLICE, "intake"), outbound(by_hand) == []][1], 20)
         by_hand.turn(POLICE, "receipt-files")
         assert len(by_hand.province.receipts(POLICE)) == 2
-        assert gateway.troubles() == {}
+        assert gateway.report.troubles() == {}
         by_hand.close()
 
 
@@ -224,12 +224,12 @@ def test_intake_survives_a_disk_without_inodes(tmp_path: Path) -> None:
             by_hand.turn(POLICE, "intake")
             clock_wait()
         assert by_hand.rows(POLICE, "SELECT count(*) FROM package") == [(0,)]
-        assert any(w.startswith("intake") for w in gateway.troubles())
+        assert any(w.startswith("intake") for w in gateway.report.troubles())
         for filler in fillers:
             filler.unlink()
         assert wait_for(lambda: [by_hand.turn(POLICE, "intake"), outbound(by_hand) == []][1], 20)
         assert by_hand.states(POLICE, "hub") == ["QUEUED"]
-        assert gateway.troubles() == {}
+        assert gateway.report.troubles() == {}
         by_hand.close()
 
 

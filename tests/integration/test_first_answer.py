@@ -115,4 +115,4 @@ def test_a_repeat_of_what_was_delivered_gets_its_first_answer_after_the_certific
     )
     assert waiting == [("delivered",)]
     assert len(by_hand.province.entries(PROCURATORATE)) == 1
-    assert gateway.troubles() == {}
+    assert gateway.report.troubles() == {}

@@ -51,7 +51,7 @@ class TwoApps:
             self.turn("intake")
             return answered(post) == sorted(f"{name}.report.txt" for name in drops)
 
-        assert wait_for(is_done, 20), self.gateway.troubles()
+        assert wait_for(is_done, 20), self.gateway.report.troubles()
 
     def drop(self, post: Post, name: str, text: str = "<a/>") -> None:
         path = post.paths.outbound / (name + ".tmp")
@@ -80,14 +80,14 @@ def test_a_spool_that_is_gone_stops_no_other(apps: TwoApps) -> None:
     apps.take(apps.two, "x.xml")
     apps.turn("receipt-files")
     assert len(list(apps.two.paths.receipts.glob("*.xml"))) == 1
-    codes = {e.code for w, e in apps.gateway.troubles().items() if apps.one.key in w}
+    codes = {e.code for w, e in apps.gateway.report.troubles().items() if apps.one.key in w}
     assert codes == {"FG-SPL-031"}
     # It comes back by itself, with what was dropped meanwhile.
     away.rename(apps.one.paths.root)
     apps.drop(apps.one, "y.xml")
     apps.take(apps.one, "y.xml")
     apps.turn("receipt-files")
-    assert apps.gateway.troubles() == {}
+    assert apps.gateway.report.troubles() == {}
 
 
 def test_receipts_of_a_spool_that_is_gone_wait_for_it(apps: TwoApps) -> None:
@@ -99,7 +99,7 @@ def test_receipts_of_a_spool_that_is_gone_wait_for_it(apps: TwoApps) -> None:
     apps.one.paths.receipts.rename(away)
     apps.turn("receipt-files")
     assert len(list(apps.two.paths.receipts.glob("*.xml"))) == 1
-    assert f"receipts {apps.one.key}" in apps.gateway.troubles()
+    assert f"receipts {apps.one.key}" in apps.gateway.report.troubles()
     away.rename(apps.one.paths.receipts)
     apps.turn("receipt-files")
     assert len(list(apps.one.paths.receipts.glob("*.xml"))) == 1
@@ -118,7 +118,7 @@ def test_a_gateway_starts_without_one_of_its_spools_and_makes_none_in_its_place(
     apps.drop(apps.two, "x.xml")
     apps.take(apps.two, "x.xml")
     assert list(root.iterdir()) == []
-    assert apps.gateway.troubles()[f"intake {apps.one.key}"].code == "FG-SPL-031"
+    assert apps.gateway.report.troubles()[f"intake {apps.one.key}"].code == "FG-SPL-031"
     root.rmdir()
     away.rename(root)
     apps.take(apps.one, "before.xml")
@@ -129,7 +129,7 @@ def test_a_replaced_spool_is_used_when_somebody_says_so(apps: TwoApps) -> None:
     root.rename(root.with_name("old"))
     root.mkdir()
     apps.turn("intake")
-    assert f"intake {apps.one.key}" in apps.gateway.troubles()
+    assert f"intake {apps.one.key}" in apps.gateway.report.troubles()
     (root / ".frontgate-adopt").touch()
     apps.turn("intake")
     apps.drop(apps.one, "x.xml")
@@ -158,12 +158,14 @@ def test_one_entry_that_cannot_be_removed_keeps_no_other_from_being_picked_up(
             "ACKNOWLEDGED",
             "SENT",
         ]
-        assert any(w.startswith("pick-up") for w in by_hand.gateways[PROCURATORATE].troubles())
+        assert any(
+            w.startswith("pick-up") for w in by_hand.gateways[PROCURATORATE].report.troubles()
+        )
     finally:
         subprocess.run(["chattr", "-i", str(stubborn)], check=True)
     by_hand.turn(PROCURATORATE, "pick-up")
     assert set(by_hand.states(PROCURATORATE, "spool:")) == {"ACKNOWLEDGED"}
-    assert by_hand.gateways[PROCURATORATE].troubles() == {}
+    assert by_hand.gateways[PROCURATORATE].report.troubles() == {}
     by_hand.close()
 
 

@@ -116,16 +116,18 @@ def test_a_mount_on_outbound_that_goes_freezes_intake_until_it_is_back(by_hand: 
     by_hand.province.drop(POLICE, "below.xml", message(ref="below"))
     for _ in range(3):
         by_hand.turn(POLICE, "intake")
-    assert gateway.troubles()[f"intake {POLICE}"].code == "FG-SPL-031"
+    assert gateway.report.troubles()[f"intake {POLICE}"].code == "FG-SPL-031"
     assert not is_empty(by_hand), "nothing is taken from below a mount point"
     by_hand.restart_gateway(POLICE)
     by_hand.turn(POLICE, "intake")
-    assert f"intake {POLICE}" in by_hand.gateways[POLICE].troubles(), "after a restart neither"
+    assert f"intake {POLICE}" in by_hand.gateways[POLICE].report.troubles(), (
+        "after a restart neither"
+    )
     subprocess.run(mount, check=True)
     try:
         by_hand.province.drop(POLICE, "b.xml", message(ref="b"))
         assert turns_until(by_hand, lambda: is_empty(by_hand))
-        assert by_hand.gateways[POLICE].troubles() == {}
+        assert by_hand.gateways[POLICE].report.troubles() == {}
     finally:
         subprocess.run(["umount", "-l", str(folder)], check=True)
     assert by_hand.states(POLICE, "hub") == ["QUEUED", "QUEUED"]
@@ -143,7 +145,7 @@ def test_a_fuse_mount_is_polled_and_says_so(by_hand: ByHand, tmp_path: Path) -> 
     try:
         assert filesystem_kind(folder) == "fuse"
         with watched(gateway):
-            assert gateway.status({})["polled"] == {str(folder): "fuse"}
+            assert gateway.report.status({})["polled"] == {str(folder): "fuse"}
             object.__setattr__(gateway.posts.posts[0].sweeper, "_network", _quick())
             # Dropped on the other side of the mount, as another machine would: no event comes.
             (behind / "a.xml.tmp").write_text(message(ref="a"))
@@ -167,7 +169,7 @@ def test_a_network_mount_is_polled_and_says_so(
     )
     monkeypatch.setattr(watch, "filesystem_kind", partial(filesystem_kind, mountinfo=table))
     with watched(gateway):
-        assert gateway.status({})["polled"] == {str(folder): "nfs"}
+        assert gateway.report.status({})["polled"] == {str(folder): "nfs"}
         by_hand.province.drop(POLICE, "a.xml", message(ref="a"))
         time.sleep(0.3)
         assert not gateway.watcher.has_hints(folder), "it is not watched as well"
@@ -273,9 +275,9 @@ def test_an_entry_that_cannot_be_moved_is_answered_once_and_shown(by_hand: ByHan
             gateway.posts.posts[0].sweeper.start_scan()
             by_hand.turn(POLICE, "intake")
         assert reports() == ["stone.xml.report.txt"]
-        (waiting,) = gateway.status({})["waiting"].values()
+        (waiting,) = gateway.report.status({})["waiting"].values()
         assert {"name": "stone.xml", "why": "stuck"} in waiting
-        assert gateway.troubles() == {}
+        assert gateway.report.troubles() == {}
     # Made movable it is another state of it, and taken.
     gateway.posts.posts[0].sweeper.start_scan()
     assert turns_until(by_hand, lambda: is_empty(by_hand))
@@ -300,7 +302,7 @@ def test_a_drop_with_an_immutable_file_inside_is_taken_once_and_its_rest_is_out_
         gateway = by_hand.restart_gateway(POLICE)
         by_hand.turn(POLICE, "intake")
         assert by_hand.states(POLICE, "hub") == ["QUEUED"]
-        assert gateway.status({})["trash"] == {POLICE: 1}
+        assert gateway.report.status({})["trash"] == {POLICE: 1}
     finally:
         for path in trash.rglob("message.xml"):
             subprocess.run(["chattr", "-i", str(path)], check=True)
@@ -316,11 +318,11 @@ def test_a_folder_that_may_not_be_written_stops_its_spool_and_refuses_nothing(
     by_hand.province.drop(POLICE, "a.xml", message(ref="a"))
     gateway = by_hand.gateways[POLICE]
     with immutable(folder):
-        assert turns_until(by_hand, lambda: f"intake {POLICE}" in gateway.troubles())
-        assert gateway.troubles()[f"intake {POLICE}"].code == "FG-SPL-030"
+        assert turns_until(by_hand, lambda: f"intake {POLICE}" in gateway.report.troubles())
+        assert gateway.report.troubles()[f"intake {POLICE}"].code == "FG-SPL-030"
         assert by_hand.province.rejected(POLICE) == []
     assert turns_until(by_hand, lambda: is_empty(by_hand))
-    assert gateway.troubles() == {}
+    assert gateway.report.troubles() == {}
     assert by_hand.states(POLICE, "hub") == ["QUEUED"]
 
 
