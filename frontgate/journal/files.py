@@ -142,7 +142,7 @@ def _connect(path: Path, is_draft: bool) -> apsw.Connection:
         keep_plans(db)
         db.execute(f"PRAGMA journal_mode = {'OFF' if is_draft else 'WAL'}")
         db.execute(f"PRAGMA synchronous = {'OFF' if is_draft else 'NORMAL'}")
-        db.execute(f"PRAGMA cache_size = -{128_000 if is_draft else 64_000}")
+        db.execute(f"PRAGMA cache_size = -{128_000 if is_draft else 8_000}")
         db.execute("PRAGMA wal_autocheckpoint = 8000")
     finally:
         os.umask(old)
