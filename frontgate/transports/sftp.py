@@ -292,6 +292,8 @@ class _SftpTransport:
             self._sftp.remove(f"{_FROM}/{name}")
 
     def wait(self, timeout_s: float) -> bool:
+        with _translated("wait"):
+            self._sftp.flush()
         if self._bell is not None:
             return self._wait_bell(self._bell, timeout_s)
         return self._poll(timeout_s)

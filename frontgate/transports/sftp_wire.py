@@ -98,6 +98,8 @@ class Sftp:
         self._next = 0
         self._answers: dict[int, tuple[int, memoryview]] = {}
         self._unheard: set[int] = set()
+        self._gathered: list[bytes] = []
+        self._gathered_bytes = 0
         self._can_sync_folders = True
         self._most: tuple[int, int] | None = None
         self._send(_INIT, struct.pack(">L", 3))
@@ -118,7 +120,17 @@ class Sftp:
     # -- packets ------------------------------------------------------------------------
 
     def _send(self, kind: int, body: bytes) -> None:
-        self._channel.sendall(struct.pack(">LB", len(body) + 1, kind) + body)
+        """Gather requests until an answer is waited for: together they cost what one does."""
+        self._gathered.append(struct.pack(">LB", len(body) + 1, kind) + body)
+        self._gathered_bytes += len(body) + 5
+        if self._gathered_bytes >= BLOCK:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send what was gathered; before the session is left idle."""
+        if self._gathered:
+            together, self._gathered, self._gathered_bytes = b"".join(self._gathered), [], 0
+            self._channel.sendall(together)
 
     def _request(self, kind: int, body: bytes) -> int:
         self._next = (self._next + 1) & 0xFFFFFFFF
@@ -134,6 +146,7 @@ class Sftp:
 
     def _exactly(self, size: int) -> bytes:
         while len(self._buffer) < size:
+            self.flush()
             data = self._channel.recv(BIG_PACKET)
             if not data:
                 raise TransportError("FG-TRN-005", what="end of stream")
