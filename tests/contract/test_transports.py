@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import paramiko
 import pytest
 from gapdevice import GapDevice, Mischief
 from province import free_port, wait_for
@@ -35,6 +36,7 @@ ACCOUNT = f"u520999000{int(WORKER) % 10}x"
 """A system account of each parallel test process's own."""
 NAME = f"{1:016d}-{'a' * 64}.bundle"
 OTHER = f"{2:016d}-{'b' * 64}.bundle"
+LATER = f"{3:016d}-{'c' * 64}.bundle"
 
 
 @dataclass
@@ -332,6 +334,61 @@ def test_every_ring_is_heard_however_close_to_the_one_before(
     for _ in range(8):
         side.ring()
         assert transport.wait(20)
+
+
+def test_requests_of_one_step_travel_together(
+    side: Side, transport: Transport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A package up, the list, one down and removed: ten times something is sent, and no packet is empty."""
+    sent: list[int] = []
+    kinds: list[int] = []
+    sendall, read = paramiko.Channel.sendall, paramiko.packet.Packetizer.read_message
+
+    def counted(self: paramiko.Channel, data: bytes) -> None:
+        sent.append(len(data))
+        sendall(self, data)
+
+    def noted(self: paramiko.packet.Packetizer) -> tuple[int, paramiko.Message]:
+        kind, message = read(self)
+        kinds.append(kind)
+        return kind, message
+
+    place(side, OTHER, b"down")
+    transport.put(NAME, io.BytesIO(b"first"), 5)  # what is asked only once is known after it
+    monkeypatch.setattr(paramiko.Channel, "sendall", counted)
+    monkeypatch.setattr(paramiko.packet.Packetizer, "read_message", noted)
+    transport.put(LATER, io.BytesIO(b"up"), 2)
+    assert [entry.name for entry in transport.entries()] == [OTHER]
+    assert transport.get(OTHER, lambda data: None) == 4
+    transport.remove(OTHER)
+    assert len(sent) <= 10
+    assert kinds
+    assert 2 not in kinds, "SSH_MSG_IGNORE"
+
+
+def test_nothing_is_left_unsent_by_a_session_that_waits(
+    side: Side, transport: Transport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[bytes] = []
+    sendall = paramiko.Channel.sendall
+
+    def noted(self: paramiko.Channel, data: bytes) -> None:
+        sent.append(bytes(data))
+        sendall(self, data)
+
+    monkeypatch.setattr(paramiko.Channel, "sendall", noted)
+    transport.entries()
+    transport.wait(0.1)
+    kinds = [data[at + 4] for data in sent for at in _starts(data)]
+    assert kinds.count(11) == kinds.count(4) == 1, "each handle that was opened is closed"
+
+
+def _starts(data: bytes) -> Iterator[int]:
+    """Where the SFTP packets of what was sent begin."""
+    at = 0
+    while at < len(data):
+        yield at
+        at += 4 + int.from_bytes(data[at : at + 4], "big")
 
 
 def test_wait_without_news_ends_in_time(carrier: Transport) -> None:
