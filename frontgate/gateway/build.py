@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Mapping
+from functools import lru_cache, partial
 from pathlib import Path
+from types import MappingProxyType
 
 from frontgate.errors import SpoolError
 from frontgate.gateway.case_uids import mint_case
@@ -63,14 +64,17 @@ def build_posts(settings: GatewaySettings) -> Posts:
     return Posts(tuple(posts))
 
 
-def reference_files(standards: Standards) -> dict[str, bytes]:
+@lru_cache(maxsize=4)
+def reference_files(standards: Standards) -> Mapping[str, bytes]:
     """Code lists and calendar of the newest version, as `reference/` shows them."""
     folder = standards.version(standards.newest).folder
     lists = sorted((folder / "codes").glob("*.csv"))
-    return {
-        "calendar.csv": calendar_csv(folder / "calendars"),
-        **{f"codes/{path.name}": path.read_bytes() for path in lists},
-    }
+    return MappingProxyType(
+        {
+            "calendar.csv": calendar_csv(folder / "calendars"),
+            **{f"codes/{path.name}": path.read_bytes() for path in lists},
+        }
+    )
 
 
 def gateway_signer(settings: GatewaySettings) -> Signer:
