@@ -123,7 +123,11 @@ def _follow(out: Output, reader: Reader, name: str, wait_s: float) -> _Seen:
         seen.is_refused = found[0]["state"] == "REJECTED"
         if not seen.outcome:
             seen.outcome = dict.fromkeys(str(found[0]["recipients"]).split(), "")
-        told = views.receipts_of(reader, seen.message_id) if not seen.is_refused else []
+        told = (
+            []
+            if seen.is_refused
+            else views.receipts_of(reader, seen.message_id, str(found[0]["sender"]))
+        )
         for receipt in told[len(seen.receipts) :]:
             seen.receipts.append(receipt)
             kind, receiver = str(receipt["kind"]), str(receipt["receiver"])

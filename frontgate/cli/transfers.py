@@ -121,7 +121,9 @@ def show(out: Output, ident: str) -> None:
             for t in views.transfers_of(reader, package["id"])
         ]
         package["receipts"] = (
-            views.receipts_of(reader, package["message_id"]) if package["message_id"] else []
+            views.receipts_of(reader, package["message_id"], package["sender"])
+            if package["message_id"]
+            else []
         )
     reader.close()
     _look(node, "transfer", message=ident, hits=len(found))

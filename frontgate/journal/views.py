@@ -156,14 +156,13 @@ def find_packages(reader: Reader, ident: str) -> list[dict[str, Any]]:
     return found
 
 
-def receipts_of(reader: Reader, message_id: str, sender: str = "") -> list[dict[str, Any]]:
-    """Receipts of a message, in the order they came. sender: of its message alone; another unit may have
-    given the same MessageId to one of its own."""
+def receipts_of(reader: Reader, message_id: str, sender: str) -> list[dict[str, Any]]:
+    """Receipts of a sender's message, in the order they came. Another unit may have given the same
+    MessageId to one of its own."""
     rows = reader.all(
         "SELECT kind, issuer, issuer_node, receiver, event_time, attempt, digest FROM receipt"
-        " WHERE message_id = ? AND (? = '' OR sender = ?) ORDER BY id",
+        " WHERE message_id = ? AND sender = ? ORDER BY id",
         message_id,
-        sender,
         sender,
     )
     names = ("kind", "issuer", "node", "receiver", "time", "attempt", "digest")
@@ -200,11 +199,11 @@ def course(reader: Reader, ident: str) -> list[dict[str, Any]]:
         ident,
     )
     steps: list[dict[str, Any]] = []
-    seen: set[str] = set()
+    seen: set[tuple[str, str]] = set()
     for message_id, kind, sender, recipients, made_at, state, _ in rows:
-        if message_id in seen:
+        if (message_id, sender) in seen:
             continue
-        seen.add(message_id)
+        seen.add((message_id, sender))
         steps.append(
             {
                 "time": made_at,
@@ -224,7 +223,7 @@ def course(reader: Reader, ident: str) -> list[dict[str, Any]]:
                 "from": r["issuer"],
                 "to": r["receiver"],
             }
-            for r in receipts_of(reader, message_id)
+            for r in receipts_of(reader, message_id, sender)
         ]
     return sorted(steps, key=lambda s: str(s["time"]))
 
