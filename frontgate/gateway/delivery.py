@@ -278,12 +278,10 @@ class Delivery:
 
 def _parts(package: StoredPackage) -> list[DeliveryPart]:
     """What the case software gets: the standard message and the files."""
-    wanted = [
-        p for p in package.envelope.parts if p.path == "message.xml" or p.path.startswith("files/")
-    ]
     return [
-        DeliveryPart(part.path, (lambda path=part.path: package.chunks(path)), part.size_bytes)  # type: ignore[misc]
-        for part in wanted
+        DeliveryPart(path, (lambda path=path: package.chunks(path)), size_bytes)  # type: ignore[misc]
+        for path, size_bytes in package.parts
+        if path == "message.xml" or path.startswith("files/")
     ]
 
 

@@ -311,11 +311,13 @@ class Package:
 
 
 class StoredPackage:
-    """A package whose bytes are those that were verified when it was taken. No seal is read."""
+    """A package whose bytes are those that were verified when it was taken: neither envelope nor seal
+    is read. parts: path and size, in order, as the envelope states them.
+    """
 
-    def __init__(self, archive: ZipArchive, envelope: Envelope) -> None:
+    def __init__(self, archive: ZipArchive) -> None:
         self._archive = archive
-        self.envelope = envelope
+        self.parts = tuple((e.name, e.size_bytes) for e in archive.entries[2:-2])
 
     def chunks(self, path: str) -> Iterator[bytes]:
         """A part, streamed. Raises: ContainerError FG-CNT-041."""
@@ -347,7 +349,7 @@ def open_stored(file: BinaryIO, *, offset: int, length: int, digest: str) -> Sto
     if sha.hexdigest() != digest:
         raise ContainerError("FG-CNT-043", file="package")
     archive = open_zip(file, dialect="seal", offset=offset, length=length, limits=_LIMITS)
-    return StoredPackage(archive, read_envelope(archive.entries[-2].read(MAX_ENVELOPE)))
+    return StoredPackage(archive)
 
 
 def open_package(file: BinaryIO, *, offset: int = 0, length: int | None = None) -> Package:

@@ -379,9 +379,10 @@ def test_envelopes_round_trip(ref: str, vendor: str, copies: list[str], test: bo
 
 
 def test_a_stored_package_is_the_one_that_was_verified_or_is_refused() -> None:
-    data, _ = package()
+    data, sealed = package()
     digest = hashlib.sha256(data).hexdigest()
     stored = open_stored(io.BytesIO(b"\xff" * 7 + data), offset=7, length=len(data), digest=digest)
+    assert stored.parts == tuple((p.path, p.size_bytes) for p in sealed.envelope.parts)
     assert stored.read("message.xml", 1000) == b"<a>\xe4\xb8\xad</a>"
     assert b"".join(stored.chunks("files/a.pdf")) == b"%PDF" * 100
     for place in (0, len(data) // 2, len(data) - 1):
