@@ -175,10 +175,12 @@ def _check_shape(root: etree._Element, size_bytes: int) -> None:
 def canonical(element: etree._Element, *, exclusive: bool = True) -> bytes:
     """Canonical form of an element and all below it, without comments.
 
-    exclusive: Exclusive XML Canonicalization 1.0; else Canonical XML 1.1.
+    exclusive: Exclusive XML Canonicalization 1.0; else Canonical XML 1.1. Raises: XmlError FG-XML-009
+    where it has none: a namespace's name is a relative address (Canonical XML 1.1, section 1.3).
     """
-    if exclusive:
-        return etree.tostring(element, method="c14n", exclusive=True, with_comments=False)
     # lxml's "c14n" without `exclusive` is Canonical XML 1.0; for a subtree that carries no
     # xml:* attributes above it, its bytes are those of 1.1 (C14N 1.1, section 2.4).
-    return etree.tostring(element, method="c14n", exclusive=False, with_comments=False)
+    try:
+        return etree.tostring(element, method="c14n", exclusive=exclusive, with_comments=False)
+    except etree.C14NError:
+        raise XmlError("FG-XML-009", line=element.sourceline or 1) from None

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from lxml import etree
 from signing import NOW, POLICE, SUITES, authority, signer
 
-from frontgate.errors import FrontgateError, SignatureError
+from frontgate.errors import FrontgateError, SignatureError, XmlError
 from frontgate.model.message import CONTROL_NS
 from frontgate.model.receipt import Kind, Reason, Receipt
 from frontgate.seal.control import read_control, write_control
@@ -144,6 +144,25 @@ def test_every_other_form_is_refused(old: bytes, new: bytes) -> None:
     assert old in data
     with pytest.raises(FrontgateError):
         read_receipt_file(data.replace(old, new, 1))
+
+
+def test_what_has_no_canonical_form_is_refused_and_the_other_group_holds() -> None:
+    """Canonicalisation itself fails for a namespace with a relative name."""
+    bad, good = (sign_receipts([receipt(n)], signer()) for n in (1, 2))
+    for tag in (b"<Receipt ", b"<ds:Signature "):
+        data = write_list(
+            (s.signature, [xml for _, xml, _ in s.items]) for s in (bad, good)
+        ).replace(tag, tag + b'xmlns:q="q" ', 1)
+        groups = read_list(data)
+        assert groups[0].error is not None
+        assert groups[0].error.code == "FG-XML-009"
+        assert groups[1].error is None
+    control = write_control(
+        "ping", 1, POLICE, NOW, etree.Element(f"{{{CONTROL_NS}}}Ping"), signer()
+    )
+    with pytest.raises(XmlError) as caught:
+        read_control(control.replace(b"<Control ", b'<Control xmlns:q="q" ', 1))
+    assert caught.value.code == "FG-XML-009"
 
 
 def test_no_signature_is_no_receipt() -> None:
