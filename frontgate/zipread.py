@@ -20,7 +20,7 @@ import unicodedata
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO, Literal
+from typing import BinaryIO, Literal, NamedTuple
 
 from frontgate.errors import ContainerError
 from frontgate.model.finding import Finding, Severity, finding
@@ -37,6 +37,8 @@ _FLAG_DESCRIPTOR = 0x0008
 _FLAG_UTF8 = 0x0800
 _FLAGS_DROP = _FLAG_DESCRIPTOR | _FLAG_UTF8 | 0x0006
 _SEAL_NAME = re.compile(r"[A-Za-z0-9._-]+(?:/[A-Za-z0-9._-]+)*")
+_ODD_PATH = re.compile(r"^[A-Za-z]:|(?:^|/)\.{0,2}(?:/|\Z)")
+"""Begins with a slash or a drive, or a part is empty, `.` or `..`."""
 _FOREIGN = ("__MACOSX/", ".DS_Store", "Thumbs.db", "desktop.ini")
 CHUNK = 1 << 18
 
@@ -85,7 +87,15 @@ class ZipEntry:
         """The whole content of a small entry. Raises: ContainerError FG-CNT-023 over `limit`."""
         if self.size_bytes > limit:
             raise ContainerError("FG-CNT-023", file=self.name, size=self.size_bytes, limit=limit)
-        return b"".join(self.chunks())
+        if self.method or self.size_bytes > CHUNK:
+            return b"".join(self.chunks())
+        self._file.seek(self.data_offset)
+        data = self._file.read(self.size_bytes)
+        if len(data) != self.size_bytes:
+            raise ContainerError("FG-CNT-022", file=self.name)
+        if zlib.crc32(data) != self.crc:
+            raise ContainerError("FG-CNT-020", file=self.name)
+        return data
 
     def _stored(self, size: int) -> Iterator[bytes]:
         at, left = self.data_offset, self.packed_bytes
@@ -209,8 +219,7 @@ def _end64(
     return count, at, size, start
 
 
-@dataclass(frozen=True, slots=True)
-class _Record:
+class _Record(NamedTuple):
     raw_name: bytes
     name: str
     flags: int
@@ -235,9 +244,10 @@ def _central(
     for _ in range(count):
         if pos + _CENTRAL.size > len(data):
             raise ContainerError("FG-CNT-004")
-        fields = _CENTRAL.unpack_from(data, pos)
-        magic, made_by, _, flags, method, _, _, crc, packed, unpacked = fields[:10]
-        name_len, extra_len, comment_len, disk, _, attributes, local = fields[10:]
+        (
+            magic, made_by, _, flags, method, _, _, crc, packed, unpacked,
+            name_len, extra_len, comment_len, disk, _, attributes, local,
+        ) = _CENTRAL.unpack_from(data, pos)  # fmt: skip
         if magic != b"PK\x01\x02" or disk:
             raise ContainerError("FG-CNT-004")
         raw = data[pos + _CENTRAL.size : pos + _CENTRAL.size + name_len]
@@ -457,12 +467,7 @@ def _finish(
 
 
 def _check_path(name: str) -> None:
-    parts = name.removesuffix("/").split("/")
-    if (
-        name.startswith("/")
-        or re.match(r"[A-Za-z]:", name)
-        or any(p in ("", ".", "..") for p in parts)
-    ):
+    if _ODD_PATH.search(name.removesuffix("/")):
         raise ContainerError("FG-CNT-014", file=name[:120])
 
 

@@ -9,9 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from frontgate.errors import ContainerError
-from frontgate.zipread import ZipLimits, is_complete_zip, open_zip
+from frontgate.zipread import ZipLimits, _check_path, is_complete_zip, open_zip
 
 
 @dataclass(frozen=True)
@@ -294,6 +296,40 @@ def test_every_truncation_is_incomplete_or_refused() -> None:
         assert not is_complete_zip(io.BytesIO(data[:length]))
         with pytest.raises(ContainerError):
             open_zip(io.BytesIO(data[:length]), dialect="drop")
+
+
+@pytest.mark.parametrize("cut", [0, 1, 150])
+def test_an_entry_read_at_once_is_refused_as_one_that_is_streamed(cut: int) -> None:
+    """Bytes that change or end between the opening and the reading."""
+    data = case(M, E(b"files/d", b"abc" * 50))
+    for at in range(len(data) - cut):
+        file = io.BytesIO(data)
+        archive = open_zip(file, dialect="seal")
+        changed = bytearray(data[: len(data) - cut])
+        changed[at] ^= 1
+        file.seek(0)
+        file.truncate()
+        file.write(changed)
+        for entry in archive.entries:
+            outcomes: list[object] = []
+            for read in (lambda e=entry: e.read(1 << 20), lambda e=entry: b"".join(e.chunks())):  # type: ignore[misc]
+                try:
+                    outcomes.append(read())
+                except ContainerError as error:
+                    outcomes.append((error.code, error.message("en")))
+            assert outcomes[0] == outcomes[1]
+
+
+@given(st.text("aC.:/\\\n", max_size=8))
+def test_a_path_is_relative_and_each_part_of_it_has_a_name(name: str) -> None:
+    parts = name.removesuffix("/").split("/")
+    odd = name.startswith("/") or (name[1:2] == ":" and name[0] in "aC")
+    if odd or any(part in ("", ".", "..") for part in parts):
+        with pytest.raises(ContainerError) as caught:
+            _check_path(name)
+        assert caught.value.code == "FG-CNT-014"
+    else:
+        _check_path(name)
 
 
 def test_there_are_more_than_a_hundred_cases() -> None:
