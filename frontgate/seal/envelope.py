@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping, Sequence
+
 from lxml import etree
 
 from frontgate import safexml
 from frontgate.errors import ContainerError
 from frontgate.model.envelope import Copy, Envelope, Part
 from frontgate.model.message import ENVELOPE_NS, Address, Header, Software
-from frontgate.seal.xml import attribute, element, optional
+from frontgate.seal.xml import attribute, between, clean_text, element, leaves, optional
 
 MAX_BYTES = 8 << 20
 _E = f"{{{ENVELOPE_NS}}}"
@@ -69,11 +72,43 @@ def write_envelope(envelope: Envelope) -> bytes:
 
 def read_envelope(data: bytes) -> Envelope:
     """Parse `envelope.xml`. Raises: ContainerError FG-CNT-044 for any other form; XmlError."""
+    text = clean_text(data)
+    envelope = None if text is None else _picked(text)
+    if envelope is not None and write_envelope(envelope) == data:
+        return envelope
+    return read_any_envelope(data)
+
+
+def read_any_envelope(data: bytes) -> Envelope:
+    """`read_envelope` by the parser, which also says why not."""
     root = safexml.parse_plain(data, max_bytes=MAX_BYTES)
     envelope = _values(root)
     if envelope is None or write_envelope(envelope) != data:
         raise ContainerError("FG-CNT-044")
     return envelope
+
+
+_PART = re.compile(
+    '<Part bytes="([0-9]{1,18})" mediaType="([^"<]*)" path="([^"<]*)" sha256="([^"<]*)"></Part>'
+)
+_CC = re.compile('<Cc mode="([^"<]*)">([^<]*)</Cc>')
+
+
+def _picked(text: str) -> Envelope:
+    """What a `clean_text` seems to say. Whether it does shows when it is written again."""
+    head, _, rest = text.partition("<Original>")
+    stated, later = leaves(head), dict(leaves(rest))
+    first = dict(stated)
+    return _envelope(
+        between(text, ' standard="', '"'),
+        {"OnBehalfOf": later.get("OnBehalfOf", ""), **first},
+        [value for tag, value in stated if tag == "Receiver"],
+        [value for tag, value in stated if tag == "PersonUid"],
+        [Copy(unit, mode) for mode, unit in _CC.findall(head)],
+        [Part(path, int(size), media, sha) for size, media, path, sha in _PART.findall(text)],
+        first if "<Software>" in head else None,
+        later,
+    )
 
 
 def _values(root: etree._Element) -> Envelope | None:
@@ -92,10 +127,6 @@ def _values(root: etree._Element) -> Envelope | None:
             groups.setdefault(name, {str(c.tag).removeprefix(_E): c.text or "" for c in node})
         else:
             first.setdefault(name, node.text or "")
-
-    def one(name: str) -> str:
-        return first.get(name, "")
-
     parts: list[Part] = []
     for node in many["Part"]:
         size = node.get("bytes", "")
@@ -104,13 +135,38 @@ def _values(root: etree._Element) -> Envelope | None:
         parts.append(
             Part(node.get("path", ""), int(size), node.get("mediaType", ""), node.get("sha256", ""))
         )
-    software, original = groups.get("Software"), groups.get("Original", {})
-    receivers = tuple(n.text or "" for n in many["Receiver"])
+    return _envelope(
+        root.get("standard", ""),
+        first,
+        [n.text or "" for n in many["Receiver"]],
+        [n.text or "" for n in many["PersonUid"]],
+        [Copy(n.text or "", n.get("mode", "")) for n in many["Cc"]],
+        parts,
+        groups.get("Software"),
+        groups.get("Original", {}),
+    )
+
+
+def _envelope(
+    standard: str,
+    first: Mapping[str, str],
+    receivers: Sequence[str],
+    person_uids: Sequence[str],
+    copies: Sequence[Copy],
+    parts: Sequence[Part],
+    software: Mapping[str, str] | None,
+    original: Mapping[str, str],
+) -> Envelope:
+    """first: the text of elements that stand once, by name."""
+
+    def one(name: str) -> str:
+        return first.get(name, "")
+
     header = Header(
-        standard=root.get("standard", ""),
+        standard=standard,
         message_type=one("MessageType"),
         sender=one("Sender"),
-        receivers=tuple(Address(code) for code in receivers),
+        receivers=tuple(map(Address, receivers)),
         business_time=one("BusinessTime"),
         message_id=one("MessageId"),
         flow_uid=one("FlowUid"),
@@ -120,7 +176,7 @@ def _values(root: etree._Element) -> Envelope | None:
         revision=one("Revision"),
         case_uid=one("CaseUid"),
         case_stage=one("CaseStage"),
-        person_uids=tuple(n.text or "" for n in many["PersonUid"]),
+        person_uids=tuple(person_uids),
         urgency=one("Urgency"),
         reply_by=one("ReplyBy"),
         confidentiality=one("Confidentiality"),
@@ -131,8 +187,8 @@ def _values(root: etree._Element) -> Envelope | None:
     )
     return Envelope(
         header=header,
-        receivers=receivers,
-        copies=tuple(Copy(n.text or "", n.get("mode", "")) for n in many["Cc"]),
+        receivers=tuple(receivers),
+        copies=tuple(copies),
         parts=tuple(parts),
         original_message_id=original.get("MessageId", ""),
         original_digest=original.get("Digest", ""),

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from lxml import etree
@@ -26,9 +26,12 @@ from frontgate.seal.xml import (
     EXCLUSIVE,
     attribute,
     b64,
+    between,
     child_text,
+    clean_text,
     element,
     hex_of,
+    leaves,
     optional,
     unb64,
 )
@@ -210,6 +213,21 @@ def read_list(data: bytes) -> tuple[ReceiptGroup, ...]:
 
     Raises: XmlError; SignatureError FG-SIG-031 where it is no list at all.
     """
+    clean = clean_text(data)
+    picked = None if clean is None else _picked_list(clean)
+    if picked is None:
+        return read_any_list(data)
+    groups: list[ReceiptGroup] = []
+    for signature, items in picked:
+        try:
+            groups.append(_verified(signature, items))
+        except SignatureError as error:
+            groups.append(ReceiptGroup(b"", b"", (), error))
+    return tuple(groups)
+
+
+def read_any_list(data: bytes) -> tuple[ReceiptGroup, ...]:
+    """`read_list` by the parser, for a list of any form."""
     root = safexml.parse_plain(data, max_bytes=MAX_BYTES)
     if root.tag != f"{{{RECEIPT_NS}}}ReceiptList":
         raise SignatureError("FG-SIG-031", what="ReceiptList")
@@ -243,100 +261,163 @@ def read_receipt_file(data: bytes) -> tuple[Receipt, bytes, str]:
     return receipt, group.certificate, digest
 
 
-def _verify_group(node: etree._Element, receipts: Sequence[etree._Element]) -> ReceiptGroup:
-    signature = safexml.canonical(node)
-    method = node.find("ds:SignedInfo/ds:SignatureMethod", _NS)
-    uri = "" if method is None else method.get("Algorithm", "")
-    references = [
-        (
-            reference.get("URI", "").removeprefix("#r-"),
-            hex_of(child_text(reference, "ds:DigestValue", _NS, "DigestValue"), "DigestValue"),
-        )
-        for reference in node.iterfind("ds:Object/ds:Manifest/ds:Reference", _NS)
-    ]
-    value = unb64(child_text(node, "ds:SignatureValue", _NS, "SignatureValue"), "SignatureValue")
-    certificate = unb64(
-        child_text(node, "ds:KeyInfo/ds:X509Data/ds:X509Certificate", _NS, "X509Certificate"),
-        "X509Certificate",
-    )
-    signed = _Signed(references, uri)
-    if signed.signature(value, certificate) != signature:
+@dataclass(frozen=True, slots=True)
+class _Signature:
+    """A `ds:Signature` whose bytes are those that its values give."""
+
+    xml: bytes
+    signed: _Signed
+    uri: str
+    value: bytes
+    certificate: bytes
+    references: Sequence[tuple[str, str]]
+
+
+def _compared(
+    xml: bytes, uri: str, references: Sequence[tuple[str, str]], value: str, certificate: str
+) -> _Signature:
+    """references: receipt and digest in Base64. Raises: SignatureError FG-SIG-020 for another form."""
+    known = [(receipt_id, hex_of(digest, "DigestValue")) for receipt_id, digest in references]
+    signature = unb64(value, "SignatureValue")
+    der = unb64(certificate, "X509Certificate")
+    signed = _Signed(known, uri)
+    if signed.signature(signature, der) != xml:
         raise SignatureError("FG-SIG-020", what="Signature")
-    by_uri(uri).verify(public_key_of(certificate), signed.octets(), value)
-    known = dict(references)
-    if len(known) != len(references):
+    return _Signature(xml, signed, uri, signature, der, known)
+
+
+def _verify_group(node: etree._Element, receipts: Sequence[etree._Element]) -> ReceiptGroup:
+    method = node.find("ds:SignedInfo/ds:SignatureMethod", _NS)
+    signature = _compared(
+        safexml.canonical(node),
+        "" if method is None else method.get("Algorithm", ""),
+        [
+            (
+                reference.get("URI", "").removeprefix("#r-"),
+                child_text(reference, "ds:DigestValue", _NS, "DigestValue"),
+            )
+            for reference in node.iterfind("ds:Object/ds:Manifest/ds:Reference", _NS)
+        ],
+        child_text(node, "ds:SignatureValue", _NS, "SignatureValue"),
+        child_text(node, "ds:KeyInfo/ds:X509Data/ds:X509Certificate", _NS, "X509Certificate"),
+    )
+    return _verified(signature, map(_read, receipts))
+
+
+def _verified(signature: _Signature, receipts: Iterable[tuple[Receipt, bytes]]) -> ReceiptGroup:
+    """receipts: with their canonical bytes. Raises: SignatureError."""
+    suite, key = by_uri(signature.uri), public_key_of(signature.certificate)
+    suite.verify(key, signature.signed.octets(), signature.value)
+    known = dict(signature.references)
+    if len(known) != len(signature.references):
         raise SignatureError("FG-SIG-020", what="Manifest")
     items: list[tuple[Receipt, bytes, str]] = []
-    for element_ in receipts:
-        receipt = _read(element_)
-        xml = receipt_xml(receipt)
-        for inner in element_.findall("ds:Signature", _NS):
-            element_.remove(inner)
-        if xml != safexml.canonical(element_):
-            raise SignatureError("FG-SIG-031", what=receipt.receipt_id)
+    for receipt, xml in receipts:
         digest = receipt_digest(xml)
         if known.get(receipt.receipt_id) != digest:
             raise SignatureError("FG-SIG-030", value=receipt.receipt_id)
         items.append((receipt, xml, digest))
-    return ReceiptGroup(signature, certificate, tuple(items))
+    return ReceiptGroup(signature.xml, signature.certificate, tuple(items))
 
 
-def _read(node: etree._Element) -> Receipt:
-    children: dict[str, str] = {}
-    issuer = listed = None
-    for child in node:
-        name = str(child.tag).removeprefix(_R)
-        if name in children:
-            continue
-        children[name] = child.text or ""
-        if name == "Issuer":
-            issuer = child
-        elif name == "Reasons":
-            listed = child
+_SIGNATURE_END = "</ds:Signature>"
+_RECEIPT_END = "</Receipt>"
+_REFERENCE = re.compile(
+    f'<ds:Reference URI="#r-([^"<]*)">{re.escape(_TRANSFORMS + _DIGEST)}'
+    "<ds:DigestValue>([^<]*)</ds:DigestValue>"
+)
 
-    def one(name: str, texts: dict[str, str] = children) -> str:
-        return texts.get(name, "")
 
+def _picked_list(clean: str) -> list[tuple[_Signature, list[tuple[Receipt, bytes]]]] | None:
+    """The groups of a list whose text, written again, is what was read; None for any other."""
+    found: list[tuple[_Signature, list[tuple[Receipt, bytes]]]] = []
+    try:
+        for group in clean.split("<Group>")[1:]:
+            head, _, tail = group.partition(_SIGNATURE_END)
+            signature = _compared(
+                (head + _SIGNATURE_END).encode(),
+                between(head, '<ds:SignatureMethod Algorithm="', '"'),
+                _REFERENCE.findall(between(head, "<ds:Object>", "</ds:Object>")),
+                between(head, "<ds:SignatureValue>", "<"),
+                between(head, "<ds:X509Certificate>", "<"),
+            )
+            receipts: list[tuple[Receipt, bytes]] = []
+            for text in tail.split(_RECEIPT_END)[:-1]:
+                said, _, listed = text.partition("<Reasons>")
+                reasons = [dict(leaves(r)) for r in listed.split("<Reason>")[1:]]
+                node = between(said, '<Issuer node="', '"')
+                receipt = _receipt(dict(leaves(said)), node, reasons)
+                receipts.append((receipt, receipt_xml(receipt)))
+            found.append((signature, receipts))
+    except SignatureError:
+        return None
+    written = write_list((s.xml, [xml for _, xml in receipts]) for s, receipts in found)
+    return found if written == clean.encode() else None
+
+
+def _read(node: etree._Element) -> tuple[Receipt, bytes]:
+    """A receipt and its canonical bytes. Raises: SignatureError FG-SIG-031 for another form."""
+    texts = _texts(node)
+    listed = node.find(f"{_R}Reasons")
+    issuer = node.find(f"{_R}Issuer")
+    receipt = _receipt(
+        texts,
+        "" if issuer is None else issuer.get("node", ""),
+        [_texts(n) for n in (() if listed is None else listed.iterchildren(f"{_R}Reason"))],
+    )
+    xml = receipt_xml(receipt)
+    for inner in node.findall("ds:Signature", _NS):
+        node.remove(inner)
+    if xml != safexml.canonical(node):
+        raise SignatureError("FG-SIG-031", what=receipt.receipt_id)
+    return receipt, xml
+
+
+def _receipt(
+    texts: Mapping[str, str], issuer_node: str, reasons: Sequence[Mapping[str, str]]
+) -> Receipt:
+    """From the texts of its elements, by name. Raises: SignatureError FG-SIG-031."""
+    one = texts.get
     try:
         return Receipt(
-            receipt_id=one("ReceiptId"),
-            kind=Kind(one("Kind")),
-            event_time=one("EventTime"),
-            issuer="" if issuer is None else issuer.text or "",
-            issuer_node="" if issuer is None else issuer.get("node", ""),
-            message_id=one("MessageId"),
-            sender=one("Sender"),
-            message_type=one("MessageType"),
-            flow_uid=one("FlowUid"),
-            receiver=one("Receiver"),
-            sender_ref=one("SenderRef"),
-            drop_name=one("DropName"),
-            bundle_id=one("BundleId"),
-            content_digest=one("ContentDigest"),
-            seal_digest=one("SealDigest"),
-            crl_number=one("CrlNumber"),
-            previous=one("PreviousReceiptDigest"),
-            attempt=int(one("Attempt")),
-            audit_seq=int(one("AuditSeq")),
-            audit_head=one("AuditHead"),
-            case_uid=one("CaseUid"),
-            dialect=one("Dialect"),
+            receipt_id=one("ReceiptId", ""),
+            kind=Kind(one("Kind", "")),
+            event_time=one("EventTime", ""),
+            issuer=one("Issuer", ""),
+            issuer_node=issuer_node,
+            message_id=one("MessageId", ""),
+            sender=one("Sender", ""),
+            message_type=one("MessageType", ""),
+            flow_uid=one("FlowUid", ""),
+            receiver=one("Receiver", ""),
+            sender_ref=one("SenderRef", ""),
+            drop_name=one("DropName", ""),
+            bundle_id=one("BundleId", ""),
+            content_digest=one("ContentDigest", ""),
+            seal_digest=one("SealDigest", ""),
+            crl_number=one("CrlNumber", ""),
+            previous=one("PreviousReceiptDigest", ""),
+            attempt=int(one("Attempt", "")),
+            audit_seq=int(one("AuditSeq", "")),
+            audit_head=one("AuditHead", ""),
+            case_uid=one("CaseUid", ""),
+            dialect=one("Dialect", ""),
             reasons=tuple(
                 Reason(
-                    code=one("Code", n),
-                    zh=one("TextZh", n),
-                    en=one("TextEn", n),
-                    file=one("File", n),
-                    line=int(one("Line", n)) if one("Line", n) else None,
-                    xpath=one("XPath", n),
-                    value=one("Value", n),
-                    severity=one("Severity", n),
+                    code=n.get("Code", ""),
+                    zh=n.get("TextZh", ""),
+                    en=n.get("TextEn", ""),
+                    file=n.get("File", ""),
+                    line=int(n.get("Line", "")) if n.get("Line", "") else None,
+                    xpath=n.get("XPath", ""),
+                    value=n.get("Value", ""),
+                    severity=n.get("Severity", ""),
                 )
-                for n in map(_texts, () if listed is None else listed.iterchildren(f"{_R}Reason"))
+                for n in reasons
             ),
         )
     except ValueError:
-        raise SignatureError("FG-SIG-031", what=one("ReceiptId") or "Receipt") from None
+        raise SignatureError("FG-SIG-031", what=one("ReceiptId", "") or "Receipt") from None
 
 
 def _texts(node: etree._Element) -> dict[str, str]:

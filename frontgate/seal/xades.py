@@ -8,6 +8,7 @@ the namespace declarations of their ancestors added, as inclusive C14N 1.1 rende
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -18,7 +19,17 @@ from lxml import etree
 from frontgate import safexml
 from frontgate.errors import SignatureError
 from frontgate.model.envelope import Part
-from frontgate.seal.xml import DS, INCLUSIVE_11, attribute, b64, hex_of, text, unb64
+from frontgate.seal.xml import (
+    DS,
+    INCLUSIVE_11,
+    attribute,
+    b64,
+    between,
+    clean_text,
+    hex_of,
+    text,
+    unb64,
+)
 from frontgate.suites import Signer, by_uri, public_key_of
 
 ASIC = "http://uri.etsi.org/02918/v1.2.1#"
@@ -134,6 +145,17 @@ def read_signatures(data: bytes) -> Facts:
 
     Nothing is verified here. Raises: SignatureError FG-SIG-020, FG-SIG-021; XmlError.
     """
+    clean = clean_text(data)
+    if clean is not None:
+        try:
+            return _proven(*_picked(clean), data)
+        except SignatureError:
+            pass  # the parser says why
+    return read_any_signatures(data)
+
+
+def read_any_signatures(data: bytes) -> Facts:
+    """`read_signatures` by the parser, which also says why not."""
     root = safexml.parse_plain(data, max_bytes=MAX_BYTES)
     if root.tag != f"{{{ASIC}}}XAdESSignatures":
         raise SignatureError("FG-SIG-020", what="XAdESSignatures")
@@ -142,12 +164,40 @@ def read_signatures(data: bytes) -> Facts:
         raise SignatureError("FG-SIG-021")
     if len(signatures) != 1:
         raise SignatureError("FG-SIG-020", what="Signature")
-    facts, properties_digest = _values(signatures[0])
+    return _proven(*_values(signatures[0]), data)
+
+
+def _proven(facts: Facts, properties_digest: str, data: bytes) -> Facts:
+    """All of the facts, if they are the file's: written again they are its bytes."""
     properties = _signed_properties(facts)
     info = _signed_info(facts, properties_digest)
     if _document(facts, info, properties) != data:
         raise SignatureError("FG-SIG-020", what="signatures.xml")
     return replace(facts, properties=properties, properties_digest=properties_digest, info=info)
+
+
+_REFERENCE = re.compile(
+    f'<ds:Reference Id="r-[0-9]+" URI="([^"<]*)">{re.escape(_DIGEST)}'
+    "<ds:DigestValue>([^<]*)</ds:DigestValue>"
+)
+_MIME_TYPE = re.compile("<xades:MimeType>([^<]*)</xades:MimeType>")
+
+
+def _picked(clean: str) -> tuple[Facts, str]:
+    """What a `clean_text` seems to say. Whether it does shows when it is written again."""
+    of_properties = between(clean, f'<ds:Reference Type="{SIGNED_PROPERTIES}"', "</ds:Reference>")
+    facts = Facts(
+        signature_uri=between(clean, '<ds:SignatureMethod Algorithm="', '"'),
+        references=tuple(
+            (unquote(uri), hex_of(digest, "DigestValue"))
+            for uri, digest in _REFERENCE.findall(clean)
+        ),
+        media_types=tuple(_MIME_TYPE.findall(clean)),
+        signing_time=between(clean, "<xades:SigningTime>", "<"),
+        certificate=unb64(between(clean, "<ds:X509Certificate>", "<"), "X509Certificate"),
+        value=unb64(between(clean, "<ds:SignatureValue>", "<"), "SignatureValue"),
+    )
+    return facts, hex_of(between(of_properties, "<ds:DigestValue>", "<"), "DigestValue")
 
 
 def _values(node: etree._Element) -> tuple[Facts, str]:
