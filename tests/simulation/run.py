@@ -7,8 +7,11 @@ were tried. `--trace` prints every event of the seeds. Exit code 0: every seed k
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import gc
+import os
 import sys
+import threading
 import time
 from collections import Counter
 
@@ -16,6 +19,9 @@ import structlog
 
 from .history import History, play
 from .province import forget_template
+
+STUCK_S = 600.0
+"""Seconds that one seed may take; the slowest takes a few."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -33,7 +39,11 @@ def main(arguments: list[str] | None = None) -> int:
     tried = 0
     slowest = 0.0
     for seed in seeds:
+        watch = threading.Timer(STUCK_S, _give_up, (seed,))
+        watch.daemon = True
+        watch.start()
         history = play(seed, is_told_all=given.trace)
+        watch.cancel()
         tried += 1
         total.update(history.counts)
         total.update(drops=history.drops, taken=history.taken, turns=history.turns)
@@ -54,6 +64,13 @@ def main(arguments: list[str] | None = None) -> int:
     print(f"{tried} seeds in {took:.1f} s, {len(failed)} failed: {failed[:50]}")
     forget_template()
     return 1 if failed else 0
+
+
+def _give_up(seed: int) -> None:
+    """A seed that stands still is told like one that fails, with where it stands."""
+    print(f"seed {seed}: stands still\n  replay: {replay(seed)}", flush=True)
+    faulthandler.dump_traceback()
+    os._exit(1)
 
 
 def report(history: History) -> str:

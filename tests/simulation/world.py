@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Lock as LockType
 from typing import Any
 
 import apsw
@@ -65,6 +66,7 @@ class Node:
     slept: float = 0.0
     running: list[str] = field(default_factory=list)
     loops: list[Loop] = field(default_factory=list)
+    locks: list[LockType] = field(default_factory=list)
     due: dict[str, float] = field(default_factory=dict)
     connections: list[Any] = field(default_factory=list)
     crashes: int = 0
@@ -192,13 +194,11 @@ class World:
             raise Crashed
 
     def _is_stuck(self, node: Node) -> bool:
-        """Whether no loop of a node can take a turn now: it is down, or a transaction is open.
+        """Whether no loop of a node can take a turn now: it is down, or one of its locks is held.
 
-        A thread that waits for the journal's lock does nothing meanwhile.
+        A thread that waits for a lock does nothing meanwhile.
         """
-        if node.daemon is None or node.is_dead:
-            return True
-        return node.daemon.journal._write_lock.locked()
+        return node.daemon is None or node.is_dead or any(lock.locked() for lock in node.locks)
 
     def _due(self) -> list[tuple[Node, Loop]]:
         found: list[tuple[Node, Loop]] = []
@@ -299,6 +299,7 @@ class World:
                 node.is_dead = True
             else:
                 node.daemon, node.loops = daemon, daemon.crew.loops
+                node.locks = _locks(daemon)
                 node.due = {each.name: self.time for each in node.loops}
                 self.tell("up")
         if node.is_dead:
@@ -398,6 +399,13 @@ class World:
         finally:
             self._depth -= 1
         self._check_alive()
+
+
+def _locks(daemon: Gateway | Hub) -> list[LockType]:
+    """The locks that are held across durable steps."""
+    if isinstance(daemon, Hub):
+        return [daemon.journal._write_lock, daemon._trust_lock]
+    return [daemon.journal._write_lock, *(post.guard._lock for post in daemon.posts.posts)]
 
 
 def _plain(data: str) -> str:
