@@ -48,9 +48,11 @@ class Folder:
 
     def inner(self, *names: Name) -> Folder:
         """A folder below this one, step by step."""
-        folder = Folder(os.dup(self.fd))
+        if not names:
+            return Folder(os.dup(self.fd))
+        folder = Folder(os.open(names[0], _FOLDER, dir_fd=self.fd))
         with on_failure(folder.close):
-            for name in names:
+            for name in names[1:]:
                 below = os.open(name, _FOLDER, dir_fd=folder.fd)
                 above, folder.fd = folder.fd, below
                 os.close(above)

@@ -19,6 +19,11 @@ from frontgate.spool.beneath import Folder, Name
 from frontgate.zipread import is_complete_zip
 
 _ROOT = re.compile(rb"<([A-Za-z_][A-Za-z0-9_.:\-]*)")
+_MISC = re.compile(rb"<\?.*?\?>|<!--.*?-->|<!DOCTYPE[^>\[]*(?:\[.*?\])?\s*>", flags=re.DOTALL)
+_FIRST = re.compile(
+    rb"(?:\xef\xbb\xbf)?(?:\s|" + _MISC.pattern + rb")*+" + _ROOT.pattern, flags=re.DOTALL
+)
+"""The root element of a document that begins well."""
 _HEAD = 8192
 _MOST_MESSAGE = 32 << 20
 
@@ -62,9 +67,10 @@ def _xml(folder: Folder, name: Name) -> str:
         return "content"
     if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return ""
-    body = re.sub(
-        rb"<\?.*?\?>|<!--.*?-->|<!DOCTYPE[^>\[]*(?:\[.*?\])?\s*>", b"", head, flags=re.DOTALL
-    )
+    usual = _FIRST.match(head)
+    if usual is not None and _closes(tail, usual.group(1)):
+        return ""
+    body = _MISC.sub(b"", head)
     root = _ROOT.search(body)
     if root is None:
         return (
@@ -72,10 +78,13 @@ def _xml(folder: Folder, name: Name) -> str:
             if size > _HEAD or not body.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
             else "root element"
         )
-    closing = re.compile(rb"</" + re.escape(root.group(1)) + rb"\s*>\Z")
-    if closing.search(tail) or _is_empty_root(body, root.end(), tail):
+    if _closes(tail, root.group(1)) or _is_empty_root(body, root.end(), tail):
         return ""
     return _by_parsing(folder, name, size, root.group(1))
+
+
+def _closes(tail: bytes, root: bytes) -> bool:
+    return tail.endswith(b">") and tail[:-1].rstrip().endswith(b"</" + root)
 
 
 def _is_empty_root(body: bytes, end: int, tail: bytes) -> bool:

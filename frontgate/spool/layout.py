@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from frontgate import durable
@@ -38,50 +39,50 @@ _KINDS = {
 """File systems that others change behind this machine's back: no event tells of it."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SpoolPaths:
     """One spool below `root`. `.frontgate/` is private to the gateway, on the same file system."""
 
     root: Path
 
-    @property
+    @cached_property
     def outbound(self) -> Path:
         return self.root / "outbound"
 
-    @property
+    @cached_property
     def inbound(self) -> Path:
         return self.root / "inbound"
 
-    @property
+    @cached_property
     def receipts(self) -> Path:
         return self.root / "receipts"
 
-    @property
+    @cached_property
     def rejected(self) -> Path:
         return self.root / "rejected"
 
-    @property
+    @cached_property
     def reference(self) -> Path:
         return self.root / "reference"
 
-    @property
+    @cached_property
     def private(self) -> Path:
         return self.root / ".frontgate"
 
-    @property
+    @cached_property
     def claims(self) -> Path:
         return self.private / "claims"
 
-    @property
+    @cached_property
     def staging(self) -> Path:
         return self.private / "staging"
 
-    @property
+    @cached_property
     def left(self) -> Path:
         """Marks of drops that were answered and cannot be taken out of `outbound/`."""
         return self.private / "left"
 
-    @property
+    @cached_property
     def trash(self) -> Path:
         """What is done with and could not be removed at once."""
         return self.private / "trash"

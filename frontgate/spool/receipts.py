@@ -27,9 +27,13 @@ def write_receipt(paths: SpoolPaths, file_name: str, data: bytes) -> None:
     """Write one receipt's file, replacing an earlier copy of it. Raises: OSError."""
     temporary = f".{file_name}.tmp"
     with Folder.at(paths.receipts) as folder:
-        # The folder is shared: whatever waits under our names (a FIFO would block us) goes first.
-        _make_way(folder, temporary)
-        with durable.open_new(temporary, SHARED_FILE_MODE, dir_fd=folder.fd) as file:
+        # The folder is shared: whatever waits under our names (a FIFO would block us) has to go.
+        try:
+            made = durable.open_new(temporary, SHARED_FILE_MODE, dir_fd=folder.fd)
+        except FileExistsError:
+            _make_way(folder, temporary)
+            made = durable.open_new(temporary, SHARED_FILE_MODE, dir_fd=folder.fd)
+        with made as file:
             file.write(data)
         if folder.is_folder(file_name):
             _make_way(folder, file_name)
