@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 
 from lxml import etree
 
 from frontgate.journal import Tx, facts
 from frontgate.model.envelope import Envelope
 from frontgate.model.finding import Finding
-from frontgate.model.message import Address, Header
+from frontgate.model.message import Header
 from frontgate.standard import Catalogue, Flow, Step
 from frontgate.standard.context import Context, Earlier, Fact, Taken, read_context
 from frontgate.standard.extract import compact
@@ -18,16 +18,21 @@ from frontgate.standard.extract import compact
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """The journal as `standard.context.History` sees it."""
+    """The journal as `standard.context.History` sees it, for one message: a flow is read once, since
+    nothing is written while it is judged.
+    """
 
     tx: Tx
+    _flows: dict[str, Sequence[Earlier]] = field(default_factory=dict)
 
     def message(self, message_id: str) -> Earlier | None:
         found = facts.message(self.tx, message_id)
         return None if found is None else _earlier(found)
 
     def flow(self, flow_uid: str) -> Sequence[Earlier]:
-        return [_earlier(m) for m in facts.of_flow(self.tx, flow_uid)]
+        if flow_uid not in self._flows:
+            self._flows[flow_uid] = [_earlier(m) for m in facts.of_flow(self.tx, flow_uid)]
+        return self._flows[flow_uid]
 
     def facts(self, name: str, key: str) -> Sequence[Fact]:
         return [_fact(s) for s in facts.said(self.tx, name, key)]
@@ -80,12 +85,11 @@ class ContextChecks:
         context = self._read.get(catalogue.version)
         if context is None:
             context = self._read[catalogue.version] = read_context(catalogue.context)
-        addressed = tuple(Address(code) for code in envelope.receivers)
         taken = Taken(
             catalogue,
             flow,
             step,
-            replace(header, receivers=addressed),
+            header,
             envelope.recipients,
             root,
             context.facts_of(flow, step, root),

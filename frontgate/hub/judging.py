@@ -21,7 +21,7 @@ from frontgate.hub.mailboxes import Mailbox
 from frontgate.hub.resync import HubResync
 from frontgate.model.envelope import Copy, Envelope
 from frontgate.model.finding import Finding, finding, finding_of
-from frontgate.model.message import Address, Header, MessageView
+from frontgate.model.message import Header, MessageView
 from frontgate.model.unit import Directory
 from frontgate.seal import Package
 from frontgate.seal.control import Control
@@ -116,8 +116,9 @@ class Judging:
 
         The sender's gateway may have worked with a directory that was replaced since.
         """
-        receivers = tuple(Address(code) for code in envelope.receivers)
-        view = replace(view, header=replace(view.header, receivers=receivers))
+        receivers = envelope.header.receivers
+        if view.header.receivers != receivers:
+            view = replace(view, header=replace(view.header, receivers=receivers))
         found = set(envelope.copies)
         first: tuple[Copy, ...] | None = None
         for directory in self._directories():

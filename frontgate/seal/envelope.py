@@ -71,7 +71,10 @@ def write_envelope(envelope: Envelope) -> bytes:
 
 
 def read_envelope(data: bytes) -> Envelope:
-    """Parse `envelope.xml`. Raises: ContainerError FG-CNT-044 for any other form; XmlError."""
+    """Parse `envelope.xml`; its header's receivers are the envelope's, as addresses.
+
+    Raises: ContainerError FG-CNT-044 for any other form; XmlError.
+    """
     text = clean_text(data)
     envelope = None if text is None else _picked(text)
     if envelope is not None and write_envelope(envelope) == data:

@@ -111,13 +111,16 @@ class Check:
     zh: str
     en: str
     basis: str
-    types: tuple[str, ...]
+    types: frozenset[str]
+    steps: tuple[str, ...]
+    """`.step` for each `*.step` of the types: that step of whatever flow."""
     with_: Mapping[str, Any]
 
     def concerns(self, message_type: str) -> bool:
-        return not self.types or any(
-            t == message_type or (t.startswith("*.") and message_type.endswith(t[1:]))
-            for t in self.types
+        return (
+            message_type in self.types
+            or message_type.endswith(self.steps)
+            or not (self.types or self.steps)
         )
 
 
@@ -406,7 +409,8 @@ def read_context(path: Path) -> Context:
                 t["zh"],
                 t["en"],
                 t.get("basis", ""),
-                tuple(t.get("types", ())),
+                frozenset(n for n in t.get("types", ()) if not n.startswith("*.")),
+                tuple(n[1:] for n in t.get("types", ()) if n.startswith("*.")),
                 t.get("with", {}),
             )
             for t in content.get("check", ())

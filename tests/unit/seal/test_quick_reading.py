@@ -170,6 +170,15 @@ def _element_gone(data: bytes, luck: random.Random) -> bytes:
     return data[:at] + data[end:]
 
 
+@pytest.mark.parametrize("read", [envelopes.read_envelope, envelopes.read_any_envelope])
+def test_a_header_that_was_read_names_the_envelopes_receivers(
+    read: Callable[[bytes], Envelope],
+) -> None:
+    other = replace(ENVELOPE, header=replace(PLAIN, receivers=(Address("x", "scheme"),)))
+    found = read(envelopes.write_envelope(other))
+    assert found.header.receivers == tuple(map(Address, ENVELOPE.receivers))
+
+
 def test_a_large_document_is_left_to_the_parser() -> None:
     assert clean_text(b"a" * QUICK_BYTES) is not None
     assert clean_text(b"a" * (QUICK_BYTES + 1)) is None

@@ -421,3 +421,16 @@ def test_a_context_that_cannot_be_used_is_named(tmp_path: Path, text: str) -> No
 
 def test_each_predicate_says_what_it_judges() -> None:
     assert all(p.__doc__ for p in PREDICATES.values())
+
+
+def test_a_check_concerns_the_types_that_it_names_or_all(tmp_path: Path) -> None:
+    text = "\n".join(
+        f'[[check]]\nid = "{n}"\npredicate = "known_flow"\nseverity = "error"\nzh = ""\nen = ""\n{types}'
+        for n, types in enumerate(("", 'types = ["a.b", "*.c"]', 'types = ["*.c", "*.d"]'))
+    )
+    (tmp_path / "context.toml").write_text(text)
+    checks = read_context(tmp_path / "context.toml").checks
+    asked = {t: [c.id for c in checks if c.concerns(t)] for t in ("a.b", "x.c", "x.d", "c", "a.bc")}
+    assert asked == {
+        "a.b": ["0", "1"], "x.c": ["0", "1", "2"], "x.d": ["0", "2"], "c": ["0"], "a.bc": ["0"],
+    }  # fmt: skip
