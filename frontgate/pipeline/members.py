@@ -56,24 +56,28 @@ def open_members(
     found = Members()
     if taken.error is not None:
         found.faults.append(Fault(taken.bundle_id, 0, taken.size_bytes, taken.error))
-    for member in taken.members:
-        try:
-            if member.name.endswith(".asice"):
-                found.packages.append(open_member(store, taken.path, member))
-                continue
-            if member.size_bytes > MOST_LIST_BYTES:
-                raise SignatureError("FG-BND-011", size=member.size_bytes, limit=MOST_LIST_BYTES)
-            with store.open(taken.path) as file:
-                file.seek(member.offset)
-                data = file.read(member.size_bytes)
-            if member.name.endswith("-receipts.xml"):
-                found.groups.extend(read_list(data))
-            else:
-                control = read_control(data)
-                authorise(control)
-                found.controls.append((control, data))
-        except FrontgateError as error:
-            found.faults.append(Fault(member.name, member.offset, member.size_bytes, error))
+    if not taken.members:
+        return found
+    with store.open(taken.path) as segment:
+        for member in taken.members:
+            try:
+                if member.name.endswith(".asice"):
+                    found.packages.append(open_member(store, taken.path, segment, member))
+                    continue
+                if member.size_bytes > MOST_LIST_BYTES:
+                    raise SignatureError(
+                        "FG-BND-011", size=member.size_bytes, limit=MOST_LIST_BYTES
+                    )
+                segment.seek(member.offset)
+                data = segment.read(member.size_bytes)
+                if member.name.endswith("-receipts.xml"):
+                    found.groups.extend(read_list(data))
+                else:
+                    control = read_control(data)
+                    authorise(control)
+                    found.controls.append((control, data))
+            except FrontgateError as error:
+                found.faults.append(Fault(member.name, member.offset, member.size_bytes, error))
     return found
 
 

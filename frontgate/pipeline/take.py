@@ -174,17 +174,21 @@ class Opened:
     error: FrontgateError | None = None
 
 
-def open_member(store: SegmentStore, path: str, member: bundle.Located) -> Opened:
+def open_member(
+    store: SegmentStore, path: str, segment: BinaryIO, member: bundle.Located
+) -> Opened:
     """Open and verify the sealed package in a member: container, integrity, seal.
 
+    segment: the file of `path`, open for reading. A small package is read from it whole: one read
+    instead of one for each record and part; a large one gets a handle of its own.
     Whether its certificate may speak for the sender is the caller's question.
     """
-    file: BinaryIO = store.open(path)
-    offset = member.offset
-    if member.size_bytes <= SMALL_BYTES:  # one read instead of one for each record and part
-        with file:
-            file.seek(offset)
-            file, offset = io.BytesIO(file.read(member.size_bytes)), 0
+    if member.size_bytes <= SMALL_BYTES:
+        segment.seek(member.offset)
+        file: BinaryIO = io.BytesIO(segment.read(member.size_bytes))
+        offset = 0
+    else:
+        file, offset = store.open(path), member.offset
     try:
         package = open_package(file, offset=offset, length=member.size_bytes)
         package.verify()
