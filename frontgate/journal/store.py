@@ -34,6 +34,12 @@ APPLICATION_ID = 0x46474A31  # "FGJ1"
 
 OFFSET = "clock-offset-ms"
 JUMP_S = 2.0
+SEEN = "queue-time-ms"
+SEEN_EVERY_MS = 900_000
+AWAY_MOST_MS = 86_400_000
+"""What a time without a process counts at most. How long it really was, only the wall clock says, and a
+machine may start with that clock years ahead: then nothing that waits may come to an end for it.
+"""
 
 
 def _wall_ms(at: datetime) -> int:
@@ -210,6 +216,7 @@ class Journal:
         self._is_unsure = False
         self._load_head()
         self._steady = clock.Steady(JUMP_S)
+        self._seen_ms = self._meta_number(SEEN)
         self._offset_ms, self._noted_ms = self._load_offset()
 
     @classmethod
@@ -259,12 +266,15 @@ class Journal:
         else:
             self._seq, self._head = int(row[0]), str(row[1])
 
+    def _meta_number(self, key: str) -> int:
+        row = next(iter(self._db.execute("SELECT value FROM meta WHERE key = ?", (key,))), None)
+        return int(row[0]) if row else 0
+
     def _load_offset(self) -> tuple[int, int]:
-        """(offset, as noted): what queue time lags behind the wall clock, and so that it never
-        goes back behind what it was when the journal was last written.
+        """(offset, as noted): what queue time lags behind the wall clock, and so that it never goes
+        back behind what it was when the journal was last written, nor far ahead of that.
         """
-        row = next(iter(self._db.execute("SELECT value FROM meta WHERE key = ?", (OFFSET,))), None)
-        noted = int(row[0]) if row else 0
+        noted = self._meta_number(OFFSET)
         newest = next(
             iter(
                 self._db.execute(
@@ -272,8 +282,17 @@ class Journal:
                 )
             )
         )[0]
-        ahead = (int(newest) if newest else 0) - (_wall_ms(clock.now()) - noted)
-        return noted - max(0, ahead), noted
+        last = max(int(newest or 0), self._seen_ms)
+        away = _wall_ms(clock.now()) - noted - last
+        if away < 0:
+            return noted + away, noted
+        return (noted + max(0, away - AWAY_MOST_MS) if self._seen_ms else noted), noted
+
+    def keep_time(self) -> None:
+        """Note now and then what time it is, that the next start knows how long nobody was here."""
+        if self.now_ms() - self._seen_ms >= SEEN_EVERY_MS:
+            with self.write():
+                pass
 
     def now_ms(self) -> int:
         """Queue time in milliseconds: the wall clock's, but for its jumps. All *_ms of the journal
@@ -307,6 +326,8 @@ class Journal:
                     if offset_ms != self._noted_ms:
                         tx.set_meta(OFFSET, str(offset_ms))
                         tx.event("clock-jump", by_ms=offset_ms - self._noted_ms)
+                    if is_seen := now_ms - self._seen_ms >= SEEN_EVERY_MS:
+                        tx.set_meta(SEEN, str(now_ms))
                     yield tx
                     with durable.step("commit", self.path):
                         self._db.execute("COMMIT")
@@ -323,6 +344,8 @@ class Journal:
             self._seq, self._head = tx.head
             self._epoch = tx.epoch
             self._noted_ms = offset_ms
+            if is_seen:
+                self._seen_ms = now_ms
             self._is_unsure = False
 
     @property

@@ -47,6 +47,7 @@ class Limits:
 
     def turn(self, now: datetime) -> bool:
         """Look once. Returns: whether there is more than one look takes."""
+        self._journal.keep_time()
         is_more = False
         for times, limit_s in enumerate(self._delayed_s):
             error = RoutingError(self._delayed_code, minutes=int(limit_s // 60))

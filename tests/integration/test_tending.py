@@ -212,6 +212,47 @@ def test_a_clock_set_back_while_the_node_was_down_makes_nothing_wait_for_years(
     by_hand.close()
 
 
+@pytest.mark.parametrize("days", [1, 40, 3660])
+def test_a_clock_that_is_ahead_at_a_start_ends_nothing(tmp_path: Path, days: int) -> None:
+    jumping = Jumping()
+    by_hand = ByHand(tmp_path)
+    by_hand.admit()
+    by_hand.turn(POLICE, "send")
+    by_hand.admit()
+    by_hand.turn(POLICE, "tend")
+    before = by_hand.states(POLICE, "hub")
+    made = by_hand.rows(POLICE, "SELECT min(made_ms) FROM transfer")[0][0]
+    jumping.jump = timedelta(days=days)
+    for _ in range(3):
+        by_hand.restart_gateway(POLICE)
+        by_hand.turn(POLICE, "tend")
+        by_hand.turn(POLICE, "tend")
+        age_ms = by_hand.gateways[POLICE].journal.now_ms() - int(str(made))
+        assert 86_000_000 <= age_ms <= 86_400_000 + 60_000
+    assert by_hand.states(POLICE, "hub") == before == ["SENT", "QUEUED"]
+    kinds = {str(r[0]) for r in by_hand.rows(POLICE, "SELECT kind FROM receipt")}
+    assert kinds == {"submission-accepted", "relay-delayed"}
+    clock.use(None, None)
+    by_hand.close()
+
+
+def test_time_goes_on_over_restarts_of_an_idle_node(tmp_path: Path) -> None:
+    """Ten days without traffic, and a start each day: all ten count."""
+    jumping = Jumping()
+    by_hand = ByHand(tmp_path)
+    by_hand.admit()
+    made = by_hand.rows(POLICE, "SELECT made_ms FROM transfer")[0][0]
+    for day in range(1, 11):
+        for quarter in range(4):
+            jumping.passed_s = (day - 1) * 86_400 + quarter * 21_600
+            by_hand.turn(POLICE, "tend")
+        by_hand.restart_gateway(POLICE)
+    age_ms = by_hand.gateways[POLICE].journal.now_ms() - int(str(made))
+    assert 9.7 * 86_400_000 <= age_ms <= 10 * 86_400_000
+    clock.use(None, None)
+    by_hand.close()
+
+
 @pytest.mark.parametrize("hours", [48, -48])
 def test_a_jump_makes_no_drop_look_quiet_or_late(tmp_path: Path, hours: int) -> None:
     """A writer at work must not be refused as incomplete because the clock was set."""
