@@ -6,16 +6,16 @@ import random
 from pathlib import Path
 
 import pytest
-import xmlschema
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lxml import etree
+from second import second_schema
 
 from frontgate import safexml
 from frontgate.errors import FrontgateError
 from frontgate.standard import Checker, Standards, complete
 from frontgate.standard.samples import samples_of_flow
-from frontgate.standard.schema import compile_schema, driver
+from frontgate.standard.schema import compile_schema
 from frontgate.standard.view import read_view
 
 STANDARDS = Standards.load(Path(__file__).resolve().parents[2] / "standards")
@@ -23,12 +23,6 @@ CATALOGUE = STANDARDS.version(STANDARDS.newest)
 CHECKER = Checker(STANDARDS)
 SAMPLES = [s for f in CATALOGUE.flow_names for s in samples_of_flow(CATALOGUE, f) if not s.rule]
 SCHEMAS = {f: compile_schema(CATALOGUE, f) for f in CATALOGUE.flow_names}
-SECOND = {
-    f: xmlschema.XMLSchema10(
-        etree.tostring(driver(CATALOGUE, f), encoding="unicode"), allow="local"
-    )
-    for f in CATALOGUE.flow_names
-}
 VALUES = ("", "x", "0", "-1", "1.5", "true", "2026-02-30", "2026-03-02", "5201021100X", "264001", "国" * 300)  # fmt: skip
 relaxed = settings(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
@@ -74,7 +68,7 @@ def test_the_verdict_on_the_structure_is_the_schemas_and_the_second_processors(s
     ]
     if not is_valid:
         assert refused
-    assert SECOND[flow].is_valid(root) == is_valid
+    assert second_schema(CATALOGUE, flow).is_valid(root) == is_valid
     for f in findings:
         assert f.zh
         assert f.en

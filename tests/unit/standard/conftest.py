@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from frontgate.standard import Checker, Standards
+from frontgate.standard import Catalogue, Checker, Standards
+from frontgate.standard.handbook import write_handbook
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -28,3 +30,20 @@ def standards(toy: Path) -> Standards:
 @pytest.fixture
 def checker(standards: Standards) -> Checker:
     return Checker(standards)
+
+
+@pytest.fixture(scope="session")
+def handbook(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[[Catalogue], tuple[Path, ...]]:
+    """The pages of a version's handbook, written once: to be read, not to be changed."""
+    written: dict[str, tuple[Path, ...]] = {}
+
+    def pages(catalogue: Catalogue) -> tuple[Path, ...]:
+        if catalogue.version not in written:
+            written[catalogue.version] = write_handbook(
+                catalogue, tmp_path_factory.mktemp("handbook")
+            )
+        return written[catalogue.version]
+
+    return pages

@@ -8,12 +8,12 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Callable
 from datetime import datetime
-from functools import cache
 from pathlib import Path
 
 import pytest
 import xmlschema
 from lxml import etree, isoschematron
+from second import second_schema, text_of
 
 from frontgate import safexml
 from frontgate.core.deadlines import LEGAL_TIME, Custody, due
@@ -23,7 +23,6 @@ from frontgate.standard.codecheck import CHECKS
 from frontgate.standard.complete import ORDER, complete
 from frontgate.standard.fields import fields_of
 from frontgate.standard.flows import DocumentRule
-from frontgate.standard.handbook import write_handbook
 from frontgate.standard.reading import prefixes
 from frontgate.standard.rules import SCH, RuleSet
 from frontgate.standard.samples import Sample, samples_of_flow
@@ -66,12 +65,6 @@ def is_english(text: str) -> bool:
 
 def report(sample: Sample) -> Report:
     return CHECKER.check(sample.data, files=None).report
-
-
-@cache
-def second_schema(catalogue: Catalogue, flow: str) -> xmlschema.XMLSchema10:
-    text = etree.tostring(driver(catalogue, flow), encoding="unicode")
-    return xmlschema.XMLSchema10(text, allow="local")
 
 
 def test_there_are_flows_and_samples() -> None:
@@ -337,8 +330,10 @@ def test_narrowed_copies_are_valid_messages_of_their_own(
 
 
 @each_version
-def test_the_handbook_can_be_written(catalogue: Catalogue, tmp_path: Path) -> None:
-    pages = write_handbook(catalogue, tmp_path)
+def test_the_handbook_can_be_written(
+    catalogue: Catalogue, handbook: Callable[[Catalogue], tuple[Path, ...]]
+) -> None:
+    pages = handbook(catalogue)
     others = {page.stem for page in pages} - set(catalogue.flow_names)
     assert len(pages) == len(catalogue.flow_names) + len(others)
     long_lists = others - {"index", "start", "codes"}
@@ -434,6 +429,13 @@ def test_xerces_agrees_on_every_sample(
     samples = [s for s in samples_of_flow(catalogue, flow.name) if not s.rule.startswith("FG-STD")]
     expected = {s.name for s in samples if s.rule.startswith("FG-XSD")}
     assert xerces(catalogue, samples) == expected
+
+
+@each_flow
+def test_a_second_processor_finds_nothing_wrong_in_the_schemas(
+    catalogue: Catalogue, flow: Flow
+) -> None:
+    assert xmlschema.XMLSchema10(text_of(catalogue, flow.name), allow="local").validity == "valid"
 
 
 @each_version
