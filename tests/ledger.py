@@ -17,7 +17,7 @@ from itertools import count
 from pathlib import Path
 
 import apsw
-from province import SAMPLES
+from province import SAMPLES, unsynced
 
 from frontgate import bundle, clock
 from frontgate.cases.project import Projector
@@ -67,6 +67,7 @@ STANDARDS = Standards.load()
 class Ledger:
     """One hub below `home`. `at` is the present moment; every act moves it a second on."""
 
+    @unsynced()
     def __init__(self, home: Path, units: Sequence[str] = tuple(ROLES)) -> None:
         self.home = home
         self.at = BEGIN

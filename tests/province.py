@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from forked import Forked, Spawned
@@ -60,9 +62,21 @@ def wait_for(test: Callable[[], object], seconds: float = 30.0, pause_s: float =
     return bool(test())
 
 
+@contextmanager
+def unsynced() -> Iterator[None]:
+    """What this process sets up before a test begins need not outlast a power cut."""
+    real = os.fsync
+    os.fsync = lambda fd: None
+    try:
+        yield
+    finally:
+        os.fsync = real
+
+
 class Province:
     """Set up below `home`; processes are started by name: `hub` or a unit code."""
 
+    @unsynced()
     def __init__(
         self,
         home: Path,

@@ -1,6 +1,7 @@
 """No list of a case ends in silence: what it leaves off is counted, and is there page by page."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from crowd import MARK, crowded
 from ledger import OTHER_POLICE, POLICE, Ledger, sample
 
+from frontgate import clock
 from frontgate.cases.parts import MOST, PARTS
 from frontgate.cases.read import Cases
 from frontgate.cases.stats import rejects
@@ -19,19 +21,31 @@ MANY = 1100
 OTHER = case_uid(2026, OTHER_POLICE, 77)
 
 
-@pytest.fixture
-def cases(tmp_path: Path) -> Iterator[Cases]:
-    ledger = Ledger(tmp_path)
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
+    ledger = Ledger(tmp_path_factory.mktemp("ledger"))
     request = ledger.exchange(sample("arrest-request/submit", ledger.at))
     ledger.at += timedelta(days=3)
     ledger.exchange(sample("arrest-request/decide", ledger.at), answers=request)
     text = sample("arrest-request/submit", ledger.at, Sender=OTHER_POLICE, Receiver="52010021003")
     ledger.exchange(text.replace(CASE, OTHER))
-    found = ledger.cases()
+    ledger.project()
+    clock.use(None, None)
     with crowded(ledger.file, CASE, MANY, tied_to=OTHER):
-        yield found
-    found.close()
+        yield ledger
     ledger.close()
+
+
+@pytest.fixture
+def cases(made: Ledger, tmp_path: Path) -> Iterator[Cases]:
+    """A copy of its own for each test, at the ledger's time."""
+    with closing(apsw.Connection(str(made.file))) as db:
+        db.execute("VACUUM INTO ?", (str(tmp_path / "cases.db"),))
+    made.take_time()
+    found = Cases(tmp_path / "cases.db")
+    yield found
+    found.close()
+    clock.use(None, None)
 
 
 def test_a_course_says_how_many_of_each_list_it_leaves_off(cases: Cases) -> None:
