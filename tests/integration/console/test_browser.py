@@ -1,19 +1,20 @@
 """A real browser: each role logs in, finds the demo case, acts; no console errors; axe finds nothing.
 
-Screenshots go to `$FRONTGATE_SHOTS`, where it is set, else to the test's own folder.
+Screenshots are taken where `$FRONTGATE_SHOTS` names a folder for them: they are for eyes, and painting
+whole pages is much of what these tests would cost.
 """
 
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from console_site import CASE, PASSWORD, PEOPLE, Site
 from ledger import longer
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, sync_playwright
 
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 FLAGS = [
@@ -41,11 +42,24 @@ def browser() -> Iterator[Browser]:
         made.close()
 
 
+Shots = Callable[[Page | Locator, str, bool], None]
+
+
 @pytest.fixture
-def shots(tmp_path: Path) -> Path:
-    folder = Path(os.environ.get("FRONTGATE_SHOTS", str(tmp_path)))
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+def shoot() -> Shots:
+    """Takes a screenshot under a name, of the whole page or of what is seen of it."""
+    wanted = os.environ.get("FRONTGATE_SHOTS", "")
+
+    def shoot(what: Page | Locator, name: str, whole: bool) -> None:
+        if not wanted:
+            return
+        path = Path(wanted) / name
+        if isinstance(what, Page):
+            what.screenshot(path=path, full_page=whole, timeout=PATIENCE_MS)
+        else:
+            what.screenshot(path=path)
+
+    return shoot
 
 
 def enter(
@@ -72,20 +86,20 @@ def enter(
 @pytest.mark.parametrize("width", list(WIDTHS))
 @pytest.mark.parametrize("login", list(PAGES))
 def test_pages_are_sound_for_every_role(
-    browser: Browser, site: Site, shots: Path, login: str, width: str
+    browser: Browser, site: Site, shoot: Shots, login: str, width: str
 ) -> None:
     page, errors = enter(browser, site, login, width)
     for number, path in enumerate(PAGES[login]):
         page.goto(site.url + path)
         is_book = path.startswith("/handbook")
-        name = f"{login}-{number}-{width}.png"
-        page.screenshot(path=shots / name, full_page=not is_book, timeout=PATIENCE_MS)
+        shoot(page, f"{login}-{number}-{width}.png", not is_book)
         assert page.title()
         # Nothing is wider than the window: tables scroll within their own box.
         assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 1, path
         if width == "desktop" and not is_book:
             found = Axe().run(page)
             assert found.violations_count == 0, (path, found.generate_report())
+    page.wait_for_load_state("networkidle")
     assert errors == [], errors
     page.context.close()
 
@@ -133,7 +147,7 @@ def test_an_operator_replays_a_failure_by_hand(browser: Browser, site: Site) -> 
 
 @pytest.mark.timeout(300)
 def test_everything_can_be_read_without_javascript_and_on_paper(
-    browser: Browser, site: Site, shots: Path
+    browser: Browser, site: Site, tmp_path: Path
 ) -> None:
     page, _ = enter(browser, site, "clerk")
     state = page.context.storage_state()
@@ -148,7 +162,7 @@ def test_everything_can_be_read_without_javascript_and_on_paper(
     assert not page.is_visible("header.top")
     assert not page.is_visible(".side")
     assert page.is_visible(".printed")
-    page.pdf(path=shots / "case.pdf", format="A4")
+    page.pdf(path=tmp_path / "case.pdf", format="A4")
     plain.close()
 
 
@@ -184,11 +198,11 @@ def _loaded(text: str) -> list[str]:
 
 
 @pytest.mark.timeout(300)
-def test_a_long_course_is_walked_by_keyboard(browser: Browser, site: Site, shots: Path) -> None:
+def test_a_long_course_is_walked_by_keyboard(browser: Browser, site: Site, shoot: Shots) -> None:
     with longer(site.ledger.file, CASE, 230):
         page, errors = enter(browser, site, "clerk")
         page.goto(site.url + f"/cases/{CASE}")
-        page.screenshot(path=shots / "long-course.png", full_page=True, timeout=PATIENCE_MS)
+        shoot(page, "long-course.png", True)
         assert Axe().run(page).violations_count == 0
         assert "第 1–100 个节点" in page.inner_text("nav.pager")
         page.locator("nav.pager [rel=next]").focus()
@@ -205,6 +219,6 @@ def test_a_long_course_is_walked_by_keyboard(browser: Browser, site: Site, shots
         assert page.locator("tr[id^=m]").count() == 35
         page.set_viewport_size({"width": WIDTHS["phone"][0], "height": WIDTHS["phone"][1]})
         assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 1
-        page.locator("nav.pager").screenshot(path=shots / "long-course-phone.png")
+        shoot(page.locator("nav.pager"), "long-course-phone.png", False)
     assert errors == [], errors
     page.context.close()
