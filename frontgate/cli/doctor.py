@@ -93,8 +93,19 @@ def _examine(settings: GatewaySettings, offline: bool, case_user: str) -> Iterat
     )
     yield from _disk(settings)
     if not offline:
-        yield from _try("hub", lambda: _hub(settings))
-        yield from _try("echo", lambda: _echo(settings))
+        hub = list(_try("hub", lambda: _hub(settings)))
+        yield from hub
+        if all(f.ok for f in hub):
+            yield from _try("echo", lambda: _echo(settings))
+        else:  # an echo would be waited for in vain
+            yield Finding(
+                "echo",
+                False,
+                "未测：未能连上省级平台",
+                "not tried: the hub was not reached",
+                "先按 hub 一项处理",
+                "first do what `hub` says",
+            )
 
 
 def _try(name: str, act: Callable[[], tuple[str, str]]) -> Iterator[Finding]:

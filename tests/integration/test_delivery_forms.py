@@ -123,6 +123,7 @@ def test_a_wrong_host_key_stops_the_gateway_and_is_named(tmp_path: Path) -> None
         )  # fmt: skip
         assert done.returncode == 1, command
         assert "FG-TRN-002" in done.stdout, (command, done.stdout)
+    assert "not tried: the hub was not reached" in done.stdout, "an echo is not waited for in vain"
     assert province.query("hub", "SELECT count(*) FROM package") == [(0,)]
     path.write_text(text, "utf-8")
     province.kill(POLICE)
