@@ -64,8 +64,10 @@ class Forked:
 class Spawned(subprocess.Popen[bytes]):
     """The same by its command line, as systemd starts it."""
 
+    PROGRAM: tuple[str, ...] = ("-m", "frontgate")
+
     def __init__(self, arguments: Sequence[str], log: Path) -> None:
-        command = [sys.executable, "-m", "frontgate", *arguments]
+        command = [sys.executable, *self.PROGRAM, *arguments]
         with log.open("ab") as out:
             super().__init__(
                 command, stdout=out, stderr=out, stdin=subprocess.DEVNULL, start_new_session=True

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from forked import Spawned
 from province import DETENTION, POLICE, PROCURATORATE, Province, message, wait_for
 
 from frontgate.core.deadlines import LEGAL_TIME, add_months
@@ -29,9 +30,16 @@ def _two_months_before_the_tenth_day(now: datetime) -> str:
     return f"{begin}T12:00:00+08:00"
 
 
+class Eager(Spawned):
+    """Looks for terms to tell of every second, not every minute."""
+
+    PROGRAM = ("-c", "import sys\nfrom frontgate.hub import notices\nnotices.LOOK_S = 1.0\n"
+               "from frontgate.cli.main import main\nmain(sys.argv[1:])")  # fmt: skip
+
+
 @pytest.mark.timeout(420)
 def test_a_running_hub_tells_cases_and_warns_the_acting_unit(tmp_path: Path) -> None:
-    province = Province(tmp_path, (POLICE, PROCURATORATE, DETENTION))
+    province = Province(tmp_path, (POLICE, PROCURATORATE, DETENTION), daemon=Eager)
     settings = tmp_path / "hub" / "hub.toml"
     settings.write_text(settings.read_text().replace("project = false", "notices = true"))
     try:
@@ -47,7 +55,7 @@ def test_a_running_hub_tells_cases_and_warns_the_acting_unit(tmp_path: Path) -> 
             done = hub(province, "--json", "trace", case)
             return json.loads(done.stdout) if done.returncode == 0 else {}
 
-        assert wait_for(lambda: told().get("deadlines"), 60), province.log("hub")
+        assert wait_for(lambda: told().get("deadlines"), 60, 0.2), province.log("hub")
         line = told()
         assert line["case"]["owner"] == POLICE  # type: ignore[index]
         digests = [d["digest"] for d in line["nodes"][0]["documents"]]  # type: ignore[index]
