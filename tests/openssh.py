@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import subprocess
 from collections.abc import Iterator
@@ -18,8 +19,21 @@ from frontgate.hub.sshd import prepare_accounts, sshd_config
 def openssh_province(
     folder: Path, *, rescan_s: float = 1, daemon: type[Forked] | type[Spawned] = Forked
 ) -> Iterator[Province]:
-    """Not yet started. folder: for the server's own files; the homes lie below /var/lib."""
+    """Not yet started. folder: for the server's own files; the homes lie below /var/lib.
+
+    One at a time on a machine: the accounts have the names of their units.
+    """
     assert os.geteuid() == 0, "this makes system accounts: run it as root"
+    with Path("/var/lib/frontgate-hub-test.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with _province(folder, rescan_s, daemon) as province:
+            yield province
+
+
+@contextlib.contextmanager
+def _province(
+    folder: Path, rescan_s: float, daemon: type[Forked] | type[Spawned]
+) -> Iterator[Province]:
     base = Path("/var/lib/frontgate-hub-test") / str(os.getpid())
     base.mkdir(parents=True)
     accounts = ["u" + code.lower() for code in (POLICE, PROCURATORATE)]
