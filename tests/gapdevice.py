@@ -1,6 +1,6 @@
 """A gap device for tests: carries files between two pairs of folders, as badly as it is told to.
 
-It copies in pieces, in any order, repeats, loses, cuts short and holds back. It knows nothing of
+It copies in pieces, in any order, repeats, loses, cuts short, flips bytes and holds back. It knows nothing of
 what it carries. It never renames and writes under the final name at once.
 """
 
@@ -18,13 +18,14 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Mischief:
-    """Probabilities per file. hold_s: longest time that a file is held back. keeps: leaves what it
+    """Probabilities per file. corrupt: a random byte is another. hold_s: longest time that a file is held back. keeps: leaves what it
     carried in its place instead of removing it. hasty: takes hidden files too, half written.
     """
 
     lose: float = 0.0
     repeat: float = 0.0
     cut: float = 0.0
+    corrupt: float = 0.0
     hold: float = 0.0
     hold_s: float = 1.0
     keeps: bool = False
@@ -89,11 +90,20 @@ class GapDevice:
             if luck.random() < m.cut:
                 piece = data[: luck.randrange(len(data) + 1)]
                 self.did["cut"] += 1
+            if piece and luck.random() < m.corrupt:
+                piece = self._flipped(piece)
+                self.did["corrupted"] += 1
             if luck.random() < m.hold:
                 self.did["held"] += 1
                 self._held.append((time.monotonic() + luck.uniform(0, m.hold_s), name, piece))
             else:
                 self._bring(name, piece)
+
+    def _flipped(self, data: bytes) -> bytes:
+        """One bit is another; as often as not in the trailer, which is the lesser part of most files."""
+        start = max(0, len(data) - 512) if self._luck.random() < 0.5 else 0
+        at = self._luck.randrange(start, len(data))
+        return data[:at] + bytes([data[at] ^ 1 << self._luck.randrange(8)]) + data[at + 1 :]
 
     def _bring(self, name: str, data: bytes) -> None:
         """Written piece by piece under its final name; the far end sees every state of it."""

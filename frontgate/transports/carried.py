@@ -2,7 +2,9 @@
 
 A device may hand over a file in pieces, cut it short, change the order, repeat it or drop it, and
 nothing is known of when it is done. So a file says by its own content that it is whole: its last
-512 bytes name its length and digest, and whose file it is. Names are flat, of `[A-Za-z0-9._-]`:
+512 bytes, the trailer, name its length and digest, and whose file it is, and end with the SHA-256
+of what they say. Nothing of a trailer is believed before that. It guards against damage, not
+against a device that lies: see `ferry`. Names are flat, of `[A-Za-z0-9._-]`:
 
     d<16-digit number>.<epoch>.<try>.fg   a bundle; each time it is sent again it has a new name
     a<16-digit serial>.<epoch>.fg         an acknowledgement: what has come so far, all of it
@@ -27,7 +29,11 @@ from typing import BinaryIO
 from frontgate import durable
 
 TRAILER = 512
-FORM = "frontgate-carried-1"
+SEAL = 64
+"""The trailer's own digest, in hex, before its last byte, a line feed."""
+FORM = "frontgate-carried-2"
+MOST_AHEAD = 100_000
+"""Nobody waits for so many acknowledgements: a number further above its floor is not believed."""
 CHUNK = 1 << 20
 MOST_ACK_BYTES = 1 << 20
 DATA = re.compile(r"d(\d{16})\.([0-9a-f]{8})\.(\d{1,12})\.fg")
@@ -41,6 +47,10 @@ class NotWhole(Exception):
 
 class Astray(NotWhole):
     """A whole one that is not for here."""
+
+
+class Doubtful(NotWhole):
+    """A whole one that says what cannot be: nobody honest wrote it."""
 
 
 def plain(file_name: str) -> str:
@@ -68,15 +78,26 @@ class Trailer:
 
     def encoded(self) -> bytes:
         text = json.dumps({"form": FORM, **asdict(self)}, separators=(",", ":"), sort_keys=True)
-        data = text.encode("ascii").ljust(TRAILER - 1) + b"\n"
-        assert len(data) == TRAILER
-        return data
+        data = text.encode("ascii").ljust(TRAILER - SEAL - 1)
+        assert len(data) == TRAILER - SEAL - 1
+        return data + hashlib.sha256(data).hexdigest().encode() + b"\n"
+
+    @property
+    def is_plausible(self) -> bool:
+        """Whether an honest far end can have written it, seen by itself."""
+        if self.kind == "ack":
+            return self.floor > 0 and self.size_bytes <= MOST_ACK_BYTES
+        is_named = NAME.fullmatch(self.name) is not None
+        return is_named and 0 < self.floor <= self.number <= self.floor + MOST_AHEAD
 
     @classmethod
     def decoded(cls, data: bytes) -> Trailer:
         """Raises: NotWhole unless `data` is exactly what `encoded` makes."""
+        text, seal = data[: -SEAL - 1], data[-SEAL - 1 : -1]
+        if hashlib.sha256(text).hexdigest().encode() != seal:
+            raise NotWhole
         try:
-            fields = json.loads(data)
+            fields = json.loads(text)
             if fields.pop("form") != FORM:
                 raise NotWhole
             trailer = cls(**fields)
@@ -147,6 +168,12 @@ def copy_content(file: BinaryIO, trailer: Trailer, sink: Callable[[bytes], objec
         left -= len(chunk)
     if sha.hexdigest() != trailer.digest:
         raise NotWhole
+
+
+def digest_of(path: Path) -> str:
+    """SHA-256 of a file of ours. Raises: OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_carried(

@@ -8,9 +8,14 @@ written again, later and later. What comes in `in/` is judged by its content alo
 into `incoming/` durably, remembered and acknowledged, in any order and any number of times. A
 number that stays missing is reported. Gateway and hub run the same ferry, mirrored.
 
-Guarantees: a name in `incoming/` is whole and its bytes are those of the far end's file; what was
-acknowledged is durable here. The same name may come twice (the far end lost its memory, or ours
-did): who takes from `incoming/` recognises bundles by their id.
+Guarantees: a name in `incoming/` is whole and carries the digest it came with; what is acknowledged,
+by number and digest, is durable here. The same name may come twice (the far end lost its memory, or
+ours did): who takes from `incoming/` recognises bundles by their id.
+
+A device that lies, and can make digests, can still bring bundles that nobody sent (whoever takes from
+`incoming/` knows them by their signatures), acknowledge what did not arrive (the copy here is gone;
+the journal sends the bundle again when its receipts do not come) and hide gaps. It cannot make us
+acknowledge what did not come, nor overwrite what did.
 Fails: OSError of our own folders goes up; whatever the device does never raises.
 """
 
@@ -68,6 +73,9 @@ class Ferry:
             way, self._memory, self.counts, on_news, self._acknowledged, may_take
         )
         self._due: dict[str, _Due] = {}
+        self._digests: dict[str, str] = {}
+        self._strange: dict[tuple[int, str], float] = {}
+        self._damaged_there = (0, 0.0)
         self._missing: dict[tuple[str, int], float] = {}
         self._trouble: dict[str, TransportError] = {}
 
@@ -110,11 +118,7 @@ class Ferry:
             self._say("folder", TransportError("FG-TRN-020", path=str(error.filename or "")))
             return max(5.0, self.way.poll_s)
         self._trouble.pop("folder", None)
-        astray = self._arrivals.astray()
-        if astray:
-            self._say("astray", TransportError("FG-TRN-023", value=astray))
-        else:
-            self._trouble.pop("astray", None)
+        self._look_at_arrivals()
         self._look_for_gaps()
         return 0.0 if is_more else self.way.poll_s
 
@@ -125,12 +129,31 @@ class Ferry:
 
     def _acknowledged(self, data: bytes) -> None:
         """The far end has these for good: the copies that were kept for another try may go."""
-        for name in self._memory.acknowledged(data):
+        answer = self._memory.acknowledged(data, self._digest_of)
+        for name in answer.names:
             durable.unlink(self.way.outgoing / name)
-            number = self._memory.forget(name)
-            self._due.pop(name, None)
-            self._clear_out(number, keep=-1)
+            self._forget(name)
         self._memory.save()
+        now = clock.monotonic()
+        known = self._strange
+        self._strange = {pair: known.get(pair, now) for pair in answer.strange}
+        self._damaged_there = (answer.damaged, now)
+
+    def _forget(self, name: str) -> None:
+        number = self._memory.forget(name)
+        self._due.pop(name, None)
+        self._digests.pop(name, None)
+        self._clear_out(number, keep=-1)
+
+    def _digest_of(self, name: str) -> str:
+        """Of one that waits; empty where it was taken back."""
+        digest = self._digests.get(name)
+        if digest is None:
+            try:
+                digest = self._digests[name] = carried.digest_of(self.way.outgoing / name)
+            except FileNotFoundError:
+                return ""
+        return digest
 
     # -- to the device ------------------------------------------------------------------------
 
@@ -144,8 +167,7 @@ class Ferry:
         gone = [name for name in self._memory.numbers if name not in names]
         fresh = sorted(name for name in names if name not in self._memory.numbers)
         for name in gone:
-            self._clear_out(self._memory.forget(name), keep=-1)
-            self._due.pop(name, None)
+            self._forget(name)
         for name in fresh:
             self._memory.number(name)
         if gone or fresh:
@@ -189,6 +211,7 @@ class Ferry:
         way = self.way
 
         def trailer(size_bytes: int, digest: str) -> Trailer:
+            self._digests[name] = digest
             return Trailer(
                 "data",
                 way.side,
@@ -237,6 +260,7 @@ class Ferry:
 
     def _acknowledge(self) -> None:
         way, memory = self.way, self._memory
+        damaged = self._arrivals.damaged() + len(self._arrivals.doubtful())
         serial = memory.next_ack()
         memory.save()
 
@@ -254,14 +278,38 @@ class Ferry:
             )
 
         name = f"a{serial:016d}.{memory.epoch}.fg"
-        carried.write_carried(way.out, name, [memory.acknowledgement()], trailer)
+        carried.write_carried(way.out, name, [memory.acknowledgement(damaged)], trailer)
         self._arrivals.owes_ack = False
         old = sorted(e.name for e in os.scandir(way.out) if ACK.fullmatch(e.name))
         for name in old[:-KEEP_ACKS]:
             with contextlib.suppress(OSError):
                 durable.unlink(way.out / name)
 
-    # -- gaps ---------------------------------------------------------------------------------
+    # -- what is wrong ---------------------------------------------------------------------------------
+
+    def _look_at_arrivals(self) -> None:
+        """Tell what came and cannot be used."""
+        if astray := self._arrivals.astray():
+            self._say("astray", TransportError("FG-TRN-023", value=astray))
+        else:
+            self._trouble.pop("astray", None)
+        since = clock.monotonic() - self.way.remember_s
+        damaged_there, told_at = self._damaged_there
+        for what, code, count in (
+            ("damaged", "FG-TRN-025", self._arrivals.damaged()),
+            ("damaged-there", "FG-TRN-026", damaged_there if told_at > since else 0),
+        ):
+            if count:
+                self._say(what, TransportError(code, value=count))
+            else:
+                self._trouble.pop(what, None)
+        doubts = self._arrivals.doubtful()
+        doubts += [f"No. {number}" for (number, _), at in self._strange.items() if at > since]
+        if doubts:
+            shown = ", ".join(doubts[:3]) + (" …" if len(doubts) > 3 else "")
+            self._say("doubtful", TransportError("FG-TRN-027", value=shown))
+        else:
+            self._trouble.pop("doubtful", None)
 
     def _look_for_gaps(self) -> None:
         now = clock.monotonic()
@@ -276,7 +324,9 @@ class Ferry:
 
     def _say(self, what: str, error: TransportError) -> None:
         old = self._trouble.get(what)
-        if old is None or old.params.get("value") != error.params.get("value"):
+        is_counted = error.code in ("FG-TRN-025", "FG-TRN-026")  # each has a line of its own
+        is_news = old is None or old.params.get("value") != error.params.get("value")
+        if old is None or (is_news and not is_counted):
             log.warning(
                 "carry-trouble", account=self.way.account, code=error.code, text=error.message("en")
             )

@@ -1,5 +1,9 @@
 """What a gap device brings: judged by its content, put where it belongs, remembered.
 
+Nothing of a trailer is believed before its digest was held against it, and nothing that cannot be
+is believed at all. What is remembered and acknowledged are files by number and digest, never a number
+alone: whatever else the device says, a file that did not come is not acknowledged.
+
 Whole files go into `incoming/` durably and are noted before they are removed from the device's
 folder; what is cut short waits there until it is whole or is set aside; what is somebody else's
 stays. Whatever lies there, nothing raises but a fault of our own folders.
@@ -9,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -18,15 +23,22 @@ from typing import BinaryIO
 from frontgate import clock, durable
 from frontgate.log import get_logger
 from frontgate.transports import carried
-from frontgate.transports.carried import ACK, CHUNK, DATA, Astray, NotWhole, Stamp, Trailer
+from frontgate.transports.carried import (
+    ACK,
+    CHUNK,
+    DATA,
+    Astray,
+    Doubtful,
+    NotWhole,
+    Stamp,
+    Trailer,
+)
 from frontgate.transports.ferry_memory import Memory
 from frontgate.transports.ferry_way import Counts, Way
 from frontgate.undo import on_failure
 
 log = get_logger()
 
-MOST_AHEAD = 100_000
-"""A number further ahead than this of what came without a gap is not believed."""
 MOST_ENTRIES = 512
 """Entries of the device's folder that are looked at in one turn."""
 KEEP_ASIDE = 200
@@ -66,6 +78,19 @@ class Arrivals:
         self._aside = way.state / "aside"
         durable.make_dir(self._aside)
         self._seen: dict[str, _Seen] = {}
+        self._damaged: deque[float] = deque(maxlen=1000)
+        self._doubtful: dict[str, float] = {}
+
+    def damaged(self) -> int:
+        """How many files were set aside lately."""
+        since = clock.monotonic() - self.way.remember_s
+        return sum(at > since for at in self._damaged)
+
+    def doubtful(self) -> list[str]:
+        """Names of files that said lately what cannot be."""
+        since = clock.monotonic() - self.way.remember_s
+        self._doubtful = {name: at for name, at in self._doubtful.items() if at > since}
+        return sorted(self._doubtful)
 
     def astray(self) -> str:
         """The account of some file that lies here and is not for here; empty without one."""
@@ -131,7 +156,10 @@ class Arrivals:
             account = str(error.args[0])
             self._seen[name] = _Seen(stamp, clock.monotonic(), is_done=True, astray=account)
             return
-        except NotWhole:
+        except NotWhole as error:
+            if isinstance(error, Doubtful) and len(self._doubtful) < KEEP_ASIDE:
+                self._doubtful[name] = clock.monotonic()
+                self.owes_ack = True  # it says how many could not be used
             old = self._seen.get(name)
             if old is None or old.stamp != stamp:
                 self._seen[name] = _Seen(stamp, clock.monotonic())
@@ -139,7 +167,9 @@ class Arrivals:
         self._remove(name, stamp)
 
     def _judge(self, name: str, trailer: Trailer) -> None:
-        """Whether a file is meant for this end. Raises: NotWhole for one that went astray."""
+        """Whether a file is meant for this end. Raises: Astray; Doubtful; NotWhole for a name that
+        is not its own.
+        """
         way = self.way
         match = (DATA if trailer.kind == "data" else ACK).fullmatch(carried.plain(name))
         is_named_so = match is not None and (int(match[1]), match[2]) == (
@@ -151,36 +181,39 @@ class Arrivals:
         if trailer.side == way.side or trailer.account != way.account:
             self.counts.astray += 1
             raise Astray(trailer.account)
+        if not trailer.is_plausible:
+            raise Doubtful
 
     def _take_data(self, file: BinaryIO, trailer: Trailer) -> None:
-        came = self._memory.came(trailer.epoch)
-        came.settle_below(trailer.floor)
-        if came.has(trailer.number):
+        if self._memory.has(trailer.epoch, trailer.number, trailer.digest):
             # The far end has not heard that we have it.
             self.counts.repeats += 1
             self.owes_ack = True
             return
-        if not carried.NAME.fullmatch(trailer.name) or not (
-            0 < trailer.number <= came.below + MOST_AHEAD
-        ):
-            raise NotWhole
-        final = self.way.incoming / trailer.name
-        part = self.way.incoming / f".{trailer.name}.part"
-        durable.unlink(part)
-        with durable.open_new(part, 0o640) as target:
-            with on_failure(partial(durable.unlink, part)):
-                carried.copy_content(file, trailer, target.write)
-            durable.publish(part, final, target)
-        came.add(trailer.number)
+        self._put_in(file, trailer)
+        came = self._memory.came(trailer.epoch)
+        came.add(trailer.number, trailer.digest)
+        came.settle_below(trailer.floor)
         self._memory.save()
         self.owes_ack = True
         self.counts.taken += 1
         log.info("carried-in", account=self.way.account, number=trailer.number, name=trailer.name)
         self._on_news()
 
+    def _put_in(self, file: BinaryIO, trailer: Trailer) -> None:
+        """Make the content durable in `incoming/`, over nothing that lies there already."""
+        final = self.way.incoming / trailer.name
+        part = self.way.incoming / f".{trailer.name}.part"
+        durable.unlink(part)
+        with durable.open_new(part, 0o640) as target:
+            with on_failure(partial(durable.unlink, part)):
+                carried.copy_content(file, trailer, target.write)
+                if _differs(final, trailer.digest):
+                    # What came first under this name may have been acknowledged.
+                    raise Doubtful
+            durable.publish(part, final, target)
+
     def _take_ack(self, file: BinaryIO, trailer: Trailer) -> None:
-        if trailer.size_bytes > carried.MOST_ACK_BYTES:
-            raise NotWhole
         data = bytearray()
         carried.copy_content(file, trailer, data.extend)
         self._memory.came(trailer.epoch).settle_below(trailer.floor)
@@ -207,6 +240,9 @@ class Arrivals:
             seen.is_done = True
             return
         self.counts.set_aside += 1
+        if name not in self._doubtful:
+            self._damaged.append(clock.monotonic())
+            self.owes_ack = True
         log.warning("carried-damaged", account=self.way.account, name=name)
         kept = sorted(os.scandir(self._aside), key=lambda e: e.stat().st_mtime_ns)
         for entry in kept[:-KEEP_ASIDE]:
@@ -221,3 +257,11 @@ def _copy_away(source: Path, target: Path) -> None:
             copy.write(chunk)
         copy.flush()
         durable.fsync_file(copy)
+
+
+def _differs(path: Path, digest: str) -> bool:
+    """Whether something else than this lies there."""
+    try:
+        return carried.digest_of(path) != digest
+    except FileNotFoundError:
+        return False

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,25 +20,34 @@ log = get_logger()
 
 MOST_EPOCHS = 8
 """Epochs of the far end that are remembered: more would mean that it loses its memory daily."""
+MOST_TAKEN = 512
+"""So many files are remembered and acknowledged, the latest: at least all that one turn takes. One
+that is older comes again if its acknowledgement was lost, and is acknowledged anew."""
 
 
 @dataclass(slots=True)
 class Came:
-    """Numbers that came in one epoch: all up to `below`, and those in `also`."""
+    """What came in one epoch. taken: numbers and digests of files that are durable here, the latest:
+    of these alone is ever said that we have them. below, also: only for telling what is missing.
+    """
 
     below: int = 0
     also: set[int] = field(default_factory=set)
+    taken: dict[tuple[int, str], None] = field(default_factory=dict)
 
-    def has(self, number: int) -> bool:
-        return number <= self.below or number in self.also
-
-    def add(self, number: int) -> None:
+    def add(self, number: int, digest: str) -> None:
+        self.taken[number, digest] = None
+        while len(self.taken) > MOST_TAKEN:
+            del self.taken[next(iter(self.taken))]
         if number > self.below:
             self.also.add(number)
         self._close_up()
 
     def settle_below(self, floor: int) -> None:
-        """The far end waits for nothing below `floor` any more."""
+        """The far end waits for nothing below `floor` any more, so nothing is missing there. More
+        than the next number is not believed: nothing can be missing behind the last that came.
+        """
+        floor = min(floor, max(self.also, default=self.below) + 1)
         if floor - 1 > self.below:
             self.below = floor - 1
             self.also = {number for number in self.also if number > self.below}
@@ -47,6 +57,17 @@ class Came:
         while self.below + 1 in self.also:
             self.below += 1
             self.also.discard(self.below)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What an acknowledgement says. names: of ours that the far end has. strange: (number, digest) that
+    it took in our name and that we never sent. damaged: files that it could not use lately.
+    """
+
+    names: list[str]
+    strange: set[tuple[int, str]]
+    damaged: int
 
 
 @dataclass(slots=True)
@@ -74,8 +95,12 @@ class Memory:
                 int(fields["last"]),
                 int(fields["acks"]),
                 {
-                    str(epoch): Came(int(below), {int(n) for n in also})
-                    for epoch, (below, also) in fields["came"].items()
+                    str(epoch): Came(
+                        int(below),
+                        {int(n) for n in also},
+                        {(int(n), str(d)): None for n, d in taken},
+                    )
+                    for epoch, (below, also, taken) in fields["came"].items()
                 },
             )
         except FileNotFoundError:
@@ -98,7 +123,9 @@ class Memory:
             "numbers": self.numbers,
             "last": self._last,
             "acks": self._acks,
-            "came": {epoch: [c.below, sorted(c.also)] for epoch, c in self._came.items()},
+            "came": {
+                epoch: [c.below, sorted(c.also), list(c.taken)] for epoch, c in self._came.items()
+            },
         }
         durable.write_file(self.path, json.dumps(fields).encode())
 
@@ -122,6 +149,11 @@ class Memory:
             self._came.pop(next(iter(self._came)))
         return found
 
+    def has(self, epoch: str, number: int, digest: str) -> bool:
+        """Whether this very file was taken here."""
+        came = self._came.get(epoch)
+        return came is not None and (number, digest) in came.taken
+
     def missing(self) -> list[tuple[str, int]]:
         """(epoch, number) that are missing below the highest that came, at most 1 000."""
         found: list[tuple[str, int]] = []
@@ -134,20 +166,31 @@ class Memory:
                 number = have + 1
         return found
 
-    def acknowledgement(self) -> bytes:
-        """All that came, of every epoch: the newest acknowledgement says what all before it said."""
-        return json.dumps(
-            {epoch: [c.below, sorted(c.also)] for epoch, c in self._came.items()}
-        ).encode()
+    def acknowledgement(self, damaged: int) -> bytes:
+        """The latest that came, of every epoch. damaged: how many could not be used lately."""
+        taken = {epoch: list(c.taken) for epoch, c in self._came.items()}
+        return json.dumps({"damaged": damaged, "taken": taken}).encode()
 
-    def acknowledged(self, data: bytes) -> list[str]:
-        """Names that an acknowledgement of the far end covers. What it means is not doubted here:
-        a false one costs another try, when the receipts do not come.
+    def acknowledged(self, data: bytes, digest_of: Callable[[str], str]) -> Answer:
+        """Read an acknowledgement of the far end. A file counts as taken there only if both its number
+        and its digest are named. digest_of: of a name of ours; empty where it is gone.
         """
         try:
             fields: Any = json.loads(data)
-            below, also = fields.get(self.epoch, (0, ()))
-            numbers = {int(n) for n in also}
-            return [n for n, k in self.numbers.items() if k <= int(below) or k in numbers]
-        except (ValueError, TypeError, AttributeError, RecursionError):
-            return []
+            damaged = max(0, int(fields["damaged"]))
+            taken = {(int(n), str(digest)) for n, digest in fields["taken"].get(self.epoch, ())}
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError):
+            return Answer([], set(), 0)
+        named = {number for number, _ in taken}
+        ours = {
+            (number, digest_of(name)): name
+            for name, number in self.numbers.items()
+            if number in named
+        }
+        waiting = {number for number, _ in ours}
+        strange = {
+            (number, digest)
+            for number, digest in taken - ours.keys()
+            if number in waiting or not 0 < number <= self._last
+        }
+        return Answer([name for pair, name in ours.items() if pair in taken], strange, damaged)

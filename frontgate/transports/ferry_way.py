@@ -11,7 +11,8 @@ class Way:
     """One end. side: `gateway` or `hub`. into: the device's folder for us, `out`: ours for it.
 
     resend_s: without acknowledgement it is written again. gap_after_s: a number that is missing
-    for so long is reported, and what rests incomplete for so long is set aside.
+    for so long is reported, and what rests incomplete for so long is set aside. What was damaged or
+    could not be is told for six times as long.
     """
 
     side: str
@@ -24,6 +25,10 @@ class Way:
     resend_s: float = 120.0
     gap_after_s: float = 600.0
     poll_s: float = 1.0
+
+    @property
+    def remember_s(self) -> float:
+        return 6 * self.gap_after_s
 
 
 @dataclass(slots=True)

@@ -70,14 +70,18 @@ class CarriedSide:
         (self.home / "from-hub" / OTHER).write_bytes(b"news")
 
 
-def _carried(tmp_path: Path) -> Iterator[CarriedSide]:
-    """Two ferries and an honest device between them, all running."""
+HONEST = Mischief()
+BAD = Mischief(repeat=0.2, corrupt=0.25, hold=0.2, hold_s=0.2)
+
+
+def _carried(tmp_path: Path, mischief: Mischief = HONEST) -> Iterator[CarriedSide]:
+    """Two ferries and a device between them, all running."""
     home = tmp_path / "hub" / ACCOUNT
     home.mkdir(parents=True)
     folders = {n: tmp_path / n for n in ("near-out", "near-in", "far-out", "far-in")}
     devices = [
-        GapDevice(folders["near-out"], folders["far-in"], Mischief()),
-        GapDevice(folders["far-out"], folders["near-in"], Mischief()),
+        GapDevice(folders["near-out"], folders["far-in"], mischief, 1),
+        GapDevice(folders["far-out"], folders["near-in"], mischief, 2),
     ]
     near = Way(
         side="gateway",
@@ -88,6 +92,8 @@ def _carried(tmp_path: Path) -> Iterator[CarriedSide]:
         into=folders["near-in"],
         state=tmp_path / "near",
         poll_s=0.05,
+        resend_s=120.0 if mischief == HONEST else 0.1,
+        gap_after_s=600.0 if mischief == HONEST else 1.0,
     )
     far = replace(
         near,
@@ -192,6 +198,7 @@ WAYS: dict[str, Callable[[Path], Iterator[Side | CarriedSide]]] = {
     "embedded": _embedded,
     "openssh": _openssh,
     "directory": _carried,
+    "bad directory": lambda tmp_path: _carried(tmp_path, BAD),
 }
 
 

@@ -1,4 +1,4 @@
-"""A unit behind a gap device that reorders, repeats, loses, cuts and holds back: delivered once.
+"""A unit behind a gap device that reorders, repeats, loses, cuts, flips bytes and holds back: delivered once.
 
 FRONTGATE_CHAOS=long: more messages.
 """
@@ -15,10 +15,10 @@ from province import POLICE, PROCURATORATE, Province, message, wait_for
 IS_LONG = is_long()
 COUNT = 300 if IS_LONG else 24
 SEED = int(os.environ.get("FRONTGATE_SEED", "20261125"))
-BAD = Mischief(lose=0.2, repeat=0.2, cut=0.2, hold=0.4, hold_s=1.0, hasty=True)
+BAD = Mischief(lose=0.2, repeat=0.2, cut=0.2, corrupt=0.2, hold=0.4, hold_s=1.0, hasty=True)
 
 
-MISCHIEF = ("lost", "repeated", "cut", "held")
+MISCHIEF = ("lost", "repeated", "cut", "corrupted", "held")
 
 
 def behind_a_device(province: Province, code: str, mischief: Mischief) -> list[GapDevice]:

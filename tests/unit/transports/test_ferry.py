@@ -1,104 +1,17 @@
 """Two ferries with a test's hands between them: what a gap device may do, one thing at a time."""
 
-import json
+import hashlib
 import os
 import shutil
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from ferry_ends import GAP_S, RESEND_S, Ends, again, ends, ferry
 
-from frontgate import clock
 from frontgate.transports.carried import TRAILER, NotWhole, Trailer, read_trailer
 from frontgate.transports.ferry import Ferry
-from frontgate.transports.ferry_way import Way
 
-RESEND_S, GAP_S = 100.0, 600.0
-
-
-@dataclass
-class Ends:
-    """Two ends; `carry` is the device. Time stands still unless `later` is called."""
-
-    near: Ferry
-    far: Ferry
-    steady: list[float]
-
-    def later(self, seconds: float) -> None:
-        self.steady[0] += seconds
-
-    def turn(self) -> None:
-        self.near.turn()
-        self.far.turn()
-
-    def carry(self, source: Ferry, target: Ferry, *, drop: str = "") -> list[str]:
-        """Everything from one side's `out` to the other's `in`. drop: beginning of what is lost."""
-        names = sorted(os.listdir(source.way.out))
-        for name in names:
-            if drop and name.startswith(drop):
-                (source.way.out / name).unlink()
-            else:
-                shutil.move(source.way.out / name, target.way.into / name)
-        return names
-
-    def round(self) -> None:
-        """Both ways once, without mischief."""
-        self.turn()
-        self.carry(self.near, self.far)
-        self.carry(self.far, self.near)
-        self.turn()
-        self.carry(self.near, self.far)
-        self.carry(self.far, self.near)
-        self.turn()
-
-    def put(self, name: str, data: bytes = b"data") -> None:
-        (self.near.way.outgoing / name).write_bytes(data)
-
-    def came(self) -> dict[str, bytes]:
-        return {p.name: p.read_bytes() for p in self.far.way.incoming.iterdir()}
-
-    def waiting(self) -> list[str]:
-        return sorted(p.name for p in self.near.way.outgoing.iterdir())
-
-    def codes(self, ferry: Ferry) -> list[str]:
-        return [error.code for error in ferry.troubles]
-
-
-def ferry(base: Path, side: str, out: Path, into: Path, account: str = "u1") -> Ferry:
-    return Ferry(
-        Way(
-            side=side,
-            account=account,
-            outgoing=base / side / "outgoing",
-            incoming=base / side / "incoming",
-            out=out,
-            into=into,
-            state=base / side,
-            resend_s=RESEND_S,
-            gap_after_s=GAP_S,
-        )
-    )
-
-
-def again(old: Ferry) -> Ferry:
-    """The same end after a restart."""
-    return Ferry(old.way)
-
-
-@pytest.fixture
-def ends(tmp_path: Path) -> Iterator[Ends]:
-    folders = [tmp_path / n for n in ("near-out", "near-in", "far-out", "far-in")]
-    for folder in folders:
-        folder.mkdir()
-    steady = [1000.0]
-    clock.use(None, lambda: steady[0])
-    near = ferry(tmp_path, "gateway", folders[0], folders[1])
-    far = ferry(tmp_path, "hub", folders[2], folders[3])
-    found = Ends(near, far, steady)
-    found.turn()
-    yield found
-    clock.use(None, None)
+__all__ = ["ends"]
 
 
 def test_it_arrives_and_is_kept_until_that_is_acknowledged(ends: Ends) -> None:
@@ -317,21 +230,6 @@ def test_a_new_far_end_does_not_call_what_was_settled_missing(ends: Ends) -> Non
     assert "31.bundle" in ends.came()
 
 
-def test_a_false_acknowledgement_cannot_pass_for_another_epoch(ends: Ends) -> None:
-    ends.put("a.bundle")
-    ends.turn()
-    data = json.dumps({"00000000": [99, []], "x": "y"}).encode()
-    import hashlib
-
-    trailer = Trailer(
-        "ack", "hub", "u1", "00000000", 1, 1, "", len(data), hashlib.sha256(data).hexdigest()
-    )
-    path = ends.near.way.into / f"a{1:016d}.00000000.fg"
-    path.write_bytes(data + trailer.encoded())
-    ends.near.turn()
-    assert ends.waiting() == ["a.bundle"]
-
-
 def test_a_folder_of_the_device_that_is_away_is_transient_trouble(ends: Ends) -> None:
     shutil.rmtree(ends.near.way.into)
     ends.near.turn()
@@ -345,11 +243,20 @@ def test_a_trailer_has_one_form(tmp_path: Path) -> None:
     whole = Trailer("data", "hub", "u1", "0" * 8, 7, 1, "a", 3, "0" * 64).encoded()
     assert len(whole) == TRAILER
     assert Trailer.decoded(whole).number == 7
+
+    def with_digest(text: bytes) -> bytes:
+        return text + hashlib.sha256(text).hexdigest().encode() + b"\n"
+
+    text = whole[: TRAILER - 65]
+    assert with_digest(text) == whole
     forms = (
-        whole.replace(b'"number":7', b'"number":"7"'),
-        whole.replace(b'"number":7', b'"number":-7'),
-        whole.replace(b'"number":7', b'"number":true'),
-        whole.replace(b":", b": ", 1)[:TRAILER],
+        with_digest(text.replace(b'"number":7', b'"number":"7"')),
+        with_digest(text.replace(b'"number":7', b'"number":-7')),
+        with_digest(text.replace(b'"number":7', b'"number":true')),
+        with_digest(text.replace(b":", b": ", 1)[: TRAILER - 65]),
+        with_digest(text.replace(b"carried-2", b"carried-1")),
+        with_digest(b"[" * (TRAILER - 65)),
+        whole.replace(b'"number":7', b'"number":8'),
         whole[:-1] + b" ",
         b"[" * TRAILER,
         b"\0" * TRAILER,
