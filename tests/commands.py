@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from typing import Any
 
+from forked import command
 from province import Province
 
 
@@ -15,10 +14,8 @@ def frontgate(
 ) -> Any:
     """Run `frontgate` for a node of the province. Returns: its JSON, or its text."""
     config = province.home / name / ("hub.toml" if name == "hub" else "gateway.toml")
-    done = subprocess.run(
-        [sys.executable, "-m", "frontgate", "-c", str(config), "--lang", "en",
-         *(["--json"] if as_json else []), *arguments],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    done = command(
+        ["-c", str(config), "--lang", "en", *(["--json"] if as_json else []), *arguments]
+    )
     assert done.returncode == code, f"{arguments}: {done.returncode}\n{done.stdout}{done.stderr}"
     return json.loads(done.stdout) if as_json else done.stdout

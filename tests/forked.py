@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,7 +27,7 @@ class Forked:
 
     def __init__(self, arguments: Sequence[str], log: Path) -> None:
         log.touch()  # there at once, as whoever reads it expects
-        told = (list(arguments), str(log), dict(os.environ), os.getcwd())
+        told = (list(arguments), str(log), str(log), dict(os.environ), os.getcwd())
         self._process = _CONTEXT.Process(target=_run, args=told, daemon=True)
         self._process.start()
         assert self._process.pid is not None
@@ -78,12 +79,29 @@ class Spawned(subprocess.Popen[bytes]):
         os.killpg(self.pid, signal.SIGKILL)
 
 
-def _run(arguments: list[str], log: str, environment: dict[str, str], folder: str) -> None:
+def command(arguments: Sequence[str], timeout_s: float = 120) -> subprocess.CompletedProcess[str]:
+    """A command of a few moments, with what it wrote. Raises: subprocess.TimeoutExpired."""
+    with tempfile.TemporaryDirectory() as folder:
+        out, errors = (os.path.join(folder, name) for name in ("out", "errors"))
+        told = (list(arguments), out, errors, dict(os.environ), os.getcwd())
+        process = _CONTEXT.Process(target=_run, args=told, daemon=True)
+        process.start()
+        process.join(timeout_s)
+        if process.exitcode is None:
+            process.kill()
+            raise subprocess.TimeoutExpired("frontgate", timeout_s)
+        wrote = [Path(p).read_bytes().decode() for p in (out, errors)]
+    return subprocess.CompletedProcess(list(arguments), process.exitcode, *wrote)
+
+
+def _run(
+    arguments: list[str], out: str, errors: str, environment: dict[str, str], folder: str
+) -> None:
     os.setsid()
     for path, flags, number in (
         (os.devnull, os.O_RDONLY, 0),
-        (log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 1),
-        (log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 2),
+        (out, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 1),
+        (errors, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 2),
     ):
         fd = os.open(path, flags, 0o644)
         os.dup2(fd, number)

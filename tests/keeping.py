@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
 
+from forked import command
 from province import Province, wait_for
 
 from frontgate.cli.node import Node
@@ -20,11 +20,8 @@ from frontgate.settings import load_gateway, load_hub
 def frontgate(province: Province, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """One command about a node, as JSON."""
     role = "hub" if name == "hub" else "gateway"
-    return subprocess.run(
-        [sys.executable, "-m", "frontgate", "-c", str(province.home / name / f"{role}.toml"),
-         "--json", *arguments],
-        capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+    config = str(province.home / name / f"{role}.toml")
+    return command(["-c", config, "--json", *arguments])
 
 
 def node_of(province: Province, name: str) -> Node:

@@ -3,22 +3,18 @@
 import json
 import re
 import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from forked import Spawned
+from forked import Spawned, command
 from province import DETENTION, POLICE, PROCURATORATE, Province, message, wait_for
 
 from frontgate.core.deadlines import LEGAL_TIME, add_months
 
 
 def hub(province: Province, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "frontgate", "-c", str(province.home / "hub" / "hub.toml"), *arguments],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    return command(["-c", str(province.home / "hub" / "hub.toml"), *arguments])
 
 
 def _two_months_before_the_tenth_day(now: datetime) -> str:

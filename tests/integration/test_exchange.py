@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from forked import command
 from province import COURT, DETENTION, POLICE, PROCURATORATE, Province, message, wait_for
 
 from frontgate.errors import all_codes
@@ -265,10 +266,7 @@ def test_a_message_to_two_units_is_one_package_and_two_deliveries(tmp_path: Path
 
 def frontgate(province: Province, unit: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     config = str(province.home / unit / "gateway.toml")
-    return subprocess.run(
-        [sys.executable, "-m", "frontgate", "-c", config, "--lang", "en", *arguments],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    return command(["-c", config, "--lang", "en", *arguments])
 
 
 def test_send_waits_for_every_receiver(tmp_path: Path) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import pwd
-import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from crowd import crowded
+from forked import command
 from ledger import Ledger, longer, sample
 
 from frontgate.cli.main import cli
@@ -209,11 +208,8 @@ def test_no_command_hands_a_terminal_what_a_sender_hid_in_a_name(hub: Ledger) ->
 def complete(ledger: Ledger, *arguments: str) -> str:
     """All that a process of its own writes, its complaints too."""
     config = str(ledger.home / "hub" / "hub.toml")
-    done = subprocess.run(
-        [sys.executable, "-m", "frontgate", "-c", config, "--lang", "zh", *arguments],
-        capture_output=True, check=False, timeout=60,
-    )  # fmt: skip
-    return (done.stdout + done.stderr).decode()
+    done = command(["-c", config, "--lang", "zh", *arguments])
+    return done.stdout + done.stderr
 
 
 def test_lists_of_a_case_and_of_the_hub_say_what_they_leave_off(hub: Ledger) -> None:
