@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 
 from frontgate.core.lifecycle import FINAL, Intake, Transfer
@@ -118,6 +119,36 @@ def _admitted(
         if home.is_settled and state not in FINAL and not stands:
             tally.broken(13, shown, f"仍为 {state.value}", f"still {state.value} to {destination}")
     _attempts(tally, shown, rows)
+    if direction == "in" and home.role == "gateway":
+        _handed_once(home, tally, package_id, shown, rows)
+
+
+def _handed_once(
+    home: Home, tally: Tally, package_id: int, shown: object, rows: Sequence[tuple[object, ...]]
+) -> None:
+    """Each receiver has one delivery that came to something, and one receipt of its hand-over.
+
+    A restored node may hold another of each from an epoch that was cut off: that is no entry of the
+    chain as it is now.
+    """
+    stood = Counter(
+        str(receiver)
+        for _, destination, receiver, _, state, _ in rows
+        if str(destination).startswith("spool:") and state in ("SENT", "ACKNOWLEDGED")
+    )
+    tally.ok(4)
+    for receiver, count in stood.items():
+        if count > 1:
+            tally.broken(4, shown, f"向 {receiver} 送达 {count} 次", f"delivered {count} times to {receiver}")  # fmt: skip
+    for receiver, count in home.reader.all(
+        "SELECT r.receiver, count(*) FROM receipt r"
+        " JOIN event e ON e.seq = r.audit_seq AND e.head = r.audit_head"
+        " WHERE r.package_id = ? AND r.kind = ? AND r.issuer_node = 'gateway' GROUP BY 1",
+        package_id,
+        Kind.HANDED_OVER.value,
+    ):
+        if count > 1:
+            tally.broken(4, shown, f"{receiver} 有 {count} 份取件回执", f"{count} receipts of one hand-over to {receiver}")  # fmt: skip
 
 
 def _ending(
@@ -184,34 +215,88 @@ def _attempts(tally: Tally, shown: object, rows: Sequence[tuple[object, ...]]) -
         )
 
 
-def check_order(home: Home, tally: Tally) -> None:
-    """In a flow's instance nothing has started while an earlier one never was (unless held back)."""
-    rows = home.pages(
-        "SELECT id, package_id, destination, flow_uid FROM transfer WHERE id > ?1 AND flow_uid <> ''"
-        " AND attempt = 1 AND bundle_id = '' AND entry = '' AND state = 'QUEUED' AND failures = 0"
-        " ORDER BY id"
+def check_replays(home: Home, tally: Tally) -> None:
+    """Every further attempt was told in the audit chain when it was made: a replay, or a success on
+    another way after a failure. Both are walked once: new rows and their entries have one order.
+    """
+    (top,) = home.reader.one("SELECT coalesce(max(id), 0) FROM transfer") or (0,)
+    first = home.reader.one("SELECT seq, at FROM event ORDER BY seq LIMIT 1") or (1, "")
+    told = home.pages(
+        "SELECT seq, json_extract(data, '$.new') FROM event WHERE seq > ?1"
+        " AND kind IN ('replay', 'superseded') ORDER BY seq"
     )
-    for ident, package_id, destination, flow_uid in rows:
-        later = home.reader.one(
-            "SELECT t.id FROM transfer t WHERE t.destination = ? AND t.flow_uid = ? AND t.id > ?"
-            " AND t.package_id <> ? AND t.state IN ('SENDING', 'SENT') LIMIT 1",
-            destination, flow_uid, ident, package_id,
-        )  # fmt: skip
-        if later is not None and not _was_held(home, int(ident)):
-            tally.broken(
-                10, f"transfer {ident}", f"后面的 {later[0]} 已先出发", f"the later {later[0]} has started",
-            )  # fmt: skip
-        tally.ok(10)
-
-
-def _was_held(home: Home, transfer_id: int) -> bool:
-    return (
-        home.reader.one(
-            "SELECT 1 FROM event WHERE kind = 'operator' AND json_extract(data, '$.transfer') = ? LIMIT 1",
-            transfer_id,
+    entry = next(told, None)
+    oldest = None if entry is None else int(entry[1])
+    for ident, message_id, attempt, made_at in home.pages(
+        "SELECT t.id, p.message_id, t.attempt, t.made_at FROM transfer t"  # noqa: S608
+        f" JOIN package p ON p.id = t.package_id WHERE t.id > ?1 AND t.id <= {int(top)}"
+        " AND t.attempt > 1 ORDER BY t.id"
+    ):
+        if int(first[0]) > 1 and (oldest is None or ident < oldest) and made_at <= first[1]:
+            continue  # its entry was archived and pruned
+        while entry is not None and int(entry[1]) < ident:
+            entry = next(told, None)
+        tally.expect(
+            15,
+            entry is not None and int(entry[1]) == ident,
+            message_id or f"transfer {ident}",
+            f"审计链中没有第 {attempt} 次尝试的重发记录",
+            f"no replay in the audit chain made its attempt {attempt}",
         )
-        is not None
-    )
+
+
+_STARTED = (
+    "(t.state IN ('SENDING', 'SENT')"
+    " OR (t.state = 'ACKNOWLEDGED' AND (t.bundle_id <> '' OR t.entry <> '')))"
+)
+"""Of a transfer that went from here; one that a receipt alone ended may never have."""
+_NEVER_STARTED = (
+    "SELECT min(e.id) FROM transfer e INDEXED BY transfer_flow"
+    " WHERE e.state IN ('QUEUED', 'SENDING', 'SENT') AND e.state = 'QUEUED'"
+    " AND e.destination = t.destination AND e.flow_uid = t.flow_uid AND e.id > {after} AND e.id < t.id"
+    " AND e.package_id <> t.package_id AND e.attempt = 1 AND e.failures = 0"
+    " AND e.bundle_id = '' AND e.entry = ''"
+)
+
+
+def check_order(home: Home, tally: Tally) -> None:
+    """In a flow's instance nothing has started while an earlier one never was (unless held back).
+
+    Each question about two of them is one statement, so that a node at work is seen at one moment.
+    """
+    held: set[int] | None = None
+    told: set[int] = set()
+    for ident, found in home.pages(
+        f"SELECT t.id, ({_NEVER_STARTED.format(after=0)}) FROM transfer t"  # noqa: S608
+        f" WHERE t.id > ?1 AND t.flow_uid <> '' AND {_STARTED} ORDER BY t.id"
+    ):
+        tally.ok(10)
+        earlier = found
+        while earlier is not None and earlier not in told:
+            held = _held(home) if held is None or earlier not in held else held
+            if earlier not in held:
+                break
+            (earlier,) = home.reader.one(
+                f"SELECT ({_NEVER_STARTED.format(after=int(earlier))}) FROM transfer t"  # noqa: S608
+                " WHERE t.id = ?",
+                ident,
+            ) or (None,)
+        if earlier is not None and earlier not in told:
+            told.add(earlier)
+            tally.broken(
+                10, f"transfer {earlier}", f"后面的 {ident} 已先出发", f"the later {ident} has started",
+            )  # fmt: skip
+
+
+def _held(home: Home) -> set[int]:
+    """Queued transfers that an operator acted on: those behind them did not wait."""
+    return {
+        int(row[0])
+        for row in home.reader.all(
+            "SELECT t.id FROM event e JOIN transfer t ON t.id = json_extract(e.data, '$.transfer')"
+            " WHERE e.kind = 'operator' AND t.state = 'QUEUED'"
+        )
+    }
 
 
 def check_quarantine(home: Home, tally: Tally) -> None:

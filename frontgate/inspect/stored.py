@@ -16,8 +16,10 @@ from frontgate.inspect.evidence import judge
 from frontgate.inspect.home import Home, entries_of
 from frontgate.inspect.spooled import check_delivered
 from frontgate.inspect.verdict import Tally
+from frontgate.journal import keeping
 from frontgate.seal import open_package
 
+_OPEN = ", ".join(f"'{state.value}'" for state in sorted(OPEN))
 _CHUNK = 1 << 20
 MOST_WAL_BYTES = 256 << 20
 
@@ -41,12 +43,35 @@ def check_stored(home: Home, tally: Tally) -> None:
                 try:
                     opened = (path, (home.state / path).open("rb"))
                 except OSError as error:
+                    if not keeping.is_kept(home.reader, int(row[0])):
+                        continue  # pruned since the page was read
                     _missing(home, tally, row, error)
                     continue
             _check_package(home, tally, row, opened[1])
     finally:
         if opened is not None:
             opened[1].close()
+
+
+def check_custody(home: Home, tally: Tally) -> None:
+    """Whatever is still to be brought to an end has its bytes in a segment that is kept.
+
+    An adopted package was bound again by receipts alone: whoever signed them has its bytes.
+    """
+    for ident, message_id, state, where in home.pages(
+        "SELECT t.id, p.message_id, t.state, coalesce(s.path || ' ' || s.state, '')"  # noqa: S608
+        " FROM transfer t JOIN package p ON p.id = t.package_id"
+        f" LEFT JOIN segment s ON s.id = p.segment_id WHERE t.id > ?1 AND t.state IN ({_OPEN})"
+        " AND coalesce(s.state, '') <> 'kept' AND NOT (p.is_adopted = 1 AND p.segment_id IS NULL)"
+        " ORDER BY t.id"
+    ):
+        tally.ok(2)
+        tally.broken(
+            2,
+            message_id or f"transfer {ident}",
+            f"{state} 而无字节（{where or '无段文件'}）",
+            f"{state} without bytes ({where or 'no segment'})",
+        )
 
 
 def _missing(home: Home, tally: Tally, row: tuple[Any, ...], error: OSError) -> None:
@@ -58,10 +83,9 @@ def _missing(home: Home, tally: Tally, row: tuple[Any, ...], error: OSError) -> 
 
 
 def _is_open(home: Home, package_id: int) -> bool:
-    marks = ", ".join(f"'{state.value}'" for state in OPEN)
     return (
         home.reader.one(
-            f"SELECT 1 FROM transfer WHERE package_id = ? AND state IN ({marks})",  # noqa: S608
+            f"SELECT 1 FROM transfer WHERE package_id = ? AND state IN ({_OPEN})",  # noqa: S608
             package_id,
         )
         is not None

@@ -11,11 +11,14 @@ import apsw
 import pytest
 from faults.driver import SameProcess
 from faults.scenes import SCENES, CaseSoftware
-from faults.world import Ground, fast_folder, make_ground
+from faults.world import NAMES, Ground, fast_folder, make_ground
 from province import POLICE, PROCURATORATE
 
 from frontgate.cli.main import main
+from frontgate.core.lifecycle import TransferEvent
 from frontgate.inspect import INVARIANTS, examine
+from frontgate.journal import Journal, transfers
+from frontgate.pipeline import operate
 
 
 @pytest.fixture(scope="module")
@@ -48,10 +51,11 @@ def ground(lived: Ground) -> Iterator[Ground]:
     shutil.rmtree(root)
 
 
-def broken(ground: Ground, *, settled: bool = True) -> dict[int, list[str]]:
+def broken(ground: Ground, *, settled: bool = True, at: str = "") -> dict[int, list[str]]:
+    """What is found, number by number. at: the one node that is looked at; all where it is empty."""
     homes = ground.inspected(settled=settled)
     try:
-        found = examine(homes)
+        found = examine([h for h, name in zip(homes, NAMES, strict=True) if at in ("", name)])
         return {v.number: [b.en for b in v.breaches] for v in found.verdicts if not v.holds}
     finally:
         for home in homes:
@@ -120,11 +124,64 @@ def waiting_with_no_bytes(ground: Ground) -> None:
     path.write_bytes(path.read_bytes()[:100])
 
 
+def waiting_and_pruned(ground: Ground) -> None:
+    segment(ground, POLICE, part="out").unlink()
+    sql(
+        ground, POLICE, f"UPDATE transfer SET state = 'QUEUED', bundle_id = '' WHERE package_id = {LAST}",
+        f"UPDATE segment SET state = 'gone' WHERE id = (SELECT segment_id FROM package WHERE id = {LAST})",
+    )  # fmt: skip
+
+
+def waiting_without_a_segment(ground: Ground) -> None:
+    sql(
+        ground, "hub", f"UPDATE transfer SET state = 'QUEUED', bundle_id = '' WHERE package_id = {LAST}",
+        f"UPDATE package SET segment_id = NULL WHERE id = {LAST}",
+    )  # fmt: skip
+
+
 def second_entry(ground: Ground) -> None:
     path = entry(ground)
     stamp, rest = path.name.split("-", 1)
     shutil.copytree(path, path.with_name(f"20200101T000000Z-{rest}"))
     assert stamp.endswith("Z")
+
+
+def delivered_again(ground: Ground) -> None:
+    sql(
+        ground, PROCURATORATE,
+        "INSERT INTO transfer (package_id, destination, receiver, attempt, state, made_at, made_ms,"
+        " changed_at, entry) SELECT package_id, destination, receiver, 2, 'ACKNOWLEDGED', made_at,"
+        " made_ms, changed_at, entry || 'x' FROM transfer WHERE id = 1",
+    )  # fmt: skip
+
+
+def handed_over_again(ground: Ground) -> None:
+    columns = (
+        "kind, sender, message_id, receiver, issuer, issuer_node, event_time, attempt, audit_seq,"
+        " audit_head, digest, xml, signature_id, package_id, kept_at"
+    )
+    sql(
+        ground, PROCURATORATE,
+        f"INSERT INTO receipt (receipt_id, {columns}) SELECT receipt_id || 'x', {columns} FROM receipt"
+        " WHERE kind = 'handed-over' LIMIT 1",
+    )  # fmt: skip
+
+
+def overtaken_long_ago(ground: Ground) -> None:
+    """The later one was answered, the earlier one never left."""
+    sql(
+        ground, POLICE, "UPDATE transfer SET flow_uid = 'f'",
+        "UPDATE transfer SET state = 'QUEUED', bundle_id = '', failures = 0 WHERE id = 1",
+    )  # fmt: skip
+
+
+def sent_again_in_silence(ground: Ground) -> None:
+    sql(
+        ground, POLICE,
+        "INSERT INTO transfer (package_id, destination, receiver, attempt, state, made_at, made_ms,"
+        " changed_at) SELECT package_id, destination, receiver, 2, 'ACKNOWLEDGED', made_at, made_ms,"
+        " changed_at FROM transfer WHERE id = 1",
+    )  # fmt: skip
 
 
 def overtaken(ground: Ground) -> None:
@@ -193,11 +250,14 @@ DAMAGE: list[tuple[int, str, Callable[[Ground], None]]] = [
     (1, "the hub never had it", lambda g: sql(g, "hub", "UPDATE package SET message_id = 'x' WHERE id = 1")),
     (1, "a refusal without receipt", lambda g: sql(g, POLICE, "UPDATE receipt SET kind = 'relay-delayed' WHERE kind = 'submission-rejected'")),
     (2, "no bytes for what waits", waiting_with_no_bytes),
+    (2, "what waits was pruned", waiting_and_pruned),
+    (2, "what waits has no segment", waiting_without_a_segment),
     (3, "a bundle is nowhere", lambda g: sql(g, POLICE, "UPDATE transfer SET state = 'SENT', bundle_id = 'x' WHERE id = 1")),
     (3, "placed and nowhere", lambda g: sql(g, "hub", "UPDATE transfer SET state = 'SENT', bundle_id = 'x' WHERE id = 1")),
     (3, "a receipt nobody issued", lambda g: sql(g, "hub", "UPDATE receipt SET receipt_id = 'x' WHERE kind = 'relay-accepted' AND id = (SELECT max(id) FROM receipt WHERE kind = 'relay-accepted')")),
     (4, "a second entry", second_entry),
     (4, "a repeat of nothing", lambda g: sql(g, POLICE, f"UPDATE package SET state = 'DUPLICATE' WHERE id = {LAST}")),
+    (4, "handed over twice", handed_over_again),
     (5, "a flipped bit at rest", lambda g: flip(segment(g, "hub", part="in"), 5000)),
     (5, "a flipped bit in inbound", changed_file),
     (5, "another content there", lambda g: sql(g, PROCURATORATE, "UPDATE package SET content_digest = 'x' WHERE id = 1")),
@@ -211,6 +271,7 @@ DAMAGE: list[tuple[int, str, Callable[[Ground], None]]] = [
     (9, "an edited event", edited_event),
     (9, "a chain that was cut", cut_chain),
     (10, "overtaken in its flow", overtaken),
+    (10, "overtaken, and answered since", overtaken_long_ago),
     (11, "a temporary file", lambda g: (g.home(POLICE) / "state" / "tmp" / "x.tmp").write_bytes(b"")),
     (11, "a segment without a row", lambda g: shutil.copy(segment(g, POLICE, part="out"), segment(g, POLICE, part="out").with_name("orphan.bundle"))),
     (12, "quarantined without a reason", quarantined),
@@ -218,6 +279,7 @@ DAMAGE: list[tuple[int, str, Callable[[Ground], None]]] = [
     (13, "still open", lambda g: sql(g, "hub", "UPDATE transfer SET state = 'QUEUED' WHERE id = 1")),
     (14, "an unfinished claim", lambda g: (g.spool(POLICE) / ".frontgate" / "claims" / "0").mkdir()),
     (15, "an attempt out of order", further_attempt),
+    (15, "sent again in silence", sent_again_in_silence),
 ]  # fmt: skip
 
 
@@ -233,6 +295,41 @@ def test_damage_is_found(
 ) -> None:
     damage(ground)
     assert number in broken(ground), what
+
+
+def test_a_second_delivery_is_found_at_the_receiver_alone(ground: Ground) -> None:
+    delivered_again(ground)
+    assert broken(ground, at=PROCURATORATE)[4] == [f"delivered 2 times to {PROCURATORATE}"]
+
+
+def test_the_bytes_of_what_waits_are_missed_at_its_holder_alone(ground: Ground) -> None:
+    waiting_and_pruned(ground)
+    assert "QUEUED without bytes" in broken(ground, settled=False, at=POLICE)[2][0]
+
+
+def test_a_later_one_may_overtake_what_an_operator_held(ground: Ground) -> None:
+    overtaken_long_ago(ground)
+    assert 10 in broken(ground, settled=False, at=POLICE)
+    journal = Journal.open(ground.home(POLICE) / "state" / "journal.db", node=f"gateway:{POLICE}")
+    with journal.write() as tx:
+        for act in (TransferEvent.HOLD, TransferEvent.RELEASE):
+            operate.apply_to(tx, [1], act, actor="test", reason="test", cancelled=None)
+    journal.close()
+    assert 10 not in broken(ground, settled=False, at=POLICE)
+
+
+def test_an_attempt_that_a_replay_made_is_told(ground: Ground) -> None:
+    journal = Journal.open(ground.home(POLICE) / "state" / "journal.db", node=f"gateway:{POLICE}")
+    with journal.write() as tx:
+        assert transfers.replay(tx, 1, actor="test", reason="lost", is_lost=True)
+        assert transfers.replay(tx, 2, actor="test", reason="lost", is_lost=True)
+    journal.close()
+    assert broken(ground, settled=False, at=POLICE) == {}
+    sql(
+        ground, POLICE, "DROP TRIGGER event_no_delete",
+        "DELETE FROM event WHERE kind = 'replay' AND json_extract(data, '$.transfer') = 1",
+    )  # fmt: skip
+    assert len(broken(ground, settled=False, at=POLICE)[15]) == 1
 
 
 def test_every_invariant_has_its_damage() -> None:
