@@ -43,7 +43,8 @@ def verify(out: Output, homes: tuple[str, ...], settled: bool, archives: Path | 
     The whole chain is walked and compared with every receipt this node has issued: edit, removal,
     reorder and truncation are each found, and epochs that a restore opened are told. Entries that were
     archived and pruned are walked with --archives; without it the walk begins at the newest signed
-    checkpoint. Exit 1 if anything is broken. JSON: nodes, holds, invariants; and of the first node's
+    checkpoint. Exit 1 if anything is broken; what was not judged is neither broken nor said to hold.
+    JSON: nodes, holds, invariants; and of the first node's
     chain entries, begins_at, epochs, lost (own receipts that name what a restore cut off), breaks.
     """
     from frontgate.cli.homes import open_home
@@ -84,6 +85,7 @@ def _as_json(found: Examination) -> dict[str, object]:
                 "id": f"INV-{v.number}",
                 "zh": v.text("zh"),
                 "en": v.text("en"),
+                "judged": v.is_judged,
                 "checked": v.checked,
                 "broken": v.broken,
                 "breaches": [asdict(breach) for breach in v.breaches],
@@ -95,6 +97,12 @@ def _as_json(found: Examination) -> dict[str, object]:
 
 def _print(out: Output, found: Examination) -> None:
     for v in found.verdicts:
+        if not v.is_judged:
+            out.line(
+                f"– INV-{v.number:<3} 未判断（须用 --settled）  {v.text('zh')}",
+                f"– INV-{v.number:<3} not judged (that takes --settled)  {v.text('en')}",
+            )
+            continue
         mark = "✓" if v.holds else "✗"
         out.line(
             f"{mark} INV-{v.number:<3} 核对 {v.checked:>8}  不符 {v.broken:>4}  {v.text('zh')}",

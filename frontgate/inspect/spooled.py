@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -50,8 +51,25 @@ def _check_entries(home: Home, spool: Spool, tally: Tally) -> None:
             )
             continue
         tally.ok(4)
+        _check_rights(tally, Path(entry.path))
         if row[0] != "kept":
             _incomparable(tally, Path(entry.path), f"segment {row[0]}")
+
+
+def _check_rights(tally: Tally, path: Path) -> None:
+    """An entry is for us and for the group that we share with case software."""
+    inside = (Path(base) / n for base, folders, files in os.walk(path) for n in (*folders, *files))
+    wide: list[str] = []
+    for each in (path, *inside):
+        try:
+            mode = stat.S_IMODE(each.lstat().st_mode)
+        except FileNotFoundError:
+            continue  # taken meanwhile
+        if mode & 0o007 and not each.is_symlink():
+            wide.append(f"{each.name} {mode:o}")
+    tally.expect(
+        7, not wide, path.name, f"他人可读写：{wide[:3]}", f"open to everybody: {wide[:3]}"
+    )
 
 
 _PLACED = "('SENDING', 'SENT', 'QUEUED', 'ACKNOWLEDGED', 'HELD')"

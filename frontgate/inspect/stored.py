@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import stat
 from datetime import datetime
 from pathlib import Path
@@ -21,6 +22,10 @@ from frontgate.seal import open_package
 
 _OPEN = ", ".join(f"'{state.value}'" for state in sorted(OPEN))
 _CHUNK = 1 << 20
+_UPLOAD = re.compile(r"\d{16}-[0-9a-f]{64}\.bundle")
+_PART = ".bundle.part"
+_PUBLIC = ("published",)
+"""Folders in the state whose files are for everybody: the signed figures."""
 MOST_WAL_BYTES = 256 << 20
 
 
@@ -188,39 +193,62 @@ def check_folders(home: Home, tally: Tally) -> None:
 
 
 def check_mailboxes(home: Home, tally: Tally) -> None:
-    """No part of an upload that was taken whole."""
+    """No part of an upload that was taken whole; at rest no part at all, and nothing that is neither
+    an upload nor a part of one.
+    """
     for account in entries_of(home.mailboxes) if home.mailboxes is not None else ():
         for entry in entries_of(Path(account.path) / "to-hub"):
-            if not entry.name.endswith(".bundle.part"):
+            if _UPLOAD.fullmatch(entry.name):
                 continue
-            bundle_id = entry.name[1:].removesuffix(".bundle.part")
-            taken = home.reader.one(
-                "SELECT 1 FROM bundle_in WHERE peer = ? AND bundle_id = ?",
-                f"account:{account.name}",
-                bundle_id,
-            )
-            tally.expect(
-                11,
-                taken is None or home.may_stand(entry),
-                entry.name,
-                "残留的上传部分",
-                "a left-over part of an upload",
-            )
+            is_part = entry.name.endswith(_PART)
+            # A part may rest for days, until its sender is back: young or old says nothing.
+            stands = home.may_stand(entry) or (is_part and not home.is_settled)
+            if is_part and not stands:
+                zh, en = "残留的上传部分", "a left-over part of an upload"
+            elif is_part:
+                taken = home.reader.one(
+                    "SELECT 1 FROM bundle_in WHERE peer = ? AND bundle_id = ?",
+                    f"account:{account.name}",
+                    entry.name[1:].removesuffix(_PART),
+                )
+                stands = taken is None or home.may_stand(entry)
+                zh, en = "已收取的上传残留", "a left-over part of an upload that was taken whole"
+            else:
+                zh, en = "不是上传的文件", "no upload, nor a part of one"
+            tally.expect(11, stands, f"{account.name}/{entry.name}", zh, en)
 
 
 def check_rights(home: Home, tally: Tally) -> None:
-    """What is private can be read by its owner alone."""
+    """What is private can be read by its owner alone; nobody else changes keys and whom we trust.
+
+    The folder of the state keeps others out by itself; what lies in it does so once more.
+    """
     folders = [home.state, *(s.paths.private for s in home.spools)]
     files = [home.state / name for name in ("journal.db", "journal.db-wal")]
     files += [*home.keys.glob("*.key"), *home.keys.glob("ssh*_ed25519")]
     for path in (*folders, *files):
-        try:
-            mode = stat.S_IMODE(path.stat().st_mode)
-        except FileNotFoundError:
-            continue
-        tally.expect(
-            7, mode & 0o077 == 0, path, f"权限 {mode:o} 过宽", f"mode {mode:o} lets others in"
-        )
+        _rights(tally, path, 0o077)
+    for path in (home.keys, *home.keys.rglob("*")):
+        _rights(tally, path, 0o022)
+    apart = {home.mailboxes, home.state / "segments", *(s.paths.root for s in home.spools)}
+    for base, below, names in os.walk(home.state):
+        folder = Path(base)
+        below[:] = [n for n in below if folder / n not in apart and n not in _PUBLIC]
+        for name in names:
+            _rights(tally, folder / name, 0o007)
+
+
+def _rights(tally: Tally, path: Path, kept_out: int) -> None:
+    try:
+        info = path.lstat()
+    except FileNotFoundError:
+        return
+    if not (stat.S_ISREG(info.st_mode) or stat.S_ISDIR(info.st_mode)):
+        return  # a link has no rights of its own, a socket hides nothing
+    mode = stat.S_IMODE(info.st_mode)
+    tally.expect(
+        7, mode & kept_out == 0, path, f"权限 {mode:o} 过宽", f"mode {mode:o} lets others in"
+    )
 
 
 def _private(tally: Tally, entry: os.DirEntry[str]) -> None:

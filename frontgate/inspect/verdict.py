@@ -43,9 +43,12 @@ class Breach:
 
 @dataclass(slots=True)
 class Verdict:
-    """One invariant over all homes. checked: how many things were held against it."""
+    """One invariant over all homes. checked: how many things were held against it. is_judged: whether
+    anything could tell; where it is False, that nothing is broken says nothing.
+    """
 
     number: int
+    is_judged: bool = True
     checked: int = 0
     broken: int = 0
     breaches: list[Breach] = field(default_factory=list)

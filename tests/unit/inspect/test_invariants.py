@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -219,6 +220,28 @@ def further_attempt(ground: Ground) -> None:
     )  # fmt: skip
 
 
+def entry_for_everybody(ground: Ground) -> None:
+    entry(ground).chmod(0o777)
+
+
+def entry_file_for_everybody(ground: Ground) -> None:
+    (entry(ground) / "message.xml").chmod(0o664)
+
+
+def note_in_the_state(ground: Ground) -> None:
+    path = ground.home(POLICE) / "state" / "debug.log"
+    path.write_text("case data")
+    path.chmod(0o644)
+
+
+def left_in_the_mailbox(name: str) -> Callable[[Ground], object]:
+    def leave(ground: Ground) -> None:
+        box = ground.home("hub") / "sftp" / f"u{POLICE.lower()}" / "to-hub"
+        (box / name).write_bytes(b"x" * 10)
+
+    return leave
+
+
 def receipt_in_the_folder(ground: Ground) -> None:
     path = sorted((ground.spool(POLICE) / "receipts").glob("*.xml"))[0]
     path.write_bytes(path.read_bytes().replace(b"<Attempt>1", b"<Attempt>2"))
@@ -265,6 +288,11 @@ DAMAGE: list[tuple[int, str, Callable[[Ground], None]]] = [
     (6, "an unsigned file", extra_file),
     (7, "a readable key", lambda g: (g.home(POLICE) / "keys" / f"{POLICE}.key").chmod(0o644)),
     (7, "a readable state folder", lambda g: (g.home("hub") / "state").chmod(0o755)),
+    (7, "a folder of keys for everybody", lambda g: (g.home(POLICE) / "keys").chmod(0o777)),
+    (7, "whom we trust, for everybody", lambda g: (g.home("hub") / "keys" / "trust").chmod(0o777)),
+    (7, "a readable file in the state", note_in_the_state),
+    (7, "an entry for everybody", entry_for_everybody),
+    (7, "a file of an entry for everybody", entry_file_for_everybody),
     (8, "an edited receipt", lambda g: sql(g, POLICE, "UPDATE receipt SET xml = CAST(replace(CAST(xml AS TEXT), '<Attempt>1', '<Attempt>2') AS BLOB) WHERE id = 1")),
     (8, "a row that says else", lambda g: sql(g, POLICE, "UPDATE receipt SET receiver = 'x' WHERE id = 1")),
     (8, "an edited receipt file", receipt_in_the_folder),
@@ -274,6 +302,8 @@ DAMAGE: list[tuple[int, str, Callable[[Ground], None]]] = [
     (10, "overtaken, and answered since", overtaken_long_ago),
     (11, "a temporary file", lambda g: (g.home(POLICE) / "state" / "tmp" / "x.tmp").write_bytes(b"")),
     (11, "a segment without a row", lambda g: shutil.copy(segment(g, POLICE, part="out"), segment(g, POLICE, part="out").with_name("orphan.bundle"))),
+    (11, "junk in a mailbox", left_in_the_mailbox("junk")),
+    (11, "a part that nobody uploads", left_in_the_mailbox(".0000000000000001-x.bundle.part")),
     (12, "quarantined without a reason", quarantined),
     (12, "refused without a report", unexplained),
     (13, "still open", lambda g: sql(g, "hub", "UPDATE transfer SET state = 'QUEUED' WHERE id = 1")),
@@ -337,9 +367,27 @@ def test_every_invariant_has_its_damage() -> None:
 
 
 def test_what_a_start_will_finish_is_no_breach_of_a_node_that_is_down(ground: Ground) -> None:
-    (ground.home(POLICE) / "state" / "tmp" / "x.tmp").write_bytes(b"")
+    temporary = ground.home(POLICE) / "state" / "tmp" / "x.tmp"
+    temporary.touch(mode=0o600)
     (ground.spool(POLICE) / ".frontgate" / "claims" / "0").mkdir()
+    left_in_the_mailbox(".0000000000000001-x.bundle.part")(ground)
     assert broken(ground, settled=False) == {}
+
+
+def test_a_part_may_rest_at_a_running_hub_until_its_sender_is_back(ground: Ground) -> None:
+    left_in_the_mailbox(".0000000000000001-x.bundle.part")(ground)
+    box = ground.home("hub") / "sftp" / f"u{POLICE.lower()}" / "to-hub"
+    for path in box.iterdir():
+        os.utime(path, (0, 0))
+    hub = ground.inspected(settled=False)[1]
+    hub.is_running = True
+    try:
+        assert [v.number for v in examine([hub]).verdicts if not v.holds] == []
+        left_in_the_mailbox("junk")(ground)
+        os.utime(box / "junk", (0, 0))
+        assert [v.number for v in examine([hub]).verdicts if not v.holds] == [11]
+    finally:
+        hub.close()
 
 
 def test_nothing_is_written(ground: Ground) -> None:
@@ -365,6 +413,22 @@ def test_the_command_says_it_in_both_languages(
     assert code == 0
     assert told.count("INV-") == 15
     assert INVARIANTS[1][0 if lang == "zh" else 1] in told
+
+
+@pytest.mark.parametrize(("lang", "said"), [("zh", "INV-13  未判断"), ("en", "INV-13  not judged")])
+def test_convergence_is_judged_of_what_is_at_rest_only(
+    ground: Ground, lang: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sql(ground, "hub", "UPDATE transfer SET state = 'QUEUED', bundle_id = '' WHERE id = 1")
+    home = str(ground.home("hub"))
+    assert run(["--lang", lang, "audit", "verify", home]) == 0
+    assert said in capsys.readouterr().out
+    assert run(["--json", "audit", "verify", home]) == 0
+    told = {row["id"]: row for row in json.loads(capsys.readouterr().out)["invariants"]}
+    assert (told["INV-13"]["judged"], told["INV-13"]["checked"]) == (False, 0)
+    assert told["INV-1"]["judged"] is True
+    assert run(["--lang", lang, "audit", "verify", "--settled", home]) == 1
+    assert said not in capsys.readouterr().out
 
 
 def test_the_command_names_what_is_broken(
