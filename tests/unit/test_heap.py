@@ -33,3 +33,31 @@ def test_blocks_of_a_transfer_use_the_same_pages_again() -> None:
     with_it = _faults("from frontgate.heap import keep_freed; assert keep_freed()")
     without = _faults("")
     assert with_it < 500 < 5000 < without
+
+
+THREADS = """
+import threading
+from frontgate.heap import keep_freed
+assert keep_freed()
+turn = threading.Lock()
+def work():
+    for _ in range(5):
+        with turn:
+            blocks = [bytes(100_000) for _ in range(60)]
+            del blocks
+def own():
+    return next(int(l.split()[1]) for l in open("/proc/self/status") if l.startswith("RssAnon:"))
+before = own()
+threads = [threading.Thread(target=work) for _ in range(24)]
+[t.start() for t in threads]
+[t.join() for t in threads]
+print(own() - before)
+"""
+
+
+def test_threads_share_what_they_freed() -> None:
+    """Else each of a daemon's loops keeps its own largest: a growth in steps that takes days to end."""
+    done = subprocess.run(
+        [sys.executable, "-c", THREADS], capture_output=True, text=True, check=True
+    )
+    assert int(done.stdout) < 24_000, "KiB; one heap for each thread keeps 90 000"
