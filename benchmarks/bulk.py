@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from frontgate.core.lifecycle import Intake, TransferEvent
-from frontgate.journal import Journal, bulk, packages, transfers
+from frontgate.journal import Journal, bulk, packages, queues, transfers
 from frontgate.journal.bulk import Choice
 from frontgate.model.envelope import Envelope
 from frontgate.model.message import Address, Header
@@ -152,7 +152,7 @@ def run(folder: Path, rows: int) -> dict[str, Any]:
         }
     )
     # What is live stands before every replayed one of the same destination.
-    head = transfers.due(
+    head = queues.due(
         reader,
         "account:u" + RECEIVERS[0].lower(),
         now_ms=1 << 60,

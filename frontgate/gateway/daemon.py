@@ -37,7 +37,7 @@ from frontgate.gateway.stations import Post
 from frontgate.gateway.tend import Tend
 from frontgate.gateway.uplink import Fetcher, Sender
 from frontgate.heap import keep_freed
-from frontgate.journal import audit, transfers
+from frontgate.journal import audit, queues, transfers
 from frontgate.log import get_logger
 from frontgate.pipeline import epochs, operate
 from frontgate.pipeline.bulk import BulkWorker
@@ -352,7 +352,7 @@ class Gateway:
         """The lane of small packages, and the other one where there is something for it."""
         small, large = lanes
         small.wake()
-        if transfers.has_large(self.journal.look):
+        if queues.has_large(self.journal.look):
             large.wake()
 
     def _on_control(self, control: Control, _: bytes) -> None:

@@ -16,7 +16,7 @@ from frontgate.core.lifecycle import TransferEvent
 from frontgate.core.routing import HUB
 from frontgate.errors import CatalogueError, FrontgateError, XmlError
 from frontgate.gateway.stations import TROUBLE_LOOK_S, Post, Posts
-from frontgate.journal import Journal, Reader, Tx, packages, transfers
+from frontgate.journal import Journal, Reader, Tx, packages, queues, transfers
 from frontgate.log import get_logger
 from frontgate.model.receipt import Kind, Reason
 from frontgate.pipeline import issue
@@ -76,7 +76,7 @@ class Delivery:
                 continue
             if not self._clear_marks(post):
                 next_due = min(next_due or TROUBLE_LOOK_S, TROUBLE_LOOK_S)
-            due_ms = transfers.next_due(self._reader, post.destination)
+            due_ms = queues.next_due(self._reader, post.destination)
             if due_ms is not None:
                 left = max(0.05, (due_ms - self._journal.now_ms()) / 1000)
                 next_due = left if next_due is None else min(next_due, left)
@@ -97,7 +97,7 @@ class Delivery:
 
     def _deliver_some(self, post: Post) -> bool:
         now = clock.now()
-        rows = transfers.due(
+        rows = queues.due(
             self._reader,
             post.destination,
             now_ms=self._journal.now_ms(),

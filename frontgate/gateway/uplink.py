@@ -20,7 +20,7 @@ from frontgate.errors import FrontgateError, JournalError, TransportError
 from frontgate.gateway.inbound import Inbound
 from frontgate.gateway.link import Link
 from frontgate.gateway.pace import Pace
-from frontgate.journal import Journal, Reader, bundles, transfers
+from frontgate.journal import Journal, Reader, bundles, queues, transfers
 from frontgate.log import get_logger
 from frontgate.pipeline import dispatch
 from frontgate.pipeline.dispatch import Lane
@@ -104,7 +104,7 @@ class Sender:
 
     def _has_work(self) -> bool:
         now_ms = self._journal.now_ms()
-        if transfers.due(self._reader, HUB, now_ms=now_ms, large=self._lane.large, limit=1):
+        if queues.due(self._reader, HUB, now_ms=now_ms, large=self._lane.large, limit=1):
             return True
         if self._unfinished() is not None:
             return True
@@ -144,7 +144,7 @@ class Sender:
         return False
 
     def _next_due(self) -> float | None:
-        due_ms = transfers.next_due(self._reader, HUB)
+        due_ms = queues.next_due(self._reader, HUB)
         if due_ms is None:
             return None
         return max(0.05, (due_ms - self._journal.now_ms()) / 1000)

@@ -34,7 +34,7 @@ from frontgate.hub.reconcile import HubReconcile
 from frontgate.hub.resync import HubResync
 from frontgate.hub.tend import HubTend
 from frontgate.hub.uploads import Uploads, UploadWatch
-from frontgate.journal import transfers
+from frontgate.journal import queues
 from frontgate.log import get_logger
 from frontgate.model.unit import Directory
 from frontgate.pipeline import epochs, operate
@@ -372,7 +372,7 @@ class Hub:
     def _wake_placers(self) -> None:
         small, large = self._placers
         small.wake()
-        if transfers.has_large(self.journal.look):
+        if queues.has_large(self.journal.look):
             large.wake()
 
     def _wake_intake(self, is_large: bool) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from frontgate import clock
 from frontgate.errors import FrontgateError
 from frontgate.hub.mailboxes import ACCOUNT, Mailboxes
-from frontgate.journal import Journal, Reader, bundles, receipts, transfers
+from frontgate.journal import Journal, Reader, bundles, queues, receipts, transfers
 from frontgate.log import get_logger
 from frontgate.pipeline import dispatch
 from frontgate.pipeline.dispatch import Lane
@@ -64,7 +64,7 @@ class Placer:
         if 0 in room.values():
             return FULL_S
         now_ms = self._journal.now_ms()
-        due_ms = transfers.next_due_after(self._reader, now_ms)
+        due_ms = queues.next_due_after(self._reader, now_ms)
         waits = [BROKEN_S] if broken else []
         if due_ms is not None:
             waits.append((due_ms - now_ms) / 1000 + 0.01)
@@ -74,7 +74,7 @@ class Placer:
         """Destinations that something waits for: those of packages before those of receipts alone."""
         now_ms = self._journal.now_ms()
         large = self._lane.large
-        first = set(transfers.destinations(self._reader, now_ms=now_ms, large=large))
+        first = set(queues.destinations(self._reader, now_ms=now_ms, large=large))
         then: set[str] = set()
         if not large:
             then.update(receipts.waiting_destinations(self._reader))

@@ -14,8 +14,8 @@ import contextlib
 import fcntl
 import os
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -28,7 +28,7 @@ from frontgate.core import chain
 from frontgate.errors import JournalError
 from frontgate.undo import on_failure
 
-VERSION = 1
+VERSION = 2
 APPLICATION_ID = 0x46474A31  # "FGJ1"
 
 
@@ -132,6 +132,11 @@ class Tx:
         row: tuple[Any, ...] | None = next(iter(self.db.execute(sql, values)), None)
         return row
 
+    def each(self, sql: str, *values: Any) -> Generator[tuple[Any, ...], None, None]:
+        """Stream rows. Close it where it is not read to its end."""
+        with closing(self.db.cursor()) as cursor:
+            yield from cursor.execute(sql, values)
+
     @property
     def floor(self) -> int:
         """Below all numbers of this epoch and above those of earlier ones, for what a peer counts:
@@ -183,9 +188,13 @@ class Reader:
         rows = self.all(sql, *values)
         return rows[0] if rows else None
 
-    def each(self, sql: str, *values: Any) -> Iterator[tuple[Any, ...]]:
-        """Stream rows; not for two threads at once."""
-        yield from self.db.execute(sql, values)
+    def each(self, sql: str, *values: Any) -> Generator[tuple[Any, ...], None, None]:
+        """Stream rows; not for two threads at once. Close it where it is not read to its end."""
+        try:
+            with closing(self.db.cursor()) as cursor:
+                yield from cursor.execute(sql, values)
+        except (apsw.IOError, *_DISK_REFUSES) as error:
+            raise _refused(error) from error
 
     def meta(self, key: str) -> str | None:
         row = self.one("SELECT value FROM meta WHERE key = ?", key)

@@ -33,7 +33,7 @@ class Row:
     changed_ms: int = 0
 
 
-_COLUMNS = (
+COLUMNS = (
     "t.id, t.package_id, t.destination, t.receiver, t.attempt, t.state, t.failures, p.sender,"
     " p.message_id, p.message_type, p.size_bytes, t.bundle_id, t.entry, p.test_flag,"
     " t.flow_uid, t.changed_ms"
@@ -44,7 +44,7 @@ _OF_INDEX = " t.state IN ('QUEUED', 'SENDING', 'SENT', 'HELD', 'UNCONFIRMED')"
 """The condition of the partial index `transfer_open`: without it the index cannot be used."""
 
 
-def _row(values: tuple[Any, ...]) -> Row:
+def row_of(values: Sequence[Any]) -> Row:
     """The tables are STRICT: each column has its type already."""
     v = values
     return Row(
@@ -68,9 +68,10 @@ def add(
     is_bulk: one of many that are sent again; it goes behind all others of its destination.
     """
     return tx.insert(
-        "INSERT INTO transfer (package_id, destination, receiver, attempt, state, urgency, flow_uid,"
-        " is_large, is_bulk, made_at, made_ms, changed_at, changed_ms)"
-        " SELECT id, ?, ?, ?, 'QUEUED', urgency, flow_uid, ?, ?, ?, ?, ?, ? FROM package WHERE id = ?",
+        "INSERT INTO transfer (package_id, destination, receiver, attempt, state, sender, urgency,"
+        " flow_uid, is_large, is_bulk, made_at, made_ms, changed_at, changed_ms)"
+        " SELECT id, ?, ?, ?, 'QUEUED', sender, urgency, flow_uid, ?, ?, ?, ?, ?, ?"
+        " FROM package WHERE id = ?",
         destination,
         receiver,
         attempt,
@@ -140,91 +141,6 @@ def apply(
     return new
 
 
-def due(
-    source: Tx | Reader,
-    destination: str,
-    *,
-    now_ms: int,
-    large: bool,
-    limit: int,
-    sent_is_enough: bool = False,
-) -> list[Row]:
-    """Queued transfers of one lane that may start now, urgent first, then in order.
-
-    Order within a flow: one waits while an earlier one of the same FlowUid to the same destination
-    is not yet answered, unless that one is in this very list before it; a held or failed one
-    releases its followers. sent_is_enough: the last hop, where an entry that stands in the spool
-    is in order whether or not it was taken yet.
-    """
-    rows = source.all(
-        f"SELECT {_COLUMNS} FROM transfer t JOIN package p ON p.id = t.package_id"  # noqa: S608
-        " WHERE t.destination = ? AND t.state = 'QUEUED' AND t.is_large = ? AND t.due_ms <= ?"
-        " AND (t.flow_uid = '' OR NOT EXISTS (SELECT 1 FROM transfer e INDEXED BY transfer_flow"
-        "   WHERE e.state IN ('QUEUED', 'SENDING', 'SENT') AND e.destination = t.destination"
-        "   AND e.flow_uid = t.flow_uid AND e.id < t.id"
-        "   AND e.package_id <> t.package_id AND (e.state = 'SENDING' OR (e.state = 'SENT' AND NOT ?)"
-        "   OR (e.state = 'QUEUED' AND (e.is_large <> t.is_large OR e.due_ms > ?"
-        "       OR e.is_bulk > t.is_bulk OR (e.is_bulk = t.is_bulk AND e.urgency < t.urgency))))))"
-        " ORDER BY t.is_bulk, t.urgency DESC, t.id LIMIT ?",
-        destination,
-        int(large),
-        now_ms,
-        int(sent_is_enough),
-        now_ms,
-        limit,
-    )
-    return [_row(r) for r in rows]
-
-
-def has_large(source: Tx | Reader) -> bool:
-    """Whether any large package is queued, to whatever destination, due or not."""
-    row = source.one(
-        "SELECT 1 FROM transfer INDEXED BY transfer_large"
-        " WHERE state = 'QUEUED' AND is_large = 1 LIMIT 1"
-    )
-    return row is not None
-
-
-def next_due(source: Tx | Reader, destination: str) -> int | None:
-    """When the next queued transfer to `destination` may start, in ms; None if none is queued."""
-    row = source.one(
-        "SELECT min(due_ms) FROM transfer WHERE destination = ? AND state = 'QUEUED' AND due_ms > 0",
-        destination,
-    )
-    return None if row is None or row[0] is None else int(row[0])
-
-
-def next_due_after(source: Tx | Reader, now_ms: int) -> int | None:
-    """When the next transfer that waits for its time may start, to whatever destination, in ms."""
-    row = source.one(
-        "SELECT min(due_ms) FROM transfer INDEXED BY transfer_due"
-        " WHERE state = 'QUEUED' AND due_ms > 0 AND due_ms > ?",
-        now_ms,
-    )
-    return None if row is None or row[0] is None else int(row[0])
-
-
-def destinations(source: Tx | Reader, *, now_ms: int, large: bool) -> list[str]:
-    """Destinations with a queued transfer whose time has come.
-
-    From one destination to the next by the index: it takes no longer for a longer queue.
-    """
-    rows = source.all(
-        "WITH RECURSIVE d(destination) AS ("
-        "  SELECT min(destination) FROM transfer INDEXED BY transfer_queue WHERE state = 'QUEUED'"
-        "  UNION ALL"
-        "  SELECT (SELECT min(destination) FROM transfer INDEXED BY transfer_queue"
-        "    WHERE state = 'QUEUED' AND destination > d.destination)"
-        "  FROM d WHERE d.destination IS NOT NULL)"
-        " SELECT destination FROM d WHERE destination IS NOT NULL AND EXISTS ("
-        "  SELECT 1 FROM transfer t INDEXED BY transfer_queue WHERE t.state = 'QUEUED'"
-        "  AND t.destination = d.destination AND t.is_large = ? AND t.due_ms <= ?)",
-        int(large),
-        now_ms,
-    )
-    return [str(r[0]) for r in rows]
-
-
 def oldest_open(source: Tx | Reader) -> str:
     """When the oldest transfer that is still to be brought to an end was made; empty without one."""
     found: list[tuple[int, str]] = []
@@ -250,7 +166,7 @@ def in_state(
 ) -> list[Row]:
     """Transfers in one open state, by id; page with `after_id`."""
     rows = source.all(
-        f"SELECT {_COLUMNS} FROM transfer t JOIN package p ON p.id = t.package_id"  # noqa: S608
+        f"SELECT {COLUMNS} FROM transfer t JOIN package p ON p.id = t.package_id"  # noqa: S608
         " WHERE t.state = ? AND t.id > ? AND substr(t.destination, 1, ?) = ? AND t.changed_ms < ?"
         " ORDER BY t.id LIMIT ?",
         state.value,
@@ -260,7 +176,7 @@ def in_state(
         changed_before_ms if changed_before_ms is not None else 1 << 62,
         limit,
     )
-    return [_row(r) for r in rows]
+    return [row_of(r) for r in rows]
 
 
 def sent_page(
@@ -277,7 +193,7 @@ def sent_page(
     costs what it holds, however many there are.
     """
     rows = source.all(
-        f"SELECT {_COLUMNS} FROM transfer t INDEXED BY transfer_open"  # noqa: S608
+        f"SELECT {COLUMNS} FROM transfer t INDEXED BY transfer_open"  # noqa: S608
         " CROSS JOIN package p ON p.id = t.package_id WHERE t.state = 'SENT'"
         f" AND{_OF_INDEX} AND t.destination >= ? AND t.destination < ? AND t.changed_ms < ?"
         " AND (t.destination, t.changed_ms, t.id) > (?, ?, ?)"
@@ -290,20 +206,20 @@ def sent_page(
         after.transfer_id if after else 0,
         limit,
     )
-    return [_row(r) for r in rows]
+    return [row_of(r) for r in rows]
 
 
 def under_way(source: Tx | Reader, destination: str, *, large: bool) -> list[Row]:
     """Transfers of one lane that were begun and not ended: a turn that failed left them."""
     rows = source.all(
-        f"SELECT {_COLUMNS} FROM transfer t INDEXED BY transfer_open"  # noqa: S608
+        f"SELECT {COLUMNS} FROM transfer t INDEXED BY transfer_open"  # noqa: S608
         " CROSS JOIN package p ON p.id = t.package_id"
         f" WHERE t.state = 'SENDING' AND{_OF_INDEX} AND t.destination = ? AND t.is_large = ?"
         " ORDER BY t.id LIMIT 500",
         destination,
         int(large),
     )
-    return [_row(r) for r in rows]
+    return [row_of(r) for r in rows]
 
 
 def is_entry_open(source: Tx | Reader, destination: str, entry: str) -> bool:
@@ -330,7 +246,7 @@ def older_than(
     marks = ", ".join(f"'{state.value}'" for state in states)
     times = ", ".join(str(int(n)) for n in warned)
     rows = source.all(
-        f"SELECT {_COLUMNS} FROM transfer t INDEXED BY transfer_age"  # noqa: S608
+        f"SELECT {COLUMNS} FROM transfer t INDEXED BY transfer_age"  # noqa: S608
         f" JOIN package p ON p.id = t.package_id WHERE t.state IN ({marks})"
         " AND t.state IN ('QUEUED', 'SENDING', 'SENT', 'HELD')"
         f" AND t.warned IN ({times}) AND t.made_ms < ? AND substr(t.destination, 1, ?) = ?"
@@ -340,7 +256,7 @@ def older_than(
         destination_prefix,
         limit,
     )
-    return [_row(r) for r in rows]
+    return [row_of(r) for r in rows]
 
 
 def mark_warned(tx: Tx, transfer_id: int, times: int) -> None:
@@ -351,31 +267,31 @@ def mark_warned(tx: Tx, transfer_id: int, times: int) -> None:
 def of_bundle(source: Tx | Reader, bundle_id: str) -> list[Row]:
     """The transfers that ride in one outgoing bundle."""
     rows = source.all(
-        f"SELECT {_COLUMNS} FROM transfer t JOIN package p ON p.id = t.package_id"  # noqa: S608
+        f"SELECT {COLUMNS} FROM transfer t JOIN package p ON p.id = t.package_id"  # noqa: S608
         " WHERE t.bundle_id = ? AND t.bundle_id <> '' AND t.state IN ('SENDING', 'SENT') ORDER BY t.id",
         bundle_id,
     )
-    return [_row(r) for r in rows]
+    return [row_of(r) for r in rows]
 
 
 def by_id(source: Tx | Reader, transfer_id: int) -> Row | None:
     """One transfer."""
     rows = source.all(
-        f"SELECT {_COLUMNS} FROM transfer t JOIN package p ON p.id = t.package_id"  # noqa: S608
+        f"SELECT {COLUMNS} FROM transfer t JOIN package p ON p.id = t.package_id"  # noqa: S608
         " WHERE t.id = ?",
         transfer_id,
     )
-    return _row(rows[0]) if rows else None
+    return row_of(rows[0]) if rows else None
 
 
 def of_package(source: Tx | Reader, package_id: int) -> list[Row]:
     """All transfers of a package, oldest first."""
     rows = source.all(
-        f"SELECT {_COLUMNS} FROM transfer t JOIN package p ON p.id = t.package_id"  # noqa: S608
+        f"SELECT {COLUMNS} FROM transfer t JOIN package p ON p.id = t.package_id"  # noqa: S608
         " WHERE t.package_id = ? ORDER BY t.id",
         package_id,
     )
-    return [_row(r) for r in rows]
+    return [row_of(r) for r in rows]
 
 
 def latest(
@@ -389,7 +305,7 @@ def latest(
 ) -> Row | None:
     """The newest transfer of a message (to one receiver, if given)."""
     rows = source.all(
-        f"SELECT {_COLUMNS} FROM package p INDEXED BY package_message"  # noqa: S608
+        f"SELECT {COLUMNS} FROM package p INDEXED BY package_message"  # noqa: S608
         " CROSS JOIN transfer t ON t.package_id = p.id"
         " WHERE p.message_id = ? AND p.direction = ? AND (? = '' OR p.sender = ?)"
         " AND (? IS NULL OR t.receiver = ?) AND substr(t.destination, 1, ?) = ?"
@@ -403,7 +319,7 @@ def latest(
         len(prefix),
         prefix,
     )
-    return _row(rows[0]) if rows else None
+    return row_of(rows[0]) if rows else None
 
 
 REPLAYABLE = (Transfer.FAILED, Transfer.CANCELLED, Transfer.UNCONFIRMED)

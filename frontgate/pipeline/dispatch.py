@@ -10,13 +10,23 @@ from __future__ import annotations
 import errno
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from frontgate import bundle, clock
 from frontgate.core.lifecycle import Transfer, TransferEvent
 from frontgate.errors import FrontgateError, JournalError
-from frontgate.journal import Journal, Reader, Tx, bundles, packages, receipts, resync, transfers
+from frontgate.journal import (
+    Journal,
+    Reader,
+    Tx,
+    bundles,
+    packages,
+    queues,
+    receipts,
+    resync,
+    transfers,
+)
 from frontgate.pipeline.segments import CHUNK, Composite, SegmentStore
 from frontgate.seal.receipts import write_list
 
@@ -28,10 +38,12 @@ MOST_BYTES = 16 << 20
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """Small packages share bundles; each large one has its own."""
+    """Small packages share bundles; each large one has its own. served: by destination, which sender
+    had the last turn."""
 
     large: bool
     members: int = 64
+    served: dict[str, str] = field(default_factory=dict, compare=False)
 
 
 def compose(
@@ -40,17 +52,16 @@ def compose(
     """Put what waits for `destination` into a new bundle, in one transaction; None if nothing does."""
     with journal.write(now) as tx:
         # Who asked for what it lost is told its receipts before it gets a package.
-        rows = (
-            []
-            if resync.holds_packages(tx, destination)
-            else transfers.due(
+        rows: list[transfers.Row] = []
+        if not resync.holds_packages(tx, destination):
+            rows, lane.served[destination] = queues.fair_due(
                 tx,
                 destination,
                 now_ms=tx.now_ms,
                 large=lane.large,
                 limit=1 if lane.large else lane.members,
+                after=lane.served.get(destination, ""),
             )
-        )
         members: list[bundles.OutMember] = []
         seen: set[int] = set()
         riding: list[transfers.Row] = []

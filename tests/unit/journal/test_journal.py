@@ -10,7 +10,7 @@ import pytest
 from frontgate.core.lifecycle import IllegalTransition, Transfer, TransferEvent
 from frontgate.core.lifecycle import Intake as State
 from frontgate.errors import JournalError
-from frontgate.journal import Journal, Tx, audit, open_reader, packages, transfers
+from frontgate.journal import Journal, Tx, audit, open_reader, packages, queues, transfers
 from frontgate.model.envelope import Envelope
 from frontgate.model.message import Address, Header
 
@@ -48,7 +48,7 @@ def queue(journal: Journal, *rows: tuple[str, str, str]) -> list[int]:
 
 def due(journal: Journal, **kwargs: bool) -> list[str]:
     reader = journal.reader()
-    found = transfers.due(reader, "hub", now_ms=1 << 60, large=False, limit=50, **kwargs)
+    found = queues.due(reader, "hub", now_ms=1 << 60, large=False, limit=50, **kwargs)
     reader.close()
     return [row.message_id for row in found]
 
@@ -212,9 +212,9 @@ def test_back_off_keeps_a_transfer_out_of_the_queue_until_its_time(journal: Jour
         transfers.apply(
             tx, one, TransferEvent.TRANSIENT, reason="FG-TRN-001", due_ms=tx.now_ms + 60_000
         )
-        assert transfers.due(tx, "hub", now_ms=tx.now_ms, large=False, limit=5) == []
-        assert len(transfers.due(tx, "hub", now_ms=tx.now_ms + 60_000, large=False, limit=5)) == 1
-        assert transfers.next_due(tx, "hub") == tx.now_ms + 60_000
+        assert queues.due(tx, "hub", now_ms=tx.now_ms, large=False, limit=5) == []
+        assert len(queues.due(tx, "hub", now_ms=tx.now_ms + 60_000, large=False, limit=5)) == 1
+        assert queues.next_due(tx, "hub") == tx.now_ms + 60_000
 
 
 def test_a_hundred_thousand_waiting_do_not_slow_the_queue(journal: Journal) -> None:
