@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
-from chaos_table import add_row
+from chaos_table import begin
 from faults.world import Ground
 from province import POLICE, PROCURATORATE, Province, message, wait_for
 
@@ -20,7 +20,7 @@ SEED = int(os.environ.get("FRONTGATE_SEED", "20261124"))
 def test_every_drop_is_delivered_once_or_refused_under_kills(tmp_path: Path) -> None:
     """Hub, sender and receiver are killed and started again at random while drops keep coming."""
     luck = random.Random(SEED)
-    began = time.monotonic()
+    row, began = begin("kill", "daemons killed under load, real SFTP"), time.monotonic()
     province = Province(tmp_path)
     province.start()
     names = ("hub", POLICE, PROCURATORATE)
@@ -72,18 +72,13 @@ def test_every_drop_is_delivered_once_or_refused_under_kills(tmp_path: Path) -> 
     assert not left
     assert not outbound
     assert all(code == 0 for code in codes.values()), codes
-    add_row(
-        "kill",
-        "daemons killed under load, real SFTP",
-        tried=KILLS,
-        seconds=time.monotonic() - began,
-    )
     homes = Ground(tmp_path).inspected(settled=False)
     found = examine(homes)
     for home in homes:
         home.close()
     assert found.holds, [v.breaches[:3] for v in found.verdicts if not v.holds]
     assert all(walked.walked > 0 for walked in found.chains.values())
+    row.end(tried=KILLS, seconds=time.monotonic() - began)
 
 
 def test_sigterm_loses_nothing_and_stops_within_ten_seconds(tmp_path: Path) -> None:

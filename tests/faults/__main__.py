@@ -15,7 +15,7 @@ def main() -> int:
                     print(f"{number:5} {step}")
                 continue
             ended = range_.run(point)
-            bad += not ended.is_good
+            bad += not ended.is_good or ended.missed > 0
             print(ended)
     return 1 if bad else 0
 

@@ -32,11 +32,14 @@ _NODES = {role: name for name, role in ROLES.items()}
 
 @dataclass(slots=True)
 class Ended:
-    """How a point ended. fired: the step where the fault happened; empty if it never did."""
+    """How a point ended. fired: the step where the fault happened; empty if it never did. missed: how
+    many of the point's faults never happened: it says nothing then, however well it ended.
+    """
 
     point: str
     judgement: Judgement
     fired: str = ""
+    missed: int = 0
     deaths: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
 
@@ -46,6 +49,8 @@ class Ended:
 
     def __str__(self) -> str:
         lines = [f"{self.point}  at: {self.fired}", f"  {self.judgement}"]
+        if self.missed:
+            lines.append(f"  {self.missed} of its faults never happened: it tried nothing")
         lines += [f"  died: {d}" for d in self.deaths]
         lines += [f"  the cut took: {what}" for what in self.lost]
         lines.append(f"  replay: ./dev chaos-point {self.point}")
@@ -132,10 +137,11 @@ class Range:
                 for d in world.deaths
                 if "in turn" in d and "Stopped" not in d
             ]
-            fired = next((c.fired for c in world.counts[node] if c.fired), "")
+            fired = [c.fired for c in world.counts[node] if c.fired]
             return Ended(
-                point, judge(world.ground, me.history, rules=rules), fired, world.deaths, taken
-            )
+                point, judge(world.ground, me.history, rules=rules), fired[0] if fired else "",
+                1 + len(again) - len(fired), world.deaths, taken,
+            )  # fmt: skip
         finally:
             if keep:
                 print(f"kept: {world.ground.root}")

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from chaos_table import add_row, is_long
+from chaos_table import begin, is_long
 
 from frontgate import bundle, clock
 from frontgate.core.lifecycle import Intake, Transfer, TransferEvent
@@ -32,18 +32,18 @@ DIGEST = hashlib.sha256(DATA).hexdigest()
 
 def week_of_messages(journal: Journal, store: SegmentStore) -> None:
     """What came in while the hub was away: spread over seven days, one in fifty urgent."""
-    for begin in range(0, COUNT, 1000):
-        at = BACK + timedelta(days=7) * (begin / COUNT)
+    for start in range(0, COUNT, 1000):
+        at = BACK + timedelta(days=7) * (start / COUNT)
         clock.use(lambda at=at: at, None)  # type: ignore[misc]
         segment = store.new(at)
-        size = min(1000, COUNT - begin)
+        size = min(1000, COUNT - start)
         for _ in range(size):
             segment.file.write(DATA)
         path = segment.relative_path
         total = segment.publish()
         with journal.write() as tx:
             segment_id = packages.add_segment(tx, path, total, "sealed")
-            for n in range(begin, begin + size):
+            for n in range(start, start + size):
                 package_id = packages.add(
                     tx,
                     direction="out",
@@ -52,7 +52,7 @@ def week_of_messages(journal: Journal, store: SegmentStore) -> None:
                     sender="5201021100X",
                     message_id=f"message-{n}",
                     segment_id=segment_id,
-                    offset=(n - begin) * len(DATA),
+                    offset=(n - start) * len(DATA),
                     size_bytes=len(DATA),
                     digest=DIGEST,
                 )
@@ -69,6 +69,7 @@ def resident_mib() -> float:
 
 @pytest.mark.timeout(300 + COUNT // 10)
 def test_a_week_of_backlog_drains_at_one_pace_and_in_one_memory(tmp_path: Path) -> None:
+    row = begin("outage", "packages of a week's backlog")
     journal = Journal.open(tmp_path / "journal.db", node="gateway:test")
     store = SegmentStore(tmp_path)
     try:
@@ -97,8 +98,8 @@ def test_a_week_of_backlog_drains_at_one_pace_and_in_one_memory(tmp_path: Path) 
             break
         assert dispatch.ship(journal, store, outgoing, put, _must_not_fail)
         with journal.write() as tx:
-            for row in transfers.of_bundle(tx, outgoing.bundle_id):
-                transfers.apply(tx, row.transfer_id, TransferEvent.RECEIPT_ACCEPTED)
+            for sent in transfers.of_bundle(tx, outgoing.bundle_id):
+                transfers.apply(tx, sent.transfer_id, TransferEvent.RECEIPT_ACCEPTED)
         times.append((time.perf_counter() - began) / len(outgoing.members))
         memory.append(resident_mib())
         if len(first_urgent) < 64:
@@ -118,7 +119,7 @@ def test_a_week_of_backlog_drains_at_one_pace_and_in_one_memory(tmp_path: Path) 
     assert all(first_urgent[: min(64, COUNT // 50)]), "urgent ones first"
     # The set of names that this test itself keeps is most of what grows.
     assert max(memory) - memory[0] < 40 + COUNT * 300 / (1 << 20)
-    add_row("outage", "packages of a week's backlog", tried=COUNT)
+    row.end(tried=COUNT)
 
 
 class _Nowhere:

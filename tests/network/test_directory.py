@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from chaos_table import add_row, is_long
+from chaos_table import begin, is_long
 from gapdevice import GapDevice, Mischief
 from province import POLICE, PROCURATORATE, Province, message, wait_for
 
@@ -47,6 +47,7 @@ def ids(province: Province, code: str) -> list[str]:
 
 @pytest.mark.timeout(1800 if IS_LONG else 300)
 def test_everything_is_delivered_once_over_a_bad_device(tmp_path: Path) -> None:
+    rows = {what: begin("gap device", what) for what in MISCHIEF}
     province = Province(tmp_path)
     devices = behind_a_device(province, POLICE, BAD)
     province.start()
@@ -76,13 +77,13 @@ def test_everything_is_delivered_once_over_a_bad_device(tmp_path: Path) -> None:
         ), province.log(POLICE)
         delivered = ids(province, PROCURATORATE)
         assert len(delivered) == len(set(delivered)) == sent
-        for what in MISCHIEF:
-            add_row("gap device", what, tried=did[what])
         assert set(province.stop().values()) == {0}
     finally:
         province.stop()
         for device in devices:
             device.stop()
+    for what, row in rows.items():
+        row.end(tried=did[what])
 
 
 @pytest.mark.timeout(300)

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from chaos_table import add_row, is_long
+from chaos_table import begin, is_long
 from province import COURT, POLICE, PROCURATORATE, Province, message, wait_for
 
 FLOOD = int(os.environ.get("FRONTGATE_FLOOD", "5000" if is_long() else "600"))
@@ -22,6 +22,7 @@ def of(province: Province, sender: str) -> int:
 
 @pytest.mark.timeout(1800 if is_long() else 300)
 def test_a_unit_that_floods_delays_nobody_else(tmp_path: Path) -> None:
+    row = begin("network", "a unit that floods")
     province = Province(tmp_path, (POLICE, PROCURATORATE, COURT))
     for n in range(FLOOD):
         province.drop(POLICE, f"f{n}.xml", message(ref=f"flood{n}"))
@@ -38,6 +39,6 @@ def test_a_unit_that_floods_delays_nobody_else(tmp_path: Path) -> None:
         passed = of(province, POLICE)
         assert passed < FLOOD, "the flood was over before the others came: no proof"
         assert wait_for(lambda: of(province, POLICE) == FLOOD, 240), province.log(PROCURATORATE)
-        add_row("network", "a unit that floods", tried=FLOOD)
     finally:
         province.stop()
+    row.end(tried=FLOOD)

@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from chaos_table import add_row, is_long
+from chaos_table import begin, is_long
 from faultproxy import KINDS, Fault, FaultProxy
 
 from frontgate.errors import TransportError
@@ -135,22 +135,24 @@ def fault(kind: str, share: float, up: int, down: int, seconds: float = 0.0) -> 
 
 @pytest.mark.timeout(3600 if IS_LONG else 300)
 def test_every_kind_of_fault_at_every_part_of_a_session(tmp_path: Path) -> None:
+    rows = [begin("network", kind) for kind in KINDS]
     with embedded(tmp_path) as server:
         up, down = clean_run_bytes(server)
         scripts = [
             [fault(kind, (n + 0.5) / OFFSETS, up, down)] for kind in KINDS for n in range(OFFSETS)
         ]
         errors = run_all(server, scripts, 1)
-    for kind in KINDS:
-        add_row("network", kind, tried=OFFSETS)
     # The faults were felt: broken sessions, and stalled ones that a deadline ended.
     assert errors["FG-TRN-005"]
     assert errors["FG-TRN-004"] or errors["FG-TRN-001"]
+    for row in rows:
+        row.end(tried=OFFSETS)
 
 
 @pytest.mark.timeout(3600 if IS_LONG else 300)
 def test_seeded_sessions_with_several_faults_each(tmp_path: Path) -> None:
     luck = random.Random(SEED)
+    row = begin("network", "seeded sessions")
     with embedded(tmp_path) as server:
         up, down = clean_run_bytes(server)
         scripts = [
@@ -161,4 +163,4 @@ def test_seeded_sessions_with_several_faults_each(tmp_path: Path) -> None:
             for _ in range(SEEDED)
         ]
         run_all(server, scripts, 10_000)
-    add_row("network", "seeded sessions", tried=SEEDED)
+    row.end(tried=SEEDED)

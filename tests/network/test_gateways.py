@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chaos_table import add_row, is_long
+from chaos_table import begin, is_long
 from faultproxy import KINDS, Fault, FaultProxy
 from province import COURT, POLICE, PROCURATORATE, Province, message, wait_for
 
@@ -62,6 +62,7 @@ def ids(province: Province, code: str) -> list[str]:
 
 @pytest.mark.timeout(3600 if IS_LONG else 400)
 def test_several_gateways_on_one_flaky_link_deliver_once(tmp_path: Path) -> None:
+    row = begin("network", "three gateways on a flaky link")
     units = (POLICE, PROCURATORATE, COURT)
     province = Province(tmp_path, units, relay=RELAY)
     luck = random.Random(SEED)
@@ -93,9 +94,9 @@ def test_several_gateways_on_one_flaky_link_deliver_once(tmp_path: Path) -> None
             ), province.log(POLICE)
             delivered = ids(province, PROCURATORATE)
             assert len(delivered) == len(set(delivered)) == sent
-            add_row("network", "three gateways on a flaky link", tried=proxy.faults)
         finally:
             province.stop()
+    row.end(tried=proxy.faults)
 
 
 @pytest.mark.timeout(300)
@@ -181,6 +182,7 @@ def test_a_hub_whose_daemon_is_down_behind_its_server_gets_only_so_much(tmp_path
 
 @pytest.mark.timeout(600 + OUTAGE)
 def test_what_gathers_in_an_outage_drains_by_itself_urgent_first(tmp_path: Path) -> None:
+    row = begin("outage", "hub away, messages waiting")
     province = Province(tmp_path, relay=RELAY)
     # The first start learns nothing of the hub: it is away from the beginning.
     province.start(POLICE, PROCURATORATE)
@@ -211,10 +213,10 @@ def test_what_gathers_in_an_outage_drains_by_itself_urgent_first(tmp_path: Path)
             " JOIN bundle_out b ON b.bundle_id = t.bundle_id WHERE p.sender_ref = 'urgent'",
         )
         assert urgent[0][0] in (0, 1), "the urgent one, dropped last, went with the first"
-        add_row("outage", "hub away, messages waiting", tried=OUTAGE + 1)
         assert wait_for(lambda: not alarm(province, POLICE, "FG-TRN-001"), 60)
     finally:
         province.stop()
+    row.end(tried=OUTAGE + 1)
 
 
 @pytest.mark.timeout(300)

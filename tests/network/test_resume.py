@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from chaos_table import add_row, is_long
+from chaos_table import begin, is_long
 from faultproxy import Fault, FaultProxy
 from province import POLICE, PROCURATORATE, Province, message, wait_for
 
@@ -107,6 +107,7 @@ def link_over(server: Server, proxy: FaultProxy) -> Link:
 @pytest.mark.parametrize("kind", list(SERVERS))
 @pytest.mark.timeout(3600 if IS_LONG else 300)
 def test_an_upload_goes_on_after_every_cut(kind: str, tmp_path: Path) -> None:
+    row = begin("network", f"cut of an upload, {kind}")
     source = tmp_path / "source"
     name, digest = made_bundle(source, SIZE, 1)
     size = source.stat().st_size
@@ -129,7 +130,7 @@ def test_an_upload_goes_on_after_every_cut(kind: str, tmp_path: Path) -> None:
         f"{kind}: {broke} cuts, {size} bytes, {sent - size} sent again ({ALLOWED - size} allowed)"
     )
     assert sent <= ALLOWED
-    add_row("network", f"cut of an upload, {kind}", tried=broke)
+    row.end(tried=broke)
 
 
 @pytest.mark.parametrize("kind", list(SERVERS))
@@ -138,6 +139,7 @@ def test_a_download_goes_on_after_every_cut(kind: str, tmp_path: Path) -> None:
     source = tmp_path / "source"
     name, digest = made_bundle(source, SIZE, 2)
     size = source.stat().st_size
+    row = begin("network", f"cut of a download, {kind}")
     (tmp_path / "state").mkdir()
     store = SegmentStore(tmp_path / "state")
     with SERVERS[kind](tmp_path) as server:
@@ -175,7 +177,7 @@ def test_a_download_goes_on_after_every_cut(kind: str, tmp_path: Path) -> None:
     print(f"{kind}: {broke} cuts, {size} bytes, {got - size} fetched again")
     # Each restart is one more interruption, with what was on its way.
     assert got <= ALLOWED + restarts * (1 << 20)
-    add_row("network", f"cut of a download, {kind}", tried=broke)
+    row.end(tried=broke)
 
 
 def test_a_source_that_changed_is_never_spliced(tmp_path: Path) -> None:

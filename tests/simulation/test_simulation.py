@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import pytest
 import structlog
-from chaos_table import add_row, is_long
+from chaos_table import begin, is_long
 
 from frontgate.gateway import delivery, discards, pick_up
 from frontgate.gateway.tend import Tend
@@ -68,7 +68,8 @@ _FAULTS = {
 
 def _failed(seeds: Iterable[int]) -> list[str]:
     """Play seeds, add what was tried to the table. Returns: reports of those that failed."""
-    began = time.monotonic()
+    row, began = begin("simulation", "seeds"), time.monotonic()
+    faults = {kind: begin("simulation", fault) for kind, fault in _FAULTS.items()}
     tried: Counter[str] = Counter()
     found: list[History] = []
     for seed in seeds:
@@ -82,9 +83,7 @@ def _failed(seeds: Iterable[int]) -> list[str]:
     twice = sum("times to" in text or "stood as" in text for text in told)
     lost = sum("the hub has no" in text or text.endswith("{}") for text in told)
     silent = sum("without a signed" in text or "outcomes" in text for text in told)
-    add_row(
-        "simulation",
-        "seeds",
+    row.end(
         tried=tried["seeds"],
         lost=lost,
         twice=twice,
@@ -93,8 +92,8 @@ def _failed(seeds: Iterable[int]) -> list[str]:
         seconds=time.monotonic() - began,
         replay=[replay(history.seed) for history in found],
     )
-    for kind, fault in _FAULTS.items():
-        add_row("simulation", fault, tried=tried[kind])
+    for kind, of_kind in faults.items():
+        of_kind.end(tried=tried[kind])
     return [report(history) for history in found]
 
 
