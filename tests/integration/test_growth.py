@@ -9,10 +9,10 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-import apsw
 import pytest
 from by_hand import ByHand
 from province import POLICE, PROCURATORATE
+from vmsteps import counted
 
 RELAY = (
     (POLICE, "send"),
@@ -42,20 +42,8 @@ BESIDE = {
 
 @pytest.fixture
 def steps() -> Iterator[Counter[str]]:
-    """Statement → steps that it took since the last `clear`, on every connection opened meanwhile."""
-    found: Counter[str] = Counter()
-
-    def count(event: dict[str, object]) -> None:
-        status = event["stmt_status"]
-        assert isinstance(status, dict)
-        found[" ".join(str(event["sql"]).split())] += status["SQLITE_STMTSTATUS_VM_STEP"]
-
-    def hook(connection: apsw.Connection) -> None:
-        connection.trace_v2(apsw.SQLITE_TRACE_PROFILE, count)
-
-    apsw.connection_hooks.append(hook)
-    yield found
-    apsw.connection_hooks.remove(hook)
+    with counted() as found:
+        yield found
 
 
 def _live(hand: ByHand, count: int) -> None:
