@@ -34,8 +34,7 @@ class DirectoryPeer:
         for folder in (self.ferry.way.out, self.ferry.way.into):
             if not folder.is_dir():
                 raise TransportError("FG-TRN-020", path=str(folder))
-        for folder in (self.ferry.way.outgoing, self.ferry.way.incoming):
-            durable.make_dir(folder)
+        self.ferry.lay_out()
         return _DirectoryTransport(self.ferry.way, self._news, self.wake)
 
 

@@ -68,6 +68,8 @@ class Ferry:
         self.way = way
         self.counts = Counts()
         durable.make_dir(way.state)
+        carried.sync_folder(way.state.parent)
+        self._laid_out: set[Path] = set()
         self._memory = Memory.load(way.state / "carry.json")
         self._arrivals = Arrivals(
             way, self._memory, self.counts, on_news, self._acknowledged, may_take
@@ -98,14 +100,20 @@ class Ferry:
             **{name: getattr(self.counts, name) for name in Counts.__slots__},
         }
 
+    def lay_out(self) -> None:
+        """Our own folders are there; at first use their names are made durable. Raises: OSError."""
+        for folder in (self.way.outgoing, self.way.incoming):
+            if folder not in self._laid_out or not folder.is_dir():
+                durable.make_dir(folder)
+                carried.sync_folder(folder.parent)
+                self._laid_out.add(folder)
+
     # -- turns ------------------------------------------------------------------------------
 
     def turn(self) -> float | None:
         """Take what the device brought, write what is to go, acknowledge, look for gaps."""
         try:
-            for folder in (self.way.outgoing, self.way.incoming):
-                if not folder.is_dir():
-                    durable.make_dir(folder)
+            self.lay_out()
             is_more = self._arrivals.receive()
             self._number()
             self._write_due()

@@ -228,21 +228,21 @@ class Arrivals:
             self._seen[name] = _Seen(stamp, clock.monotonic(), is_done=True)
 
     def _set_aside(self, name: str, seen: _Seen) -> None:
-        """What never became whole goes out of the device's way; the far end sends it again."""
+        """What never became whole goes out of the device's way; the far end sends it again. It is
+        copied: the device's own file has its rights, and whoever has it open may go on writing.
+        """
         target = self._aside / f"{seen.stamp.inode}-{name}"
+        if name not in self._doubtful:
+            self._damaged.append(clock.monotonic())
+            self.owes_ack = True
         try:
-            try:
-                durable.rename(self.way.into / name, target)
-            except OSError:
-                _copy_away(self.way.into / name, target)
-                durable.unlink(self.way.into / name)
+            durable.unlink(target)
+            _copy_away(self.way.into / name, target)
+            durable.unlink(self.way.into / name)
         except (OSError, NotWhole):
             seen.is_done = True
             return
         self.counts.set_aside += 1
-        if name not in self._doubtful:
-            self._damaged.append(clock.monotonic())
-            self.owes_ack = True
         log.warning("carried-damaged", account=self.way.account, name=name)
         kept = sorted(os.scandir(self._aside), key=lambda e: e.stat().st_mtime_ns)
         for entry in kept[:-KEEP_ASIDE]:

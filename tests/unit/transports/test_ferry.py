@@ -3,12 +3,15 @@
 import hashlib
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from ferry_ends import GAP_S, RESEND_S, Ends, again, ends, ferry
 
+from frontgate import durable
 from frontgate.transports.carried import TRAILER, NotWhole, Trailer, read_trailer
+from frontgate.transports.directory import DirectoryPeer
 from frontgate.transports.ferry import Ferry
 
 __all__ = ["ends"]
@@ -92,12 +95,14 @@ def test_a_hole_in_the_middle_is_found_and_set_aside(ends: Ends) -> None:
     (name,) = os.listdir(ends.near.way.out)
     data = (ends.near.way.out / name).read_bytes()
     (ends.far.way.into / name).write_bytes(data[:1000] + b"\0" * 1000 + data[2000:])
+    (ends.far.way.into / name).chmod(0o666)
     ends.far.turn()
     ends.later(GAP_S + 1)
     ends.far.turn()
     assert ends.came() == {}
     assert os.listdir(ends.far.way.into) == []
-    assert len(os.listdir(ends.far.way.state / "aside")) == 1
+    (aside,) = (ends.far.way.state / "aside").iterdir()
+    assert aside.stat().st_mode & 0o777 == 0o600, "the device's rights stay behind"
     ends.round()
     ends.later(2 * RESEND_S)
     ends.round()
@@ -228,6 +233,26 @@ def test_a_new_far_end_does_not_call_what_was_settled_missing(ends: Ends) -> Non
     ends.turn()
     assert ends.far.gaps() == []
     assert "31.bundle" in ends.came()
+
+
+def test_our_folders_are_durable_before_anything_lies_in_them(
+    ends: Ends, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[object] = []
+    monkeypatch.setattr(durable, "fsync_dir", lambda path, **_: synced.append(path))
+    home = tmp_path / "new"
+    home.mkdir()
+    way = replace(
+        ends.near.way, outgoing=home / "to-hub", incoming=home / "from-hub", state=home / "state"
+    )
+    peer = DirectoryPeer(way)
+    assert home in synced
+    synced.clear()
+    peer.connect()
+    assert synced == [home, home]
+    peer.connect()
+    peer.ferry.turn()
+    assert synced.count(home) == 2, "once in a process"
 
 
 def test_a_folder_of_the_device_that_is_away_is_transient_trouble(ends: Ends) -> None:
