@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from faults.driver import SameProcess
-from faults.scenes import SCENES, CaseSoftware
+from faults.scenes import SCENES, CaseSoftware, prepared
 from faults.world import Ground, fast_folder, make_ground
 
 from frontgate import durable
@@ -70,7 +70,7 @@ def ground() -> Iterator[Ground]:
 
 @pytest.mark.parametrize("scene", SCENES)
 def test_no_name_changes_past_the_seam(watch: Watch, ground: Ground, scene: str) -> None:
-    world = SameProcess(ground)
+    world = SameProcess(prepared(scene, ground))
     me = CaseSoftware(world)
     watch.past.clear()
     watch.steps = 0

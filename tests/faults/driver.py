@@ -293,6 +293,7 @@ class World:
         idle = 0
         for _ in range(most_rounds):
             moved = [self.turn(name) for name in NAMES]
+            moved.append(self.ground.device is not None and self.ground.device.carry())
             if self._heal_in_time():
                 idle = 0
                 continue
@@ -344,6 +345,8 @@ class SameProcess:
             for _ in range(6):
                 for node in self._nodes.values():
                     node.turn()
+                if self.ground.device is not None:
+                    self.ground.device.carry()
         return True
 
     def drop_hint(self, name: str, entry: str) -> None:

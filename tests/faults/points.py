@@ -23,7 +23,7 @@ from pathlib import Path
 from faults.disk import Disk
 from faults.driver import Plan, SameProcess, World
 from faults.judge import Judgement, judge
-from faults.scenes import SCENES, CaseSoftware
+from faults.scenes import SCENES, CaseSoftware, prepared
 from faults.world import ROLES, Ground, fast_folder, make_ground
 
 ERRORS = ("EIO", "ENOSPC", "EMFILE", "EROFS")
@@ -72,6 +72,7 @@ class Range:
         gc.collect()
         gc.freeze()
         self._number = 0
+        self._steps: dict[tuple[str, str], dict[str, list[int]]] = {}
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -83,7 +84,7 @@ class Range:
 
     def count(self, scene: str, plans: dict[str, Plan] | None = None) -> dict[str, list[int]]:
         """Moments of each node's processes in a life with these plans: role → one per process."""
-        world = World(self.fresh(), plans or {})
+        world = World(prepared(scene, self.fresh()), plans or {})
         try:
             _play(scene, world)
             return {ROLES[name]: [c.steps for c in counts] for name, counts in world.counts.items()}
@@ -93,14 +94,16 @@ class Range:
 
     def steps(self, scene: str, role: str, *, error: str = "") -> int:
         """How many moments (or, with an error, steps that can fail) a node's life has."""
-        plans = {_NODES[role]: Plan(error=getattr(errno, error))} if error else {}
-        return self.count(scene, plans)[role][0]
+        if (scene, error) not in self._steps:
+            plan = Plan(error=getattr(errno, error)) if error else Plan()
+            self._steps[scene, error] = self.count(scene, dict.fromkeys(ROLES, plan))
+        return self._steps[scene, error][role][0]
 
     def trace(
         self, scene: str, role: str, *, stand_in: Callable[[], None] | None = None
     ) -> list[str]:
         """The steps of a node in words."""
-        world = World(self.fresh(), {}, keep_trace=True, stand_in=stand_in)
+        world = World(prepared(scene, self.fresh()), {}, keep_trace=True, stand_in=stand_in)
         try:
             _play(scene, world)
             return world.counts[_NODES[role]][0].trace
@@ -122,7 +125,7 @@ class Range:
             plan = Plan(int(first), disk=what == "cut")
             if second:
                 again = {node: Plan(int(second))}
-        world = World(self.fresh(), {node: plan}, again, stand_in=stand_in)
+        world = World(prepared(scene, self.fresh()), {node: plan}, again, stand_in=stand_in)
         taken: list[str] = []
         if what == "cut":
             world.cut = _cutter(rest[0], int(rest[1]), taken)

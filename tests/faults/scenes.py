@@ -165,6 +165,22 @@ def directory(me: CaseSoftware) -> Iterator[None]:
     yield
 
 
+def ferry(me: CaseSoftware) -> Iterator[None]:
+    """There and back through a gap device that loses, repeats, cuts, changes bytes and keeps no order."""
+    me.drop("plain.xml", message(ref="x1"))
+    me.drop("second.xml", message(ref="x2"))
+    yield
+    me.pick_up()
+    yield
+
+
+def prepared(scene: str, ground: Ground) -> Ground:
+    """The ground as a scene needs it, before nodes are made."""
+    if scene == ferry.__name__:
+        ground.put_device_between(POLICE, seed=20261125)
+    return ground
+
+
 SCENES: dict[str, Scene] = {
-    s.__name__: s for s in (plain, folder, refused, repeat, batch, directory)
+    s.__name__: s for s in (plain, folder, refused, repeat, batch, directory, ferry)
 }

@@ -1,4 +1,5 @@
-"""A province for fault tests: two gateways and a hub, on the hub's mailbox folders instead of SFTP.
+"""A province for fault tests: two gateways and a hub, on the hub's mailbox folders instead of SFTP, or
+with a gap device between (`gap`).
 
 The transport does what the hub's SFTP server does (`.part`, fsync, link, unlink, fsync of the folder),
 through `frontgate.durable`, so that its steps are counted, killed and failed like all others.
@@ -18,6 +19,7 @@ from pathlib import Path
 import structlog
 from province import POLICE, PROCURATORATE, Province
 
+from faults.gap import Device, settings
 from frontgate import clock, durable
 from frontgate.cli.homes import home_of
 from frontgate.errors import TransportError
@@ -26,7 +28,7 @@ from frontgate.hub.daemon import Hub
 from frontgate.inspect import Home
 from frontgate.settings import load_gateway, load_hub
 from frontgate.standard import Checker, Standards
-from frontgate.transports import Entry, Source
+from frontgate.transports import Entry, Source, Transport
 
 NAMES = (POLICE, "hub", PROCURATORATE)
 ROLES = {POLICE: "sender", "hub": "hub", PROCURATORATE: "receiver"}
@@ -137,6 +139,19 @@ class Ground:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.device: Device | None = None
+
+    def put_device_between(self, code: str, seed: int) -> None:
+        """A unit reaches the hub through a gap device from now on. Before its nodes are made."""
+        gateway, hub = self.home(code), self.home("hub")
+        path = gateway / "gateway.toml"
+        text = path.read_text().replace("[hub]\n", '[hub]\ntransport = "directory"\n', 1)
+        path.write_text(f"{text}\n[hub.directory]\n{settings(gateway)}")
+        with (hub / "hub.toml").open("a") as file:
+            file.write(f'\n[[directory]]\nunit = "{code}"\n{settings(hub)}')
+        mailbox = hub / "sftp" / f"u{code.lower()}"
+        kept = (gateway / "state" / "carry" / "to-hub", mailbox / "from-hub")
+        self.device = Device(gateway, hub, kept, seed)
 
     def home(self, name: str) -> Path:
         return self.root / name
@@ -192,14 +207,24 @@ class Node:
             self._loops = [loop for loop in self.daemon.crew.loops if loop.name != "sftp"]
         else:
             box = ground.home("hub") / "sftp" / f"u{name.lower()}"
+            found = load_gateway(folder / "gateway.toml")
+            is_carried = found.hub.transport == "directory"
             self.daemon = Gateway(
-                load_gateway(folder / "gateway.toml"),
-                connect=lambda: MailboxTransport(box),
+                found,
+                connect=self._carried if is_carried else lambda: MailboxTransport(box),
                 standards=standards(),
                 new_checker=checker,
             )
             self._loops = self.daemon.crew.loops
         self.daemon.prepare()
+
+    def _carried(self) -> Transport:
+        """The gateway's own way through a device, but nobody waits for news: turns are given."""
+        assert isinstance(self.daemon, Gateway)
+        assert self.daemon._device is not None
+        made = self.daemon._device.connect()
+        made.wait = lambda timeout_s: False  # type: ignore[method-assign]
+        return made
 
     def turn(self) -> None:
         """Every loop once, in the order of the daemon."""
