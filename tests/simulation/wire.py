@@ -117,7 +117,9 @@ class Link:
     def _send_again_later(self, final: Path) -> None:
         """An old upload comes once more, long after: a program that retried it, a restored disk."""
         world = self._wire.world
-        copy = self._wire.to_hub.parent / f"again-{final.name}"
+        world.count("upload copied")  # one upload may be so twice
+        number = world.counts["upload copied"]
+        copy = self._wire.to_hub.parent / f"again-{number}-{final.name}"
         shutil.copy(final, copy)
 
         def again() -> None:
