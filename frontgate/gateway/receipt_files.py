@@ -74,6 +74,8 @@ class ReceiptFiles:
         while len(progress.written) < MOST_UNFLUSHED:
             files = receipts.unflushed_files(self._reader, post.key, progress.after, PAGE)
             for file in files:
+                # Once begun again it counts only when it is done: else what a failure leaves would stay.
+                progress.written.pop(file.name, None)
                 write_receipt(post.paths, file.name, receipt_file(file.xml, file.signature))
                 progress.written[file.name] = file.asked
                 progress.after = file.receipt

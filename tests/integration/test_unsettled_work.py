@@ -104,6 +104,24 @@ def test_receipt_files_asked_for_again_while_they_are_flushed_are_written_again(
     assert sorted(os.listdir(folder)) == names
 
 
+def test_a_receipt_file_that_failed_when_written_again_leaves_nothing_behind(
+    by_hand: ByHand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found by seed 179: its first copy counted as the second, whose rest stayed."""
+    by_hand.admit()
+    by_hand.turn(POLICE, "receipt-files")
+    files = by_hand.gateways[POLICE]._files
+    files.write_again()
+    with failing("before rename", error=OSError(errno.EROFS, "injected")):
+        by_hand.turn(POLICE, "receipt-files")
+    for _ in range(3):
+        monkeypatch.setattr(files, "_flush_at", 0.0)
+        by_hand.turn(POLICE, "receipt-files")
+    names = os.listdir(by_hand.province.spool(POLICE) / "receipts")
+    assert names
+    assert not [name for name in names if name.endswith(".tmp")]
+
+
 def _taken_before_the_commit(by_hand: ByHand) -> None:
     """Delivered, then the journal fails, and the case software is quick."""
     by_hand.admit()
