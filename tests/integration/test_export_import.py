@@ -76,6 +76,8 @@ def test_units_without_a_line_exchange_by_media_that_come_twice_or_late(tmp_path
         province.drop(POLICE, f"m{n}.xml", message(ref=f"m{n}"))
     admitted = "SELECT count(*) FROM package WHERE state = 'ADMITTED'"
     assert wait_for(lambda: counts(province, POLICE, admitted) == 4), province.log(POLICE)
+    for node in ("hub", PROCURATORATE):
+        assert wait_for((tmp_path / node / "state" / "control.sock").exists), province.log(node)
     trip = 0
 
     def carry(source: str, target: str, *more: str) -> dict[str, object]:
