@@ -32,7 +32,10 @@ def reject(paths: SpoolPaths, claim: Claim, report: Report, *, now: datetime) ->
     One that cannot be moved at all (kind `left`) stays where it is; only its reports are written.
     """
     with Folder.at(paths.claims) as claims, Folder.at(paths.rejected) as rejected:
-        durable.make_dir(claim.claim_id, dir_fd=claims.fd)
+        if claim.kind == LEFT:
+            durable.make_dir(claim.claim_id, dir_fd=claims.fd)
+        elif not claims.has(claim.claim_id):
+            return paths.rejected  # an earlier try came to its end but for the last sync
         with claims.inner(claim.claim_id) as folder:
             if folder.has(_NOTE):
                 raw, _, original = folder.read(_NOTE).partition(b"\n")
@@ -51,7 +54,8 @@ def reject(paths: SpoolPaths, claim: Claim, report: Report, *, now: datetime) ->
                 raw + suffix, data, SHARED_FILE_MODE, dir_fd=rejected.fd, gid=rejected.gid
             )
         rejected.fsync()
-        trash.discard(paths, claims, claim.claim_id)
+        # The note goes with its folder, in one step: without it a second try would report anew.
+        trash.put_away(paths, claims, claim.claim_id)
         claims.fsync()
     if claim.kind == LEFT:
         keep_left(paths, claim)

@@ -7,6 +7,7 @@ start tries anew.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import secrets
 
@@ -30,6 +31,18 @@ def throw(paths: SpoolPaths, folder: Folder, name: Name) -> bool:
         except FileNotFoundError:
             return True
         return _try(trash, new_name)
+
+
+def put_away(paths: SpoolPaths, folder: Folder, name: Name) -> None:
+    """Take an entry out of `folder` for good, by one rename; what cannot be removed then waits for a
+    start. Raises: OSError where it cannot be renamed, and still stands as it was.
+    """
+    durable.make_dir(paths.trash)
+    with Folder.at(paths.trash) as trash:
+        new_name = secrets.token_hex(12)
+        folder.move(name, trash, new_name)
+        with contextlib.suppress(OSError):
+            beneath.remove(trash, new_name)
 
 
 def empty(paths: SpoolPaths) -> int:

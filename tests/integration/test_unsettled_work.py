@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from by_hand import ByHand, failing
-from province import POLICE, PROCURATORATE
+from province import POLICE, PROCURATORATE, message
 
 from frontgate import durable
 from frontgate.errors import JournalError
@@ -121,6 +121,26 @@ def test_a_receipt_file_that_failed_when_written_again_leaves_nothing_behind(
     names = os.listdir(by_hand.province.spool(POLICE) / "receipts")
     assert names
     assert not [name for name in names if name.endswith(".tmp")]
+
+
+@pytest.mark.parametrize("step", ["before rmdir", "before unlink", "before rename"])
+def test_a_refusal_cut_off_while_it_is_cleared_up_is_reported_once(
+    by_hand: ByHand, step: str
+) -> None:
+    """Found by seed 1539: the note of its name was gone, its folder not, and it was reported anew."""
+    bad = message(ref="bad").replace(' standard="1.0"', ' standard="9.9"')
+    by_hand.province.drop(POLICE, "bad.xml", bad)
+    gateway = by_hand.gateways[POLICE]
+    (post,) = gateway.posts.posts
+    found = post.sweeper.sweep([(b"bad.xml", True)])
+    with failing(step, error=OSError(errno.EROFS, "injected")):
+        gateway._intake.take_safely(post, found)
+    for _ in range(3):
+        by_hand.turn(POLICE, "intake")
+    spool = by_hand.province.spool(POLICE)
+    names = sorted(os.listdir(spool / "rejected"))
+    assert names == ["bad.xml", "bad.xml.report.txt", "bad.xml.report.xml"]
+    assert not os.listdir(spool / ".frontgate" / "claims")
 
 
 def _taken_before_the_commit(by_hand: ByHand) -> None:
