@@ -103,6 +103,15 @@ class Ahead:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """What lies there of an upload that is not whole. written_s: when something was added last, POSIX."""
+
+    path: Path
+    bundle_id: str
+    written_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Mailbox:
     """One account's folders. unit: code of the front end that the account belongs to."""
 
@@ -123,17 +132,20 @@ class Mailbox:
         """Where an upload is while it is not whole."""
         return self.to_hub / f".{name}{PART}"
 
-    def old_parts(self, before_s: float) -> list[Path]:
-        """Parts of uploads that nothing was added to since then: their senders have given them up."""
+    def parts(self) -> list[Part]:
+        """Uploads that are not whole, or not yet."""
         try:
             with os.scandir(self.to_hub) as entries:
                 return [
-                    Path(entry.path)
+                    Part(
+                        Path(entry.path),
+                        entry.name[1:].removesuffix(".bundle" + PART),
+                        entry.stat(follow_symlinks=False).st_mtime,
+                    )
                     for entry in entries
                     if entry.name.startswith(".")
                     and entry.name.endswith(".bundle" + PART)
                     and entry.is_file(follow_symlinks=False)
-                    and entry.stat(follow_symlinks=False).st_mtime < before_s
                 ]
         except FileNotFoundError:
             return []

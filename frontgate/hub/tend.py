@@ -10,7 +10,7 @@ from lxml import etree
 
 from frontgate import clock, durable
 from frontgate.core.lifecycle import TransferEvent
-from frontgate.hub.mailboxes import ACCOUNT, Mailboxes
+from frontgate.hub.mailboxes import ACCOUNT, Mailbox, Mailboxes
 from frontgate.journal import Journal, Reader, Tx, bundles, receipts, transfers
 from frontgate.log import get_logger
 from frontgate.model.message import CONTROL_MAP, CONTROL_NS
@@ -24,6 +24,10 @@ log = get_logger()
 
 PART_RESTS_S = 35 * 86400.0
 """A part of an upload that rests longer than any relay limit is nobody's any more."""
+TAKEN_PART_RESTS_S = 3600.0
+"""So long a part rests beside an upload that was taken whole: its sender missed the answer, began again,
+and was cut off once more before a receipt told it to stop.
+"""
 SETTLED_S = 3 * 86400.0
 """So long after its bundle was fetched, a receipt's row for that gateway is kept to send it again."""
 
@@ -91,8 +95,7 @@ class HubTend:
             return
         self._forget_at = clock.monotonic() + 3600
         for mailbox in self._mailboxes.all():
-            for part in mailbox.old_parts(clock.now().timestamp() - PART_RESTS_S):
-                durable.unlink(part)
+            self._clear_parts(mailbox)
         before = self._journal.now_ms() - int(SETTLED_S * 1000)
         after = ""
         while page := bundles.unanswered(self._reader, sent_before_ms=before, after=after):
@@ -102,6 +105,16 @@ class HubTend:
                 with self._journal.write() as tx:
                     for destination, bundle_id in settled:
                         receipts.answered(tx, destination, bundle_id)
+
+    def _clear_parts(self, mailbox: Mailbox) -> None:
+        now = clock.now().timestamp()
+        peer = ACCOUNT + mailbox.account
+        for part in mailbox.parts():
+            if abs(now - part.written_s) < TAKEN_PART_RESTS_S:  # far ahead: the clock was set back
+                continue
+            is_old = part.written_s < now - PART_RESTS_S
+            if is_old or bundles.is_taken(self._reader, peer, part.bundle_id):
+                durable.unlink(part.path)
 
     def announce(self, trust: TrustStore) -> None:
         """A new directory goes to every gateway once, as a signed control message.

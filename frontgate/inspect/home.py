@@ -68,15 +68,15 @@ class Home:
             self._reader = open_reader(self.state / "journal.db")
         return self._reader
 
-    def may_stand(self, entry: os.DirEntry[str]) -> bool:
-        """Whether something unfinished may lie there now."""
+    def may_stand(self, entry: os.DirEntry[str], most_s: float = YOUNG_S) -> bool:
+        """Whether something unfinished may lie there now. most_s: for so long, while the node runs."""
         if not self.is_running:
             return not self.is_settled
         try:
             age_s = clock.now().timestamp() - entry.stat(follow_symlinks=False).st_mtime
         except FileNotFoundError:
             return True
-        return age_s < YOUNG_S
+        return age_s < most_s
 
     def close(self) -> None:
         if self._reader is not None:

@@ -24,6 +24,8 @@ _OPEN = ", ".join(f"'{state.value}'" for state in sorted(OPEN))
 _CHUNK = 1 << 20
 _UPLOAD = re.compile(r"\d{16}-[0-9a-f]{64}\.bundle")
 _PART = ".bundle.part"
+_TAKEN_PART_S = 3 * 3600.0
+"""A hub at work looks every hour for parts beside taken uploads that rest for an hour."""
 _PUBLIC = ("published",)
 """Folders in the state whose files are for everybody: the signed figures."""
 MOST_WAL_BYTES = 256 << 20
@@ -211,7 +213,7 @@ def check_mailboxes(home: Home, tally: Tally) -> None:
                     f"account:{account.name}",
                     entry.name[1:].removesuffix(_PART),
                 )
-                stands = taken is None or home.may_stand(entry)
+                stands = taken is None or home.may_stand(entry, _TAKEN_PART_S)
                 zh, en = "已收取的上传残留", "a left-over part of an upload that was taken whole"
             else:
                 zh, en = "不是上传的文件", "no upload, nor a part of one"

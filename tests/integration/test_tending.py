@@ -13,7 +13,7 @@ from province import POLICE, PROCURATORATE
 from frontgate import clock
 from frontgate.core.lifecycle import TransferEvent
 from frontgate.errors import JournalError
-from frontgate.journal import Journal, open_reader, transfers
+from frontgate.journal import Journal, bundles, open_reader, packages, transfers
 from frontgate.pipeline.take import take
 
 
@@ -139,6 +139,30 @@ def test_orphans_of_any_day_go_at_the_start(by_hand: ByHand) -> None:
 
 
 # -- the wall clock jumps ----------------------------------------------------------------------
+
+
+def test_parts_beside_a_taken_upload_go_when_they_rest_others_stay(by_hand: ByHand) -> None:
+    """A sender that missed the answer began again, was cut off, and then heard by a receipt."""
+    account, box = f"u{POLICE.lower()}", by_hand.mailbox(POLICE) / "to-hub"
+    taken, open_ = (f"{n:016d}-{'a' * 64}" for n in (1, 2))
+    with by_hand.hub.journal.write() as tx:
+        segment = packages.add_segment(tx, "segments/x", 1, "taken")
+        bundles.add_taken(tx, f"account:{account}", taken, segment)
+
+    def left(quiet_s: float) -> list[str]:
+        for bundle in (taken, open_):
+            part = box / f".{bundle}.bundle.part"
+            part.write_bytes(b"PK")
+            then = clock.now().timestamp() - quiet_s
+            os.utime(part, (then, then))
+        by_hand.restart_hub()  # a start looks at once, then every hour
+        by_hand.turn("hub", "tend")
+        return [p.name[1:].removesuffix(".bundle.part") for p in sorted(box.iterdir())]
+
+    assert left(quiet_s=1800) == [taken, open_], "one that is written to now"
+    assert left(quiet_s=2 * 3600) == [open_]
+    assert left(quiet_s=-86400.0) == [open_], "written before the clock was set back"
+    assert left(quiet_s=36 * 86400.0) == []
 
 
 class Jumping:

@@ -32,6 +32,8 @@ from .software import Book, Software
 from .world import Crashed, Dangers, World
 
 TROUBLE_S = 60.0
+NIGHT_S = 2 * 3600.0
+"""Longer than anything half done may rest."""
 PEACE_S = 600.0
 """Once faults stop, all must be settled within this (INV-13): overdue, back-off and a rescan."""
 
@@ -138,9 +140,10 @@ def _live(
         if again:
             break
         history.settled_s = world.time - peace
-        # Once more from the beginning: a start clears away what faults left, and changes nothing.
+        # Once more from the beginning, later: a start clears away what faults left, and changes nothing.
         for node in world.nodes.values():
             world.kill(node)
+        world.time += NIGHT_S
     with world.as_node(None):
         history.findings += judge.judge(province, book)
     history.drops, history.taken = len(book.drops), len(book.taken)
