@@ -395,6 +395,7 @@ def open_reader(path: Path) -> Reader:
         keep_plans(db)
         db.set_busy_timeout(5000)
         db.execute("PRAGMA query_only = ON")
+        db.execute("PRAGMA cache_size = -500")  # some twenty of them in a process: see the writer's
         next(iter(db.execute("SELECT count(*) FROM meta")))
     except apsw.Error as error:
         if isinstance(error, (apsw.IOError, *_DISK_REFUSES)) and path.is_file():
