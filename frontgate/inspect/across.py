@@ -116,7 +116,8 @@ def _placed_for(hub: Home, accounts: Mapping[str, Home], tally: Tally) -> None:
             "the receiver has another content",
         )
         stood = gateway.reader.one(
-            "SELECT count(*) FROM transfer t JOIN package p ON p.id = t.package_id"
+            "SELECT count(*) FROM package p INDEXED BY package_message"
+            " JOIN transfer t ON t.package_id = p.id"
             " WHERE p.direction = 'in' AND p.sender = ? AND p.message_id = ? AND t.receiver = ?"
             " AND t.state IN ('SENT', 'ACKNOWLEDGED')",
             sender, message_id, receiver,
@@ -131,8 +132,8 @@ def _placed_for(hub: Home, accounts: Mapping[str, Home], tally: Tally) -> None:
 def _came_from_hub(gateway: Home, hub: Home, tally: Tally) -> None:
     """Nothing reaches a spool that the hub has not relayed."""
     for _, sender, message_id, content in gateway.pages(
-        "SELECT id, sender, message_id, content_digest FROM package WHERE id > ?1 AND direction = 'in'"
-        " AND state = 'ADMITTED' ORDER BY id"
+        "SELECT id, sender, message_id, content_digest FROM package NOT INDEXED"
+        " WHERE id > ?1 AND direction = 'in' AND state = 'ADMITTED' ORDER BY id"
     ):
         tally.expect(
             6, _bound(hub, sender, message_id) == content, message_id, "平台从未中继此件", "the hub has never relayed it",

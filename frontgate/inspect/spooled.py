@@ -79,7 +79,7 @@ def _delivery(home: Home, spool: Spool, name: str, message_id: str) -> tuple[Any
     """The state of the segment that holds the entry's package, by the transfer that placed it."""
     base = next((name.removesuffix(s) for s in _SUFFIXES[1:] if name.endswith(s)), name)
     return home.reader.one(
-        "SELECT s.state FROM package p"  # noqa: S608 (constants)
+        "SELECT s.state FROM package p INDEXED BY package_message"  # noqa: S608 (constants)
         " JOIN transfer t ON t.package_id = p.id JOIN segment s ON s.id = p.segment_id"
         " WHERE p.message_id = ? AND p.direction = 'in' AND t.destination = ? AND t.entry = ?"
         f" AND t.state IN {_PLACED}",

@@ -144,8 +144,9 @@ def place(source: Tx | Reader, package_id: int) -> Place | None:
 def app_of(source: Tx | Reader, unit: str, message_id: str) -> str:
     """The app of `unit` that sent `message_id`; empty if it is not ours."""
     row = source.one(
-        "SELECT app FROM package WHERE direction = 'out' AND unit = ? AND message_id = ?"
-        " AND state = 'ADMITTED'",
+        # By the message: what went out from here may be nearly all that there is.
+        "SELECT app FROM package INDEXED BY package_message"
+        " WHERE direction = 'out' AND unit = ? AND message_id = ? AND state = 'ADMITTED'",
         unit,
         message_id,
     )

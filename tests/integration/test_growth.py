@@ -4,6 +4,7 @@ A statement whose plan walks along all packages, or all receipts without one, is
 small test, and makes a day's backlog take a week.
 """
 
+import re
 import shutil
 from collections import Counter
 from collections.abc import Iterator
@@ -11,8 +12,13 @@ from pathlib import Path
 
 import pytest
 from by_hand import ByHand
+from faults.world import fast_folder
 from province import POLICE, PROCURATORATE
 from vmsteps import counted
+
+from frontgate.cli.homes import home_of
+from frontgate.inspect import examine, home
+from frontgate.settings import load_gateway, load_hub
 
 RELAY = (
     (POLICE, "send"),
@@ -44,6 +50,14 @@ BESIDE = {
 def steps() -> Iterator[Counter[str]]:
     with counted() as found:
         yield found
+
+
+@pytest.fixture
+def quick_path() -> Iterator[Path]:
+    """Where nothing has to outlast a power cut."""
+    folder = fast_folder()
+    yield folder
+    shutil.rmtree(folder)
 
 
 def _live(hand: ByHand, count: int) -> None:
@@ -87,4 +101,50 @@ def test_a_message_costs_the_same_however_many_went_before(
     assert handed == [(16 + 8 + 3 * 64 + 8 + 8,)]
     # Nine times as many rows: what walks along them takes nine times as many steps.
     grown = {sql: (few.get(sql, 0), n) for sql, n in many.items() if n > 3 * few.get(sql, 0) + 1500}
+    assert not grown, grown
+
+
+def _stand(hand: ByHand, count: int) -> None:
+    """So many messages that stand in the receiver's folder."""
+    for _ in range(count):
+        hand.admit()
+    for _ in range(2):
+        for node, loop in RELAY:
+            hand.turn(node, loop)
+
+
+def _examined(hand: ByHand, steps: Counter[str]) -> Counter[str]:
+    """What it takes to look at every node and at all together, by statement, whatever rows it names."""
+    steps.clear()
+    root = hand.province.home
+    of_units = [load_gateway(root / unit / "gateway.toml") for unit in hand.units]
+    homes = [home_of(settings) for settings in (load_hub(root / "hub" / "hub.toml"), *of_units)]
+    try:
+        found = examine(homes)
+    finally:
+        for each in homes:
+            each.close()
+    assert found.holds, found.verdicts
+    taken: Counter[str] = Counter()
+    for sql, count in steps.items():
+        taken[re.sub(r"\b\d+\b", "#", sql)] += count
+    return taken
+
+
+def test_an_examination_costs_the_same_for_each_message(
+    quick_path: Path, steps: Counter[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(home, "PAGE", 3)  # else all would be on the first
+    hand = ByHand(quick_path)
+    try:
+        _stand(hand, 6)
+        few = _examined(hand, steps)
+        _stand(hand, 42)
+        many = _examined(hand, steps)
+        entries = len(hand.province.entries(PROCURATORATE))
+    finally:
+        hand.close()
+    assert entries == 48
+    # Eight times as many: what walks along all of them for each takes 64 times as many steps.
+    grown = {sql: (few[sql], n) for sql, n in many.items() if n > 16 * few[sql] + 500}
     assert not grown, grown

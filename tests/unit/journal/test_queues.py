@@ -10,7 +10,7 @@ import pytest
 
 from frontgate.core.lifecycle import Intake, Transfer
 from frontgate.core.routing import HUB
-from frontgate.journal import Journal, bundles, packages, queues, receipts, transfers
+from frontgate.journal import Journal, bundles, packages, queues, receipts, resync, transfers
 from frontgate.pipeline import dispatch
 from frontgate.pipeline.dispatch import Lane
 
@@ -173,3 +173,31 @@ def test_the_oldest_open_one_is_found_whatever_was_told_of_it(journal: Journal) 
         assert transfers.oldest_open(tx) == "old"
         tx.run("UPDATE transfer SET state = 'ACKNOWLEDGED'")
         assert transfers.oldest_open(tx) == ""
+
+
+def test_a_reply_finds_its_app_whatever_else_was_sent(journal: Journal) -> None:
+    fill(journal, 3000)
+    with watched(journal) as (_, work), journal.write(NOW) as tx:
+        tx.run("UPDATE package SET unit = sender, app = 'docs' WHERE message_id = 'hub-2999'")
+        before = work[0]
+        assert packages.app_of(tx, "5201021100X", "hub-2999") == "docs"
+    assert work[0] - before < 5
+
+
+def test_what_is_told_again_page_by_page_is_walked_once(journal: Journal) -> None:
+    def work_of_all() -> tuple[int, int]:
+        with journal.write(NOW) as tx:
+            tx.run("UPDATE package SET direction = 'in'")
+        after, found = 0, 0
+        with watched(journal) as (_, work), journal.write(NOW) as tx:
+            while page := resync.packages_page(tx, after, "", ["5201021100X"], "account:x"):
+                after, found = page[-1][0], found + len(page)
+        return found, work[0]
+
+    fill(journal, 500)
+    found, few = work_of_all()
+    assert found == 500
+    fill(journal, 4000, start=500)
+    found, many = work_of_all()
+    assert found == 4500
+    assert many < 12 * few
