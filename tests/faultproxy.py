@@ -2,7 +2,7 @@
 
 Real sockets on loopback, no privileges. Kinds of fault: `refuse` (reset, and nobody listens for a
 while), `rst`, `fin`, `half-open` (the far end is gone and nobody says so), `stall` (nothing moves for a
-while), `slow` (1 kB/s for a while), `lost-answer` (what goes up arrives, what comes down does not, then
+while), `slow` (1 kB/s, or another pace, for a while), `lost-answer` (what goes up arrives, what comes down does not, then
 reset), `latency` (each piece comes late).
 """
 
@@ -22,19 +22,32 @@ _RESET = struct.pack("ii", 1, 0)
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What happens when `at` bytes have gone `up` (to the server) or down. seconds: how long."""
+    """What happens when `at` bytes have gone `up` (to the server) or down. seconds: how long. pace: of a
+    slow line, in bytes a second each way.
+    """
 
     kind: str
     at: int
     is_up: bool = True
     seconds: float = 1.0
+    pace: int = 1000
 
 
 class FaultProxy:
     """Listens on a port of its own; `plan` gives each connection its fault, or None."""
 
-    def __init__(self, target: int, plan: Callable[[int], Fault | None] = lambda n: None) -> None:
+    def __init__(
+        self,
+        target: int,
+        plan: Callable[[int], Fault | None] = lambda n: None,
+        *,
+        is_bare: bool = False,
+    ) -> None:
+        """is_bare: no more lies in the proxy than in a wire, so that what goes up is confirmed as it goes
+        on, in pieces of Ethernet's size; otherwise it takes what it can hold, and confirms that.
+        """
         self._target = target
+        self._is_bare = is_bare
         self.plan = plan
         self.pause_each_mib = 0.0
         """Seconds of rest after each MiB: a line of that pace."""
@@ -49,9 +62,10 @@ class FaultProxy:
         self.port = int(self._listener.getsockname()[1])
         threading.Thread(target=self._serve, daemon=True).start()
 
-    @staticmethod
-    def _listen(port: int) -> socket.socket:
+    def _listen(self, port: int) -> socket.socket:
         listener = socket.socket()
+        if self._is_bare:
+            _be_bare(listener)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("127.0.0.1", port))
         listener.listen(128)
@@ -103,7 +117,7 @@ class FaultProxy:
                 self.connections += 1
             fault = self.plan(number)
             try:
-                server = socket.create_connection(("127.0.0.1", self._target), timeout=5)
+                server = self._connect()
             except OSError:
                 _shut(client, reset=True)
                 continue
@@ -113,6 +127,18 @@ class FaultProxy:
             with self._lock:
                 self._open |= {client, server}
             _Session(self, client, server, fault).start()
+
+    def _connect(self) -> socket.socket:
+        sock = socket.socket()
+        if self._is_bare:
+            _be_bare(sock)
+        sock.settimeout(5)
+        try:
+            sock.connect(("127.0.0.1", self._target))
+        except OSError:
+            sock.close()
+            raise
+        return sock
 
     def counted(self, is_up: bool, size: int) -> None:
         with self._lock:
@@ -205,7 +231,7 @@ class _Session:
             time.sleep(fault.seconds - since)
         if fault.kind == "slow" and since < fault.seconds:
             time.sleep(0.1)
-            return 100
+            return fault.pace // 10
         if fault.kind == "latency":
             time.sleep(fault.seconds / 10)
         if fault.kind == "lost-answer" and is_up and since >= fault.seconds:
@@ -227,6 +253,13 @@ class _Session:
         for sock in (self._client, self._server):
             _shut(sock, reset=reset)
         self._proxy.done(self._client, self._server)
+
+
+def _be_bare(sock: socket.socket) -> None:
+    """Before it listens or connects."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 1400)
 
 
 def _shut(sock: socket.socket, *, reset: bool) -> None:

@@ -2,7 +2,8 @@
 
 The socket is opened here, because the library never sets TCP_NODELAY and small packets would stall
 40 ms each. Keys only, modern algorithms only, the host key pinned to the hub and not to an address,
-a deadline on every step. The same code talks to the embedded server and to OpenSSH.
+a deadline on every step that begins anew as long as the line moves (`line`). The same code talks to
+the embedded server and to OpenSSH.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any
 from frontgate.errors import TransportError
 from frontgate.lean import without
 from frontgate.transports import UPLOAD_BACK, Entry, Source, Transport
+from frontgate.transports.line import Line, Patient
 from frontgate.transports.sftp_wire import BIG_PACKET, DENIED, NO_SUCH_FILE, Sftp, StatusError
 from frontgate.undo import on_failure
 
@@ -73,23 +75,20 @@ def connect_sftp(
             "FG-TRN-001", host=peer.host, port=peer.port, detail=str(error)
         ) from error
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    _notice_silence(sock, peer.step_timeout_s)
-    session = paramiko.Transport(sock)
+    _probe_when_idle(sock)
+    line = Line(sock, max(2 * peer.step_timeout_s, 5))
+    session = paramiko.Transport(line)
     with on_failure(session.close):
-        return _login(session, peer, key, with_bell, {} if begun is None else begun)
+        return _login(session, line, peer, key, with_bell, {} if begun is None else begun)
 
 
-def _notice_silence(sock: socket.socket, step_timeout_s: float) -> None:
-    """Let the kernel end a connection whose other end is gone: half open, or not reading for long.
-
-    The library writes without a deadline of its own; an idle connection is probed.
-    """
+def _probe_when_idle(sock: socket.socket) -> None:
+    """Let the kernel end an idle connection whose other end is gone. What is under way `Line` watches."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, value in (
         ("TCP_KEEPIDLE", 30),
         ("TCP_KEEPINTVL", 10),
         ("TCP_KEEPCNT", 3),
-        ("TCP_USER_TIMEOUT", int(max(2 * step_timeout_s, 5) * 1000)),
     ):
         option = getattr(socket, name, None)
         if option is not None:
@@ -110,6 +109,7 @@ def _within(session: paramiko.Transport, seconds: float) -> Iterator[None]:
 
 def _login(
     session: paramiko.Transport,
+    line: Line,
     peer: SftpPeer,
     key: paramiko.PKey,
     with_bell: bool,
@@ -154,7 +154,8 @@ def _login(
         channel.settimeout(peer.step_timeout_s)
         channel.invoke_subsystem("sftp")
         bell = _bell(session, peer) if with_bell else None
-        return _SftpTransport(session, Sftp(channel), bell, begun)
+        sftp = Sftp(Patient(channel, line, peer.step_timeout_s))
+        return _SftpTransport(session, sftp, bell, begun)
 
 
 def _key_types(peer: SftpPeer) -> set[str]:

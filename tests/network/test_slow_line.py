@@ -1,0 +1,213 @@
+"""A slow line: what moves is never broken, what does not is noticed.
+
+The deadlines are shorter than in production, and the lines as much quicker.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import random
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from faultproxy import Fault, FaultProxy
+
+from frontgate.errors import TransportError
+from frontgate.transports import Transport
+from frontgate.transports.line import Line, Moved, Patient
+from frontgate.transports.sftp import connect_sftp
+from network.servers import SERVERS, Server
+
+STEP_S = 2.0
+SIZE = 200_000
+
+
+def named(data: bytes) -> str:
+    return f"{1:016d}-{hashlib.sha256(data).hexdigest()}.bundle"
+
+
+def upload(server: Server, transport: Transport, data: bytes) -> None:
+    name = named(data)
+    transport.put(name, io.BytesIO(data), len(data))
+    assert (server.home / "to-hub" / name).read_bytes() == data
+
+
+def download(server: Server, transport: Transport, data: bytes) -> None:
+    name, got = named(data), bytearray()
+    server.place(name, data)
+    transport.get(name, got.extend)
+    assert bytes(got) == data
+
+
+@pytest.mark.parametrize(
+    ("kind", "work"), [("embedded", upload), ("embedded", download), ("openssh", upload)]
+)
+def test_a_line_on_which_an_answer_takes_longer_than_a_step(
+    kind: str, work: Callable[[Server, Transport, bytes], None], tmp_path: Path
+) -> None:
+    """32 KiB to an answer at 10 kB/s, against 2 s: as 500 bytes a second against the usual minute."""
+    data = random.Random(1).randbytes(70_000)
+    with (
+        SERVERS[kind](tmp_path) as server,
+        FaultProxy(
+            server.peer.port,
+            lambda n: Fault("slow", 5_000, work is upload, 1e9, pace=10_000),
+            is_bare=True,
+        ) as proxy,
+    ):
+        transport = connect_sftp(server.through(proxy.port, step_timeout_s=STEP_S))
+        began = time.monotonic()
+        work(server, transport, data)
+        assert time.monotonic() - began > 3 * STEP_S
+        assert proxy.connections == 1
+        transport.close()
+
+
+@pytest.mark.timeout(60)
+def test_a_middle_that_confirms_nothing_for_long_while_answers_come(tmp_path: Path) -> None:
+    """Its window stays shut for longer than the line may stand still, and what it holds goes on."""
+    data = random.Random(2).randbytes(250_000)
+    with (
+        SERVERS["embedded"](tmp_path) as server,
+        FaultProxy(
+            server.peer.port, lambda n: Fault("slow", 5_000, True, 1e9, pace=20_000)
+        ) as proxy,
+    ):
+        transport = connect_sftp(server.through(proxy.port, step_timeout_s=STEP_S))
+        upload(server, transport, data)
+        assert proxy.connections == 1
+        transport.close()
+
+
+@pytest.mark.parametrize("size", [SIZE, 50 * SIZE])
+@pytest.mark.parametrize("kind", ["half-open", "stall"])
+def test_a_line_on_which_nothing_moves_is_noticed(kind: str, size: int, tmp_path: Path) -> None:
+    """While it waits for answers, and while it cannot even send."""
+    data = random.Random(3).randbytes(size)
+    with (
+        SERVERS["embedded"](tmp_path) as server,
+        FaultProxy(server.peer.port, lambda n: Fault(kind, 50_000, True, 1e6)) as proxy,
+    ):
+        transport = connect_sftp(server.through(proxy.port, step_timeout_s=STEP_S))
+        began = time.monotonic()
+        with pytest.raises(TransportError) as caught:
+            transport.put(named(data), io.BytesIO(data), size)
+        assert caught.value.code in ("FG-TRN-004", "FG-TRN-005")
+        assert time.monotonic() - began < 5 * STEP_S
+        transport.close()
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[Line, socket.socket]]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        ours = socket.create_connection(listener.getsockname(), timeout=0.05)
+        theirs, _ = listener.accept()
+        line = Line(ours, 1.0)
+        yield line, theirs
+        line.close()
+        theirs.close()
+
+
+def wait_on(line: Line, seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            line.recv(100)
+        except TimeoutError:
+            continue
+
+
+def fill(line: Line) -> None:
+    try:
+        while True:
+            line.send(b"x" * 65536)
+    except TimeoutError:
+        return
+
+
+def test_an_idle_line_on_which_all_is_confirmed_is_left_alone(
+    pair: tuple[Line, socket.socket],
+) -> None:
+    line, _ = pair
+    line.send(b"x" * 1000)
+    wait_on(line, 2.0)
+    assert not line.moved().is_owed
+    assert line.moved().acked >= 1000
+
+
+def test_an_idle_line_that_owes_a_confirmation_ends(pair: tuple[Line, socket.socket]) -> None:
+    line, _ = pair
+    fill(line)
+    with pytest.raises(ConnectionAbortedError):
+        wait_on(line, 3.0)
+    with pytest.raises(ConnectionAbortedError):
+        for _ in range(60):
+            fill(line)
+
+
+def test_a_line_that_owes_but_hears_goes_on(pair: tuple[Line, socket.socket]) -> None:
+    line, theirs = pair
+    fill(line)
+    done = threading.Event()
+
+    def answer() -> None:
+        while not done.wait(0.4):
+            theirs.send(b"a")
+
+    thread = threading.Thread(target=answer)
+    thread.start()
+    wait_on(line, 2.5)
+    done.set()
+    thread.join()
+    assert line.moved().is_owed
+
+
+class Silent:
+    """A channel on which nothing comes within a step. during: what the line does meanwhile."""
+
+    def __init__(self, during: Callable[[], object]) -> None:
+        self._during = during
+        self.steps = 0
+
+    def recv(self, size: int) -> bytes:
+        self.steps += 1
+        self._during()
+        raise TimeoutError
+
+    def send(self, data: bytes) -> int:
+        self.steps += 1
+        self._during()
+        raise TimeoutError
+
+
+def test_signs_of_life_alone_are_no_progress(pair: tuple[Line, socket.socket]) -> None:
+    """Both ends say now and then that they live: a transfer behind that may stand still all the same."""
+    line, theirs = pair
+    channel = Silent(lambda: (theirs.send(b"x" * 100), time.sleep(0.1)))
+    patient = Patient(channel, line, 20.0)
+    with pytest.raises(TimeoutError):
+        patient.recv(10)
+    with pytest.raises(TimeoutError):
+        patient.sendall(b"x")
+    assert channel.steps == 2
+
+
+def test_bytes_that_come_are_progress_until_they_stop(pair: tuple[Line, socket.socket]) -> None:
+    line, theirs = pair
+    left = [200, 200, 10]
+    channel = Silent(lambda: (theirs.send(b"x" * left.pop(0)), time.sleep(0.1)))
+    with pytest.raises(TimeoutError):
+        Patient(channel, line, 20.0).recv(10)
+    assert channel.steps == 3
+
+
+def test_what_is_sent_again_and_only_counted_at_the_other_end_is_progress() -> None:
+    """A line whose queue holds minutes: 1500 bytes at 1 kB/s, each answered by an empty segment."""
+    before = Moved(5000, 5000, 100, is_owed=True)
+    assert Moved(5000, 5000, 140, is_owed=True).is_progress(before, 60)
+    assert not Moved(5104, 5088, 105, is_owed=True).is_progress(before, 60), "signs of life"
