@@ -25,6 +25,7 @@ _ENTRY = re.compile(
 _BESIDE = ("dialect/", "message.html")
 """What may stand beside the signed parts: a conversion and a view, both made here."""
 _DONE = ".done"
+_CHUNK = 1 << 20
 
 
 def check_spool(home: Home, spool: Spool, tally: Tally) -> None:
@@ -51,24 +52,36 @@ def _check_entries(home: Home, spool: Spool, tally: Tally) -> None:
             )
             continue
         tally.ok(4)
-        _check_rights(tally, Path(entry.path))
+        _check_rights(tally, entry)
         if row[0] != "kept":
-            _incomparable(tally, Path(entry.path), f"segment {row[0]}")
+            _incomparable(tally, entry.name, f"segment {row[0]}")
 
 
-def _check_rights(tally: Tally, path: Path) -> None:
-    """An entry is for us and for the group that we share with case software."""
-    inside = (Path(base) / n for base, folders, files in os.walk(path) for n in (*folders, *files))
-    wide: list[str] = []
-    for each in (path, *inside):
+def _below(folder: str) -> Iterator[os.DirEntry[str]]:
+    """Everything in a folder and in those in it; no link is followed, what was taken is left out."""
+    waiting = [folder]
+    while waiting:
         try:
-            mode = stat.S_IMODE(each.lstat().st_mode)
+            with os.scandir(waiting.pop()) as entries:
+                found = list(entries)
+        except OSError:
+            continue
+        waiting += [entry.path for entry in found if entry.is_dir(follow_symlinks=False)]
+        yield from found
+
+
+def _check_rights(tally: Tally, entry: os.DirEntry[str]) -> None:
+    """An entry is for us and for the group that we share with case software."""
+    wide: list[str] = []
+    for each in (entry, *_below(entry.path)):
+        try:
+            mode = each.stat(follow_symlinks=False).st_mode
         except FileNotFoundError:
             continue  # taken meanwhile
-        if mode & 0o007 and not each.is_symlink():
-            wide.append(f"{each.name} {mode:o}")
+        if mode & 0o007 and not stat.S_ISLNK(mode):
+            wide.append(f"{each.name} {stat.S_IMODE(mode):o}")
     tally.expect(
-        7, not wide, path.name, f"他人可读写：{wide[:3]}", f"open to everybody: {wide[:3]}"
+        7, not wide, entry.name, f"他人可读写：{wide[:3]}", f"open to everybody: {wide[:3]}"
     )
 
 
@@ -102,38 +115,31 @@ def check_delivered(home: Home, tally: Tally, ident: int, package: Package, dige
     ):
         for spool in home.spools:
             if destination == f"spool:{spool.key}":
+                path = f"{spool.paths.inbound}/{entry}"
                 for suffix in _SUFFIXES:
-                    path = spool.paths.inbound / f"{entry}{suffix}"
-                    _check_content(tally, path, package.envelope, digest)
+                    if os.path.lexists(path + suffix):
+                        _check_content(tally, path + suffix, suffix, package.envelope, digest)
 
 
-def _check_content(tally: Tally, path: Path, envelope: Envelope, digest: str) -> None:
-    if not os.path.lexists(path):
-        return
+def _check_content(tally: Tally, path: str, suffix: str, envelope: Envelope, digest: str) -> None:
+    name = os.path.basename(path)
     try:
-        if path.suffix == ".asice":
-            with path.open("rb") as file:
-                found_digest, _ = _hash(iter(lambda: file.read(1 << 20), b""))
+        if suffix == ".asice":
             tally.expect(
-                5,
-                found_digest == digest,
-                path.name,
-                "送达的字节不符",
-                "differs from what was taken",
-            )
+                5, _hash_file(path)[0] == digest, name, "送达的字节不符", "differs from what was taken",
+            )  # fmt: skip
             return
-        parts = _zip_parts(path) if path.suffix == ".zip" else _folder_parts(path)
-        found = dict(parts)
+        found = dict(_zip_parts(path) if suffix == ".zip" else _folder_parts(path))
         if os.path.lexists(path):  # else it was taken meanwhile
-            _compare(tally, path.name, envelope, found)
+            _compare(tally, name, envelope, found)
     except (OSError, FrontgateError) as error:
         if os.path.lexists(path):
-            _incomparable(tally, path, str(error))
+            _incomparable(tally, name, str(error))
 
 
-def _incomparable(tally: Tally, path: Path, why: str) -> None:
+def _incomparable(tally: Tally, name: str, why: str) -> None:
     tally.ok(5)
-    tally.broken(5, path.name, f"无法核对：{why}", f"cannot be compared: {why}")
+    tally.broken(5, name, f"无法核对：{why}", f"cannot be compared: {why}")
 
 
 def _compare(
@@ -158,19 +164,22 @@ def _compare(
     )
 
 
-def _folder_parts(folder: Path) -> Iterator[tuple[str, tuple[str, int]]]:
-    for base, _, names in os.walk(folder):
-        for name in names:
-            path = Path(base) / name
-            with path.open("rb") as file:
-                fact = _hash(iter(lambda: file.read(1 << 20), b""))
-            yield path.relative_to(folder).as_posix(), fact
+def _folder_parts(folder: str) -> Iterator[tuple[str, tuple[str, int]]]:
+    for entry in _below(folder):
+        if not entry.is_dir(follow_symlinks=False):
+            yield entry.path[len(folder) + 1 :], _hash_file(entry.path)
 
 
-def _zip_parts(path: Path) -> Iterator[tuple[str, tuple[str, int]]]:
-    with path.open("rb") as file:
+def _zip_parts(path: str) -> Iterator[tuple[str, tuple[str, int]]]:
+    with open(path, "rb") as file:
         for entry in open_zip(file, dialect="drop").entries:
             yield entry.name, _hash(entry.chunks())
+
+
+def _hash_file(path: str) -> tuple[str, int]:
+    with open(path, "rb", buffering=0) as file:
+        step = min(_CHUNK, os.fstat(file.fileno()).st_size + 1)
+        return _hash(iter(lambda: file.read(step), b""))
 
 
 def _hash(chunks: Iterator[bytes]) -> tuple[str, int]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,11 +15,11 @@ import pytest
 from faults.driver import SameProcess
 from faults.scenes import SCENES, CaseSoftware
 from faults.world import NAMES, Ground, fast_folder, make_ground
-from province import POLICE, PROCURATORATE
+from province import POLICE, PROCURATORATE, message
 
 from frontgate.cli.main import main
 from frontgate.core.lifecycle import TransferEvent
-from frontgate.inspect import INVARIANTS, examine
+from frontgate.inspect import INVARIANTS, examine, stored
 from frontgate.journal import Journal, transfers
 from frontgate.pipeline import operate
 
@@ -40,8 +42,6 @@ def lived() -> Iterator[Ground]:
 
 
 def _last() -> str:
-    from province import message
-
     return message("arrest-request/submit", ref="last")
 
 
@@ -102,8 +102,6 @@ LAST = "(SELECT max(id) FROM package WHERE state = 'ADMITTED')"
 
 def forged_package(ground: Ground) -> None:
     """The stored bytes and their digest are changed together: only the seal can tell."""
-    import hashlib
-
     path = segment(ground, POLICE, part="out")
     db = apsw.Connection(str(ground.home(POLICE) / "state" / "journal.db"))
     ident, offset, size = next(
@@ -263,6 +261,36 @@ def extra_file(ground: Ground) -> None:
     (entry(ground) / "files" / "more.pdf").write_bytes(b"?")
 
 
+def as_zip(ground: Ground) -> Path:
+    """The entry in the form of one ZIP file."""
+    folder = entry(ground)
+    made = folder.with_name(f"{folder.name}.zip")
+    with zipfile.ZipFile(made, "w") as file:
+        for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+            file.write(path, path.relative_to(folder).as_posix())
+    shutil.rmtree(folder)
+    made.chmod(0o660)
+    return made
+
+
+def as_package(ground: Ground) -> Path:
+    """The entry in the form of the sealed package itself."""
+    folder = entry(ground)
+    db = apsw.Connection(str(ground.home(PROCURATORATE) / "state" / "journal.db"))
+    ((path, offset, size),) = db.execute(
+        "SELECT s.path, p.offset_bytes, p.size_bytes FROM package p"
+        " JOIN segment s ON s.id = p.segment_id WHERE p.message_id = ?",
+        (folder.name[-36:],),
+    )
+    db.close()
+    data = (ground.home(PROCURATORATE) / "state" / path).read_bytes()[offset : offset + size]
+    made = folder.with_name(f"{folder.name}.asice")
+    made.write_bytes(data)
+    shutil.rmtree(folder)
+    made.chmod(0o660)
+    return made
+
+
 def changed_file(ground: Ground) -> None:
     flip(next(iter((entry(ground) / "files").iterdir())), 10)
 
@@ -285,7 +313,10 @@ DAMAGE: list[tuple[int, str, Callable[[Ground], None]]] = [
     (5, "a flipped bit in inbound", changed_file),
     (5, "another content there", lambda g: sql(g, PROCURATORATE, "UPDATE package SET content_digest = 'x' WHERE id = 1")),
     (6, "a forged package", forged_package),
+    (5, "a file of an entry is gone", lambda g: (entry(g) / "message.xml").unlink()),
+    (5, "a link to elsewhere in an entry", lambda g: (entry(g) / "files" / "more").symlink_to(g.root)),
     (6, "an unsigned file", extra_file),
+    (6, "an unsigned file in a folder below", lambda g: shutil.copytree(entry(g) / "files", entry(g) / "a" / "b")),
     (7, "a readable key", lambda g: (g.home(POLICE) / "keys" / f"{POLICE}.key").chmod(0o644)),
     (7, "a readable state folder", lambda g: (g.home("hub") / "state").chmod(0o755)),
     (7, "a folder of keys for everybody", lambda g: (g.home(POLICE) / "keys").chmod(0o777)),
@@ -313,8 +344,14 @@ DAMAGE: list[tuple[int, str, Callable[[Ground], None]]] = [
 ]  # fmt: skip
 
 
-def test_a_sound_province_has_nothing_broken(ground: Ground) -> None:
+@pytest.mark.parametrize("most", [stored._CHUNK, 100])
+def test_a_sound_province_has_nothing_broken_whatever_is_read_at_once(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr(stored, "_CHUNK", most)
     assert broken(ground) == {}
+    flip(segment(ground, "hub", part="in"), 5000)
+    assert list(broken(ground)) == [5]
 
 
 @pytest.mark.parametrize(
@@ -325,6 +362,16 @@ def test_damage_is_found(
 ) -> None:
     damage(ground)
     assert number in broken(ground), what
+
+
+@pytest.mark.parametrize("form", [as_zip, as_package])
+def test_the_other_forms_of_an_entry_are_compared_as_well(
+    ground: Ground, form: Callable[[Ground], Path]
+) -> None:
+    path = form(ground)
+    assert broken(ground) == {}
+    flip(path, path.stat().st_size // 2)
+    assert list(broken(ground)) == [5]
 
 
 def test_a_second_delivery_is_found_at_the_receiver_alone(ground: Ground) -> None:
