@@ -119,10 +119,14 @@ class Sftp:
 
     # -- packets ------------------------------------------------------------------------
 
-    def _send(self, kind: int, body: bytes) -> None:
-        """Gather requests until an answer is waited for: together they cost what one does."""
-        self._gathered.append(struct.pack(">LB", len(body) + 1, kind) + body)
-        self._gathered_bytes += len(body) + 5
+    def _send(self, kind: int, body: bytes, data: bytes = b"") -> None:
+        """Gather requests until an answer is waited for: together they cost what one does.
+
+        data: what follows the body, not copied before it is sent.
+        """
+        size = len(body) + len(data) + 1
+        self._gathered += (struct.pack(">LB", size, kind) + body, data)
+        self._gathered_bytes += size + 4
         if self._gathered_bytes >= BLOCK:
             self.flush()
 
@@ -132,9 +136,9 @@ class Sftp:
             together, self._gathered, self._gathered_bytes = b"".join(self._gathered), [], 0
             self._channel.sendall(together)
 
-    def _request(self, kind: int, body: bytes) -> int:
+    def _request(self, kind: int, body: bytes, data: bytes = b"") -> int:
         self._next = (self._next + 1) & 0xFFFFFFFF
-        self._send(kind, struct.pack(">L", self._next) + body)
+        self._send(kind, struct.pack(">L", self._next) + body, data)
         return self._next
 
     def _receive(self) -> tuple[int, memoryview]:
@@ -285,8 +289,8 @@ class Sftp:
             data = source.read(min(blocks.size, size_bytes - at))
             if not data:
                 raise EOFError("the source ends early")
-            body = _string(handle) + struct.pack(">Q", at) + _string(data)
-            waiting.append((self._request(_WRITE, body), len(data)))
+            body = _string(handle) + struct.pack(">QL", at, len(data))
+            waiting.append((self._request(_WRITE, body, data), len(data)))
             at += len(data)
             under_way += len(data)
             while under_way >= window:
