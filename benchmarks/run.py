@@ -25,6 +25,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from forked import Spawned
+from network.servers import SERVERS as SERVERS
+from network.servers import Server as Server
 from openssh import openssh_province
 from province import POLICE, PROCURATORATE, Province, message, wait_for
 

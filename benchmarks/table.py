@@ -24,8 +24,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from network.servers import SERVERS, Server
-
 from benchmarks import check, scan
 from benchmarks.crowd import crowd
 from benchmarks.peers import copies, sshd
@@ -33,6 +31,8 @@ from benchmarks.peers.shell import Pipeline
 from benchmarks.run import (
     POLICE,
     PROCURATORATE,
+    SERVERS,
+    Server,
     attachment,
     latency,
     message_of,
@@ -252,11 +252,12 @@ def one_hop(file: Path, front: Callable[[Path], AbstractContextManager[Server]])
     with (
         tempfile.TemporaryDirectory(prefix="frontgate-bench-") as name,
         front(Path(name)) as server,
+        contextlib.closing(connect_sftp(server.peer)) as transport,
+        file.open("rb") as data,
     ):
-        with contextlib.closing(connect_sftp(server.peer)) as transport, file.open("rb") as data:
-            began = time.perf_counter()
-            transport.put(f"{1:016d}-{'0' * 64}.bundle", Hashed(data), file.stat().st_size)
-            return time.perf_counter() - began
+        began = time.perf_counter()
+        transport.put(f"{1:016d}-{'0' * 64}.bundle", Hashed(data), file.stat().st_size)
+        return time.perf_counter() - began
 
 
 def checking(rounds: int) -> list[Row]:
