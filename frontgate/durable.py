@@ -16,11 +16,13 @@ to know what a power cut may take.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
+import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from types import TracebackType
 from typing import Any, BinaryIO
@@ -97,10 +99,10 @@ def unlink(path: PathLike, *, missing_ok: bool = True, dir_fd: int | None = None
                 raise
 
 
-def link(source: PathLike, target: PathLike) -> None:
-    """Give a file a second name; fails if `target` exists."""
-    with step("link", source, target):
-        os.link(source, target)
+def link(source: PathLike, target: PathLike, *, dir_fd: int | None = None) -> None:
+    """Give a file a second name; fails if `target` exists. A symbolic link is not followed."""
+    with step("link", _place(source, dir_fd), _place(target, dir_fd)):
+        os.link(source, target, src_dir_fd=dir_fd, dst_dir_fd=dir_fd, follow_symlinks=False)
 
 
 def remove_dir(path: PathLike, *, dir_fd: int | None = None) -> None:
@@ -128,6 +130,21 @@ def open_new(path: PathLike, mode: int = 0o600, *, dir_fd: int | None = None) ->
         if probe is not None:
             return io.BufferedRandom(_ProbedFile(fd, "r+b"), 1 << 16)
         return os.fdopen(fd, "w+b", buffering=1 << 16)
+
+
+def open_part(path: PathLike, flags: int, mode: int) -> io.FileIO:
+    """Open a regular file to read and to go on writing; it is never followed. Each write is one write(2).
+
+    flags: O_CREAT, O_EXCL and O_TRUNC, as wanted. mode: of a file that is made, less the umask.
+    Raises: PermissionError if it is not a regular file.
+    """
+    flags |= os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
+    with step("open", path) if flags & os.O_CREAT else nullcontext():
+        fd = os.open(path, flags, mode)
+    with on_failure(partial(os.close, fd)):
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise PermissionError(errno.EACCES, "not a regular file", os.fspath(path))
+        return (_ProbedFile if probe is not None else io.FileIO)(fd, "r+b")
 
 
 def make_dir(

@@ -1,7 +1,8 @@
 """The embedded SFTP server: asyncssh in a process of its own, nothing to install.
 
 Each account sees `/to-hub/` (create a `.<name>.part`, write, fsync, rename once; nothing is
-overwritten) and `/from-hub/` (list, read, remove). Everything else is refused: no links, no folders,
+overwritten) and `/from-hub/` (list, read, remove). Every step that changes something there goes through
+`frontgate.durable`; what was answered with OK is on stable storage. Everything else is refused: no links, no folders,
 no attributes, no shell, no forwarding. Keys only. A second subsystem, `frontgate-bell`, sends one
 byte per ring: the hub tells this process which account to ring through a datagram socket.
 Meant for demo, tests and up to 20 units; OpenSSH serves the rest (`frontgate.hub.sshd`).
@@ -28,7 +29,9 @@ from asyncssh.constants import MSG_IGNORE
 from asyncssh.logging import SSHLogger
 from asyncssh.packet import SSHPacketLogger
 
+from frontgate import durable
 from frontgate.heap import keep_freed
+from frontgate.undo import on_failure
 
 PART = re.compile(rb"\.\d{16}-[0-9a-f]{64}\.bundle\.part")
 FINAL = re.compile(rb"\d{16}-[0-9a-f]{64}\.bundle")
@@ -165,16 +168,17 @@ class Mailbox(asyncssh.SFTPServer):
             return _READ_ONLY
         if not PART.fullmatch(name) or wanted & os.O_APPEND:
             raise _denied()
-        keep = wanted & (os.O_CREAT | os.O_TRUNC | os.O_EXCL)
-        return os.O_RDWR | keep | os.O_NOFOLLOW | os.O_CLOEXEC
+        return os.O_RDWR | wanted & (os.O_CREAT | os.O_TRUNC | os.O_EXCL)
 
     def _open(self, path: bytes, flags: int) -> Any:
         real = self._real(b"/".join(self._split(path)))
-        fd = os.open(real, flags, 0o640)
+        if flags & 3 != os.O_RDONLY:
+            return durable.open_part(real, flags, 0o640)
+        fd = os.open(real, flags)
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             os.close(fd)
             raise _denied()
-        return os.fdopen(fd, "rb" if flags & 3 == os.O_RDONLY else "r+b", buffering=0)
+        return os.fdopen(fd, "rb", buffering=0)
 
     def open(self, path: bytes, pflags: int, attrs: asyncssh.SFTPAttrs) -> Any:
         wanted = os.O_RDONLY
@@ -210,13 +214,19 @@ class Mailbox(asyncssh.SFTPServer):
             end > self._most_bytes or (is_stride and self._lying() > self._most_bytes)
         ):
             raise asyncssh.SFTPFailure("FG-BND-013: over the account's limit")
-        return super().write(file_obj, offset, data)
+        file_obj.seek(offset)
+        # On a disk that fills up a write may take a part only; the rest then fails.
+        with memoryview(data) as view:
+            done = 0
+            while done < len(view):
+                done += file_obj.write(view[done:])
+        return len(data)
 
     def open56(self, path: bytes, *_: Any) -> Any:
         raise asyncssh.SFTPOpUnsupported("version 3 only")
 
     def fsync(self, file_obj: Any) -> None:
-        os.fsync(file_obj.fileno())
+        durable.fsync_file(file_obj)
 
     def rename(self, oldpath: bytes, newpath: bytes, flags: int = 0) -> None:
         self._rename(oldpath, newpath)
@@ -235,13 +245,14 @@ class Mailbox(asyncssh.SFTPServer):
         folder = os.open(self._real(_TO), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             try:
-                os.link(old, new, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
+                durable.link(old, new, dir_fd=folder)
             except FileExistsError:
                 raise asyncssh.SFTPFailure("exists") from None
-            # The hub may have seen the name, taken the upload and tidied up already.
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(old, dir_fd=folder)
-            os.fsync(folder)
+            # A name that may be lost must not be found there by the next try, and pass for an upload.
+            with on_failure(lambda: durable.unlink(new, dir_fd=folder)):
+                # The hub may have seen the name, taken the upload and tidied up already.
+                durable.unlink(old, dir_fd=folder)
+                durable.fsync_dir(".", dir_fd=folder)
         finally:
             os.close(folder)
 
@@ -249,7 +260,7 @@ class Mailbox(asyncssh.SFTPServer):
         folder, name = self._split(path)
         if folder != _FROM and not PART.fullmatch(name):
             raise _denied()
-        os.unlink(self._real(folder + b"/" + name))
+        durable.unlink(self._real(folder + b"/" + name), missing_ok=False)
 
     def stat(self, path: bytes) -> Any:
         return self.lstat(path)
@@ -259,7 +270,11 @@ class Mailbox(asyncssh.SFTPServer):
         if clean in (b"/", _TO, _FROM):
             return _attributes(os.lstat(self._real(clean)))
         folder, name = self._split(path)
-        return _attributes(os.lstat(self._real(folder + b"/" + name)))
+        info = os.lstat(self._real(folder + b"/" + name))
+        if folder == _TO and FINAL.fullmatch(name):
+            # Asked by who lost the answer to a rename: what it is told must stay true.
+            durable.fsync_dir(self._real(_TO))
+        return _attributes(info)
 
     async def scandir(self, path: bytes) -> Any:
         clean = b"/" + b"/".join(p for p in path.split(b"/") if p not in (b"", b"."))

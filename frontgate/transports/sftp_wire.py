@@ -354,8 +354,9 @@ class Sftp:
         self._let_go(handle)
         try:
             self._expect_ok(synced)
-        except StatusError:
-            return
+        except StatusError as error:
+            if error.code == FAILURE:  # the disk's; other codes: it cannot do that with a folder
+                raise
 
     def download(
         self, path: str, sink: Callable[[bytes], object], offset: int, size_bytes: int

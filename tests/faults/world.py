@@ -1,30 +1,33 @@
 """A province for fault tests: two gateways and a hub, on the hub's mailbox folders instead of SFTP, or
 with a gap device between (`gap`).
 
-The transport does what the hub's SFTP server does (`.part`, fsync, link, unlink, fsync of the folder),
-through `frontgate.durable`, so that its steps are counted, killed and failed like all others.
+The transport calls what serves a session of the hub's SFTP server (`.part`, fsync, link, unlink, fsync of
+the folder), in the gateway's process, so that its steps are counted, killed and failed like all others.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 
+import asyncssh
 import structlog
 from province import POLICE, PROCURATORATE, Province
 
 from faults.gap import Device, settings
-from frontgate import clock, durable
+from frontgate import clock
 from frontgate.cli.homes import home_of
 from frontgate.errors import TransportError
 from frontgate.gateway.daemon import Gateway
 from frontgate.hub.daemon import Hub
+from frontgate.hub.sftp_server import Mailbox
 from frontgate.inspect import Home
 from frontgate.settings import load_gateway, load_hub
 from frontgate.standard import Checker, Standards
@@ -68,34 +71,52 @@ def set_clock(offset_s: float) -> None:
     clock.use(lambda: datetime.now(UTC) + ahead, lambda: time.monotonic() + offset_s)
 
 
+class _Channel:
+    """Whose session it is: all that the server's side asks of a channel."""
+
+    def __init__(self, account: str) -> None:
+        self._account = account
+
+    def get_extra_info(self, name: str) -> str:
+        return self._account
+
+
+@contextlib.contextmanager
+def _answered(what: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, asyncssh.SFTPError) as error:
+        raise TransportError("FG-TRN-007", what=what, detail=str(error)) from error
+
+
 class MailboxTransport:
-    """A gateway's way to the hub's mailboxes on the same machine."""
+    """A gateway's way to the hub's mailboxes on the same machine, by what serves a session there."""
 
     def __init__(self, root: Path) -> None:
+        self._server = Mailbox(_Channel(root.name), root.parent)  # type: ignore[arg-type]
         self._to, self._from = root / "to-hub", root / "from-hub"
 
     moved_bytes = 0
 
     def put(self, name: str, source: Source, size_bytes: int) -> None:
         self.moved_bytes += size_bytes
-        final, part = self._to / name, self._to / f".{name}.part"
-        if final.exists():
-            return
-        try:
-            durable.unlink(part)
-            source.seek(0)
-            with durable.open_new(part, 0o640) as file:
+        server = self._server
+        final, part = f"/to-hub/{name}".encode(), f"/to-hub/.{name}.part".encode()
+        with _answered(name):
+            try:
+                server.stat(final)
+                return
+            except FileNotFoundError:
+                pass
+            flags = asyncssh.FXF_WRITE | asyncssh.FXF_CREAT | asyncssh.FXF_TRUNC
+            with server.open(part, flags, asyncssh.SFTPAttrs()) as file:
+                source.seek(0)
+                at = 0
                 while chunk := source.read(_CHUNK):
-                    file.write(chunk)
-                file.flush()
-                durable.fsync_file(file)
-            durable.link(part, final)
-            durable.unlink(part)
-            durable.fsync_dir(self._to)
-        except FileExistsError:
-            return
-        except OSError as error:
-            raise TransportError("FG-TRN-007", what=name, detail=str(error)) from error
+                    server.write(file, at, chunk)
+                    at += len(chunk)
+                server.fsync(file)
+            server.posix_rename(part, final)
 
     def entries(self) -> list[Entry]:
         found = [
@@ -116,10 +137,8 @@ class MailboxTransport:
         return count
 
     def remove(self, name: str) -> None:
-        try:
-            durable.unlink(self._from / name)
-        except OSError as error:
-            raise TransportError("FG-TRN-007", what=name, detail=str(error)) from error
+        with _answered(name), contextlib.suppress(FileNotFoundError):
+            self._server.remove(f"/from-hub/{name}".encode())
 
     def has(self, name: str) -> bool:
         return (self._to / name).exists() or (self._to / f".{name}.part").exists()
