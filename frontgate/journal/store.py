@@ -11,6 +11,7 @@ read-only), 010 (disk error: start again).
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import threading
@@ -163,6 +164,15 @@ _DISK_REFUSES = (apsw.FullError, apsw.ReadOnlyError, apsw.CantOpenError, apsw.No
 
 def _refused(error: apsw.Error) -> JournalError:
     return JournalError("FG-JRN-004", reason=type(error).__name__, detail=str(error))
+
+
+def _is_over_quota(error: apsw.IOError, db: apsw.Connection) -> bool:
+    """Whether a write was refused for want of room that is only this user's. SQLite knows ENOSPC alone;
+    as with that nothing was written, and all is known. An fsync that says so is an error of the disk.
+    """
+    if getattr(error, "extendedresult", 0) != apsw.SQLITE_IOERR_WRITE:
+        return False
+    return db.system_errno == errno.EDQUOT
 
 
 class Reader:
@@ -343,6 +353,8 @@ class Journal:
             except apsw.IOError as error:
                 with contextlib.suppress(OSError):
                     self.on_full()
+                if _is_over_quota(error, self._db):
+                    raise _refused(error) from error
                 self.failure = JournalError("FG-JRN-010", detail=str(error))
                 self.on_failure()
                 raise self.failure from error

@@ -26,7 +26,7 @@ from faults.judge import Judgement, judge
 from faults.scenes import SCENES, CaseSoftware, prepared
 from faults.world import ROLES, Ground, fast_folder, make_ground
 
-ERRORS = ("EIO", "ENOSPC", "EMFILE", "EROFS")
+ERRORS = ("EIO", "ENOSPC", "EDQUOT", "EMFILE", "EROFS")
 _NODES = {role: name for name, role in ROLES.items()}
 
 
