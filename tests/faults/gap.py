@@ -1,8 +1,8 @@
 """A gap device between one gateway and the hub, moved by the world itself: one look after each round.
 
 It takes everything that lies there, half written or not, carries in any order, and for its first
-`HARMS` times in each direction loses, repeats, cuts short, changes a byte or holds back. Then it is
-honest, so that a life comes to rest.
+`HARMS` times in each direction, or until it is told to be honest, loses, repeats, cuts short, changes a
+byte or holds back. Then it is honest, so that a life comes to rest.
 """
 
 from __future__ import annotations
@@ -27,9 +27,20 @@ class _Way:
 
 
 class Device:
-    """Both directions. kept: the two folders whose files wait for their acknowledgement."""
+    """Both directions. kept: the two folders whose files wait for their acknowledgement; most: harms
+    in each direction.
+    """
 
-    def __init__(self, gateway: Path, hub: Path, kept: tuple[Path, Path], seed: int) -> None:
+    def __init__(
+        self,
+        gateway: Path,
+        hub: Path,
+        kept: tuple[Path, Path],
+        seed: int,
+        *,
+        most: float = HARMS,
+    ) -> None:
+        self._most = most
         self._ways = []
         for n, (one, other) in enumerate(((gateway, hub), (hub, gateway))):
             for folder in (one / "gap-out", other / "gap-in"):
@@ -38,6 +49,10 @@ class Device:
             self._ways.append(_Way(one / "gap-out", other / "gap-in", luck))
         self._kept = kept
         self.did: list[str] = []
+
+    def be_honest(self) -> None:
+        """From now on everything arrives as it is."""
+        self._most = 0
 
     def carry(self) -> bool:
         """Returns: whether it moved anything."""
@@ -58,7 +73,7 @@ class Device:
 
     def _harmed(self, way: _Way, name: str, data: bytes) -> list[tuple[str, bytes]]:
         """What becomes of a file."""
-        if way.harms >= HARMS or way.luck.random() < 0.3 or not data:
+        if way.harms >= self._most or way.luck.random() < 0.3 or not data:
             return [(name, data)]
         way.harms += 1
         what = way.luck.choice(KINDS)
@@ -86,6 +101,18 @@ class Device:
         ]
 
 
-def settings(folder: Path) -> str:
+def put_between(gateway: Path, hub: Path, code: str, seed: int, *, most: float = HARMS) -> Device:
+    """A unit reaches the hub through a gap device from now on. gateway, hub: their homes, not running."""
+    path = gateway / "gateway.toml"
+    text = path.read_text().replace("[hub]\n", '[hub]\ntransport = "directory"\n', 1)
+    path.write_text(f"{text}\n[hub.directory]\n{_settings(gateway)}")
+    with (hub / "hub.toml").open("a") as file:
+        file.write(f'\n[[directory]]\nunit = "{code}"\n{_settings(hub)}')
+    mailbox = hub / "sftp" / f"u{code.lower()}"
+    kept = (gateway / "state" / "carry" / "to-hub", mailbox / "from-hub")
+    return Device(gateway, hub, kept, seed, most=most)
+
+
+def _settings(folder: Path) -> str:
     """The lines of a node's settings."""
     return f'out = "{folder}/gap-out"\nin = "{folder}/gap-in"\n{TUNING}'

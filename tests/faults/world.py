@@ -21,7 +21,7 @@ import asyncssh
 import structlog
 from province import POLICE, PROCURATORATE, Province
 
-from faults.gap import Device, settings
+from faults.gap import Device, put_between
 from frontgate import clock
 from frontgate.cli.homes import home_of
 from frontgate.errors import TransportError
@@ -162,15 +162,7 @@ class Ground:
 
     def put_device_between(self, code: str, seed: int) -> None:
         """A unit reaches the hub through a gap device from now on. Before its nodes are made."""
-        gateway, hub = self.home(code), self.home("hub")
-        path = gateway / "gateway.toml"
-        text = path.read_text().replace("[hub]\n", '[hub]\ntransport = "directory"\n', 1)
-        path.write_text(f"{text}\n[hub.directory]\n{settings(gateway)}")
-        with (hub / "hub.toml").open("a") as file:
-            file.write(f'\n[[directory]]\nunit = "{code}"\n{settings(hub)}')
-        mailbox = hub / "sftp" / f"u{code.lower()}"
-        kept = (gateway / "state" / "carry" / "to-hub", mailbox / "from-hub")
-        self.device = Device(gateway, hub, kept, seed)
+        self.device = put_between(self.home(code), self.home("hub"), code, seed)
 
     def home(self, name: str) -> Path:
         return self.root / name

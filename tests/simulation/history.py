@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
+from faults.gap import Device
+
 from frontgate.errors import FrontgateError
 
 from . import judge
@@ -113,6 +115,8 @@ def _live(
     _plan_taking(world, programs)
     _plan_fate(world, province)
     _plan_operators(world, province)
+    if province.device is not None:
+        _plan_carrying(world, province.device)
     world.run(TROUBLE_S)
 
     world.tell("peace")
@@ -122,6 +126,8 @@ def _live(
         node.disk_until = -1.0
     for wire in province.wires.values():
         wire.down_until = -1.0
+    if province.device is not None:
+        province.device.be_honest()
     peace = world.time
     for program in programs.values():
         program.is_lazy = False
@@ -197,6 +203,18 @@ def _plan_fate(world: World, province: Province) -> None:
             world.tell(f"clock of {node.name} jumps by {by}")
 
         world.at(luck.uniform(0, TROUBLE_S), "clock", jump)
+
+
+def _plan_carrying(world: World, device: Device) -> None:
+    def carry() -> None:
+        did = len(device.did)
+        device.carry()
+        for what in device.did[did:]:
+            world.count(f"device {what}")
+            world.tell(f"DEVICE {what}")
+        world.at(world.luck.uniform(0.2, 4.0), "carry", carry)
+
+    world.at(world.luck.uniform(0.2, 4.0), "carry", carry)
 
 
 def _plan_operators(world: World, province: Province) -> None:

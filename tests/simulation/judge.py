@@ -71,6 +71,8 @@ def open_things(province: Province) -> list[str]:
         for folder in (box / "to-hub", box / "from-hub"):
             names = [n for n in sorted(os.listdir(folder)) if n.endswith(".bundle")]
             found += [f"hub: {box.name}/{folder.name}/{n[:20]}" for n in names]
+    if province.device is not None:
+        found += province.device.unrested()
     if found:
         return found  # the journals are looked at last: that costs more
     with Ledgers(province) as ledgers:

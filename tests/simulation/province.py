@@ -5,10 +5,14 @@ Keys and certificates are made once in a process and copied: a seed costs no key
 
 from __future__ import annotations
 
+import math
+import random
 import shutil
 import tempfile
 from datetime import timedelta
 from pathlib import Path
+
+from faults.gap import Device, put_between
 
 from frontgate import clock
 from frontgate.gateway import daemon as gateway_daemon
@@ -23,6 +27,7 @@ from frontgate.hub.daemon import Hub
 from frontgate.pipeline import dispatch, take
 from frontgate.settings import GatewaySettings, HubSettings, load_gateway, load_hub
 from frontgate.standard import Checker, Standards
+from frontgate.transports import Transport
 from frontgate.trust.unit_bundle import read_unit_bundle
 
 from .wire import Wire
@@ -114,12 +119,20 @@ def _make(home: Path) -> None:
 
 
 class Province:
-    """The nodes of one seed below `home`."""
+    """The nodes of one seed below `home`. In every seventh seed one unit lies behind a gap device."""
 
     def __init__(self, world: World, home: Path) -> None:
         self.world = world
         self.home = home
         shutil.copytree(template(), home, dirs_exist_ok=True)
+        self.carried = ""
+        self.device: Device | None = None
+        if world.seed % 7 == 0:
+            # By its own luck: the events of all other seeds stay what they were.
+            self.carried = random.Random(world.seed).choice(list(ROLES))
+            self.device = put_between(
+                home / self.carried, home / "hub", self.carried, world.seed, most=math.inf
+            )
         self.hub = Node("hub", home / "hub", self._make_hub)
         self.gateways: dict[str, Node] = {}
         self.wires: dict[str, Wire] = {}
@@ -136,12 +149,26 @@ class Province:
 
     def _make_gateway(self, code: str) -> Gateway:
         settings = load_gateway(self.home / code / "gateway.toml")
-        return Gateway(
+
+        def through_device() -> Transport:
+            assert made._device is not None
+            transport = made._device.connect()
+
+            def wait(timeout_s: float) -> bool:  # in virtual time that is said, not done
+                is_new = bool(transport.entries())
+                self.gateways[code].slept = 0.05 if is_new else timeout_s
+                return is_new
+
+            transport.wait = wait  # type: ignore[method-assign]
+            return transport
+
+        made = Gateway(
             settings,
-            connect=self.wires[code].connect,
+            connect=through_device if code == self.carried else self.wires[code].connect,
             standards=_standards,
             new_checker=_shared,
         )
+        return made
 
     def settings(self) -> list[GatewaySettings | HubSettings]:
         """Of every node."""
