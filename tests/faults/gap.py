@@ -86,7 +86,7 @@ class Device:
         if what == "hold":
             way.held.append((name, data))
             return []
-        at = way.luck.randrange(len(data))
+        at = int(way.luck.random() * len(data))  # one draw, whatever the size
         if what == "cut":
             return [(name, data[:at])]
         return [(name, data[:at] + bytes([data[at] ^ 4]) + data[at + 1 :])]
