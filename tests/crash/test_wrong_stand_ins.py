@@ -8,6 +8,9 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -77,6 +80,42 @@ def sync_again() -> None:
     durable.fsync_file = again
 
 
+def hand_over_again() -> None:
+    """What was handed over is delivered once more."""
+    from frontgate.journal import transfers
+
+    real = transfers.apply
+
+    def apply(tx: Any, transfer_id: int, event: Any, **more: Any) -> Any:
+        state = real(tx, transfer_id, event, **more)
+        row = transfers.by_id(tx, transfer_id)
+        assert row is not None
+        is_taken = state.value == "ACKNOWLEDGED" and row.destination.startswith("spool:")
+        if is_taken and row.attempt == 1:
+            where = {"destination": row.destination, "receiver": row.receiver}
+            transfers.add(tx, package_id=row.package_id, attempt=2, **where)
+        return state
+
+    transfers.apply = apply
+
+
+def deliver_under_a_new_name() -> None:
+    """A delivery that a crash cut off begins anew, whatever stands in the folder already."""
+    from frontgate.gateway import delivery
+
+    real = delivery.entry_name
+
+    def due(*given: Any, **named: Any) -> list[Any]:
+        return [replace(row, entry="") for row in queues.due(*given, **named)]
+
+    def entry_name(at: Any, *given: Any, **named: Any) -> str:
+        return real(at + timedelta(seconds=os.getpid()), *given, **named)
+
+    queues = delivery.queues
+    delivery.queues = SimpleNamespace(due=due, next_due=queues.next_due)  # type: ignore[assignment]
+    delivery.entry_name = entry_name
+
+
 def places(
     range_: Range, scene: str, role: str, what: str, stand_in: Callable[[], None] | None
 ) -> list[int]:
@@ -93,8 +132,10 @@ CASES: list[tuple[str, Callable[[], None], str, str, str, str]] = [
     # what must be said, stand-in, scene, role, the step, the point
     ("INV-5", acknowledge_before_fsync, "plain", "hub", "after commit", "cut:plain:hub:{n}:none:1"),
     ("INV-5", forget_the_folder, "plain", "hub", "after commit", "cut:plain:hub:{n}:none:1"),
-    ("lost", discard_before_the_journal, "plain", "sender", "before commit", "kill:plain:sender:{n}"),
-    ("silent", refuse_in_silence, "refused", "sender", "", "kill:refused:sender:100000"),
+    ("lost=1", discard_before_the_journal, "plain", "sender", "before commit", "kill:plain:sender:{n}"),
+    ("silent=1", refuse_in_silence, "refused", "sender", "", "kill:refused:sender:100000"),
+    ("twice=1", hand_over_again, "plain", "receiver", "", "kill:plain:receiver:100000"),
+    ("twice=1", deliver_under_a_new_name, "plain", "receiver", "after rename .frontgate/staging", "kill:plain:receiver:{n}"),
     ("fsync again", sync_again, "plain", "receiver", "before fsync state/tmp", "fail:plain:receiver:{n}:EIO:once"),
 ]  # fmt: skip
 
@@ -131,7 +172,8 @@ def test_a_wrong_build_is_found(
 
 def words(ended: Ended) -> str:
     judgement = ended.judgement
-    said = [name for name in ("lost", "twice", "silent") if getattr(judgement, name)]
+    counted = {name: len(getattr(judgement, name)) for name in ("lost", "twice", "silent")}
+    said = [f"{name}={count}" for name, count in counted.items() if count]
     return " ".join([*said, *judgement.broken])
 
 

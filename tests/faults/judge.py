@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from province import POLICE, PROCURATORATE
 
-from faults.scenes import History
+from faults.scenes import History, ref_of
 from faults.world import Ground
 from frontgate.inspect import examine
 
@@ -36,11 +37,14 @@ class Judgement:
 def judge(ground: Ground, history: History, *, rules: list[str] | None = None) -> Judgement:
     """Judge a province at rest. rules: what the driver saw broken."""
     found = Judgement(broken=list(rules or ()))
+    # What stands there after the last pick-up would be picked up once more.
+    left = [entry for entry in _left(ground) if not entry.name.endswith(".done")]
+    standing = Counter(map(ref_of, left))
     for ref in history.accepted:
         times = history.picked[ref]
         if times == 0:
             found.lost.append(ref)
-        elif times > 1:
+        elif times + standing[ref] > 1:
             found.twice.append(ref)
     found.twice += [ref for ref in history.picked if ref not in history.accepted]
     if history.unsettled:
@@ -81,9 +85,9 @@ def _outcomes(ground: Ground, history: History, found: Judgement) -> None:
         count = sum(f"-{kind}" in name for name in receipts)
         if count < len(history.accepted):
             found.silent.append(f"{len(history.accepted)} accepted, {count} of {kind}")
-    if any(_entries(ground.spool(PROCURATORATE) / "inbound")):
+    if _left(ground):
         found.broken.append("inbound is not empty after pick-up")
 
 
-def _entries(folder: Path) -> list[str]:
-    return [p.name for p in folder.iterdir()]
+def _left(ground: Ground) -> list[Path]:
+    return list((ground.spool(PROCURATORATE) / "inbound").iterdir())

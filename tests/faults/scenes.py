@@ -7,6 +7,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 from province import POLICE, PROCURATORATE, ROLES, message
@@ -92,15 +93,19 @@ class CaseSoftware:
         for entry in sorted(inbound.iterdir()):
             if entry.name.startswith(".") or entry.name.endswith(".done"):
                 continue
-            data = (entry / "message.xml").read_bytes()
-            ref = _REF.search(data)
-            self.history.picked[ref.group(1).decode() if ref else "?"] += 1
+            self.history.picked[ref_of(entry)] += 1
             if by_mark:
                 entry.with_name(entry.name + ".done").touch()
             else:
                 gone = entry.with_name("." + entry.name)
                 entry.rename(gone)
                 shutil.rmtree(gone)
+
+
+def ref_of(entry: Path) -> str:
+    """The SenderRef of an entry in `inbound/`."""
+    ref = _REF.search((entry / "message.xml").read_bytes())
+    return ref.group(1).decode() if ref else "?"
 
 
 Scene = Callable[[CaseSoftware], Iterator[None]]
