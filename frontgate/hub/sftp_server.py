@@ -141,10 +141,19 @@ class Mailbox(asyncssh.SFTPServer):
     """One session's view. Paths are compared as text first; nothing is ever followed."""
 
     def __init__(
-        self, chan: asyncssh.SSHServerChannel[bytes], root: Path, most_bytes: int = 0
+        self,
+        chan: asyncssh.SSHServerChannel[bytes],
+        root: Path,
+        most_bytes: int = 0,
+        *,
+        unsynced: set[tuple[int, int]],
     ) -> None:
-        """most_bytes: what may lie in `/to-hub/` together; 0 for no limit."""
+        """most_bytes: what may lie in `/to-hub/` together; 0 for no limit. unsynced: device and inode of
+        parts whose fsync failed, kept from one session to the next: the disk may have lost any byte of
+        them and will not say so again.
+        """
         self._most_bytes = most_bytes
+        self._unsynced = unsynced
         account = chan.get_extra_info("username")
         self._home = os.fsencode(root / account)
         super().__init__(chan, chroot=self._home)
@@ -173,6 +182,9 @@ class Mailbox(asyncssh.SFTPServer):
     def _open(self, path: bytes, flags: int) -> Any:
         real = self._real(b"/".join(self._split(path)))
         if flags & 3 != os.O_RDONLY:
+            if (found := self._is_unsynced(real)) is not None:
+                durable.unlink(real)
+                self._unsynced.discard(found)
             return durable.open_part(real, flags, 0o640)
         fd = os.open(real, flags)
         if not stat.S_ISREG(os.fstat(fd).st_mode):
@@ -196,6 +208,17 @@ class Mailbox(asyncssh.SFTPServer):
         if flags & 3 != os.O_RDONLY and self._most_bytes and self._lying() > self._most_bytes:
             raise asyncssh.SFTPFailure("FG-BND-013: over the account's limit")
         return self._open(path, flags)
+
+    def _is_unsynced(self, real: bytes) -> tuple[int, int] | None:
+        """The mark of a part whose fsync failed; None for all others."""
+        if not self._unsynced:
+            return None
+        try:
+            info = os.lstat(real)
+        except FileNotFoundError:
+            return None
+        mark = (info.st_dev, info.st_ino)
+        return mark if mark in self._unsynced else None
 
     def _lying(self) -> int:
         """Bytes in `/to-hub/`, whole uploads and parts."""
@@ -226,7 +249,12 @@ class Mailbox(asyncssh.SFTPServer):
         raise asyncssh.SFTPOpUnsupported("version 3 only")
 
     def fsync(self, file_obj: Any) -> None:
-        durable.fsync_file(file_obj)
+        with on_failure(lambda: self._mark(file_obj)):
+            durable.fsync_file(file_obj)
+
+    def _mark(self, file_obj: Any) -> None:
+        info = os.fstat(file_obj.fileno())
+        self._unsynced.add((info.st_dev, info.st_ino))
 
     def rename(self, oldpath: bytes, newpath: bytes, flags: int = 0) -> None:
         self._rename(oldpath, newpath)
@@ -242,6 +270,8 @@ class Mailbox(asyncssh.SFTPServer):
             raise _denied()
         if not FINAL.fullmatch(new):
             raise _denied()
+        if self._is_unsynced(self._real(_TO + b"/" + old)) is not None:
+            raise asyncssh.SFTPFailure("not on the disk")
         folder = os.open(self._real(_TO), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             try:
@@ -325,6 +355,7 @@ async def serve(config: dict[str, Any]) -> None:
     """Run until SIGTERM. config: host, port, host_key, root, keys, bell."""
     root, keys = Path(config["root"]), Path(config["keys"])
     bells = Bells()
+    unsynced: set[tuple[int, int]] = set()
 
     async def process(session: asyncssh.SSHServerProcess[bytes]) -> None:
         if session.subsystem == BELL:
@@ -337,7 +368,9 @@ async def serve(config: dict[str, Any]) -> None:
         config["port"],
         server_factory=lambda: Server(keys),
         server_host_keys=[config["host_key"]],
-        sftp_factory=lambda chan: Mailbox(chan, root, int(config.get("account_bytes", 0))),
+        sftp_factory=lambda chan: Mailbox(
+            chan, root, int(config.get("account_bytes", 0)), unsynced=unsynced
+        ),
         process_factory=process,
         encoding=None,
         allow_scp=False,

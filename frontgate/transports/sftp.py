@@ -21,7 +21,14 @@ from frontgate.errors import TransportError
 from frontgate.lean import without
 from frontgate.transports import UPLOAD_BACK, Entry, Source, Transport
 from frontgate.transports.line import Line, Patient
-from frontgate.transports.sftp_wire import BIG_PACKET, DENIED, NO_SUCH_FILE, Sftp, StatusError
+from frontgate.transports.sftp_wire import (
+    BIG_PACKET,
+    DENIED,
+    NO_SUCH_FILE,
+    Sftp,
+    StatusError,
+    UnsyncedError,
+)
 from frontgate.undo import on_failure
 
 with without("invoke"):  # runs programs for `Match exec` of an ssh_config, which nobody reads here
@@ -229,7 +236,13 @@ class _SftpTransport:
                 start = _resume_at(have or 0, self._begun.get(name, 0), size_bytes)
                 handle = self._sftp.reopen(part, is_longer=have is not None and have > size_bytes)
             self._begun[name] = start
-            self._sftp.upload(handle, source, size_bytes, start=start, moved=self._moved)
+            try:
+                self._sftp.upload(handle, source, size_bytes, start=start, moved=self._moved)
+            except UnsyncedError:
+                # To go on from there would be to trust bytes that the disk may have lost.
+                with contextlib.suppress(StatusError):
+                    self._sftp.remove(part)
+                raise
         with _translated("rename"):
             self._sftp.rename(part, final, _TO)
             self._begun.pop(name, None)

@@ -9,29 +9,20 @@ limits@openssh.com).
 from __future__ import annotations
 
 import struct
-import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from frontgate.errors import TransportError
 from frontgate.transports import Source
+from frontgate.transports.blocks import BLOCK, Blocks
 
-BLOCK = (32 << 10) - 256
-"""Every server takes 32 KiB a request. So much less goes, with the request's own bytes, into one packet
-of SSH instead of two."""
-BIG_BLOCK = (256 << 10) - 1024
-"""What a request carries on a quick line, where the server says that it takes as much: most of what a
-packet costs, at both ends, it costs whatever its size."""
 BIG_PACKET = 256 << 10
 """The largest packet of SSH that such a request or answer needs."""
 WINDOW = 64 * BLOCK
 FIRST_WINDOW = 8 * BLOCK
 """An upload begins with little under way and takes a quarter more of what is answered: what a link that
 breaks often has under way when it breaks must be sent again."""
-QUICK_BYTES, QUICK_S = 2 << 20, 1.0
-"""A line is quick that moved so much within that time; on a slow one a large request is a long step."""
-
 _INIT, _VERSION, _OPEN, _CLOSE, _READ, _WRITE = 1, 2, 3, 4, 5, 6
 _LSTAT, _OPENDIR, _READDIR, _REMOVE, _STAT, _EXTENDED = 7, 11, 12, 13, 17, 200
 _RENAME = 18
@@ -60,33 +51,12 @@ class StatusError(Exception):
         self.text = text
 
 
+class UnsyncedError(StatusError):
+    """The server could not force a file to its disk: what is there is good for nothing any more."""
+
+
 def _string(value: bytes) -> bytes:
     return struct.pack(">L", len(value)) + value
-
-
-class _Blocks:
-    """How much one request carries: little until the line has shown that it is quick.
-
-    most: asked once it has; in bytes, not above `BIG_BLOCK`.
-    """
-
-    def __init__(self, most: Callable[[], int]) -> None:
-        self.size = BLOCK
-        self._most = most
-        self._is_settled = False
-        self._moved = 0
-        self._began = time.monotonic()
-
-    def moved(self, size_bytes: int) -> None:
-        """So much was answered."""
-        self._moved += size_bytes
-        if self._is_settled or self._moved < QUICK_BYTES:
-            return
-        now = time.monotonic()
-        if now - self._began <= QUICK_S:
-            self.size = max(BLOCK, min(self._most(), BIG_BLOCK))
-            self._is_settled = True
-        self._moved, self._began = 0, now
 
 
 class Sftp:
@@ -275,13 +245,13 @@ class Sftp:
         start: int,
         moved: Callable[[int], object],
     ) -> None:
-        """Write from `start`, fsync, close: one round trip for all.
+        """Write from `start`, fsync, close: one round trip for all. Raises: UnsyncedError, StatusError.
 
         moved: told of each write that the server confirmed, in bytes. Source of the order: the
         server handles the requests of one session in sequence.
         """
         waiting: deque[tuple[int, int]] = deque()
-        blocks = _Blocks(lambda: self._limits()[1])
+        blocks = Blocks(lambda: self._limits()[1])
         window, under_way = FIRST_WINDOW, 0
         source.seek(start)
         at = start
@@ -300,14 +270,22 @@ class Sftp:
                 moved(size)
                 blocks.moved(size)
                 window = min(WINDOW, window + size // 4)
+        synced: int | None = None
         if "fsync@openssh.com" in self.extensions:
             body = _string(b"fsync@openssh.com") + _string(handle)
-            waiting.append((self._request(_EXTENDED, body), 0))
-        waiting.append((self._request(_CLOSE, _string(handle)), 0))
+            synced = self._request(_EXTENDED, body)
+        closed = self._request(_CLOSE, _string(handle))
         # All writes must be known good before the name appears.
         for request, size in waiting:
             self._expect_ok(request)
             moved(size)
+        if synced is not None:
+            try:
+                self._expect_ok(synced)
+            except StatusError as error:
+                self._ignore(closed)
+                raise UnsyncedError(error.code, error.text) from error
+        self._expect_ok(closed)
 
     def rename(self, old: str, new: str, folder: str) -> None:
         """Rename within `folder`; the target does not exist (bundle names are unique). Then force the
@@ -377,7 +355,7 @@ class Sftp:
         self, handle: bytes, sink: Callable[[bytes], object], offset: int, size_bytes: int
     ) -> int:
         asked: deque[tuple[int, int, int]] = deque()
-        blocks = _Blocks(lambda: self._limits()[0])
+        blocks = Blocks(lambda: self._limits()[0])
         next_at, got = offset, 0
         broken: OSError | None = None
         while asked or (next_at < size_bytes and broken is None):

@@ -27,6 +27,7 @@ from frontgate import durable
 from frontgate.errors import TransportError
 from frontgate.hub.admin import new_ssh_key
 from frontgate.hub.sftp_server import Mailbox, serve
+from frontgate.transports import Transport
 from frontgate.transports.sftp import SftpPeer, connect_sftp
 from frontgate.transports.sftp_wire import Sftp
 
@@ -48,8 +49,8 @@ def without_probe() -> Iterator[None]:
     durable.probe = None
 
 
-def upload_all(tmp_path: Path, home: Path) -> Disk:
-    """Upload under all names. Returns: the disk as the server's steps left it."""
+def upload_all(tmp_path: Path, home: Path, tries: int = 1) -> Disk:
+    """Upload under all names, each with as many tries. Returns: the disk as the server's steps left it."""
     host_key, client = new_ssh_key(tmp_path / "host"), new_ssh_key(tmp_path / "client")
     (tmp_path / "keys").mkdir()
     (tmp_path / "keys" / ACCOUNT).write_text(client)
@@ -66,7 +67,7 @@ def upload_all(tmp_path: Path, home: Path) -> Disk:
             peer = SftpPeer("127.0.0.1", port, ACCOUNT, tmp_path / "client", (host_key,))
             transport = connect_sftp(peer)
             for name in NAMES:
-                transport.put(name, io.BytesIO(DATA), len(DATA))
+                put(transport, name, tries)
             transport.close()
         except (AssertionError, TransportError) as fault:
             faults.append(fault)
@@ -82,6 +83,15 @@ def upload_all(tmp_path: Path, home: Path) -> Disk:
     durable.probe = None
     assert not faults, faults
     return disk
+
+
+def put(transport: Transport, name: str, tries: int) -> None:
+    try:
+        transport.put(name, io.BytesIO(DATA), len(DATA))
+    except TransportError as fault:
+        if tries == 1 or not fault.is_transient:
+            raise
+        put(transport, name, tries - 1)
 
 
 def whole(home: Path) -> list[bool]:
@@ -147,7 +157,7 @@ class Failing:
 
 def test_a_name_whose_folder_could_not_be_synced_does_not_stay(home: Path) -> None:
     """The next try would find it, and take it for an upload that is safe."""
-    transport = MailboxTransport(home)
+    transport = MailboxTransport(home, set())
     durable.probe = failing = Failing("fsync-dir")
     with pytest.raises(TransportError) as caught:
         transport.put(NAMES[0], io.BytesIO(DATA), len(DATA))
@@ -159,11 +169,60 @@ def test_a_name_whose_folder_could_not_be_synced_does_not_stay(home: Path) -> No
     assert failing.done[-4:] == ["fsync", "link", "unlink", "fsync-dir"]
 
 
+@pytest.mark.parametrize("kind", ["server", "client"])
+def test_a_part_whose_fsync_failed_is_begun_anew(
+    tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """The disk says once that it lost something; to go on with that part, or to sync it again, is to believe it.
+
+    The server does not go on with it whoever asks; the client does not with a server that would (OpenSSH).
+    """
+    failed: list[bool] = []
+    real = durable.fsync_file
+
+    def fail_first(file: Any) -> None:
+        if isinstance(file, io.FileIO) and not failed:
+            failed.append(True)
+            raise OSError(errno.EIO, "injected")
+        real(file)
+
+    monkeypatch.setattr(durable, "fsync_file", fail_first)
+    if kind == "client":
+        monkeypatch.setattr(Mailbox, "_mark", lambda self, file: None)
+    else:
+        monkeypatch.setattr(Sftp, "remove", lambda self, path: None)
+    made: list[str] = []
+    opened = durable.open_part
+
+    def noted(path: bytes, flags: int, mode: int) -> io.FileIO:
+        made.append("anew" if not os.path.exists(path) else "again")
+        return opened(path, flags, mode)
+
+    monkeypatch.setattr(durable, "open_part", noted)
+    upload_all(tmp_path, home, tries=2)
+    assert whole(home) == [True] * len(NAMES)
+    assert made == ["anew"] * (len(NAMES) + 1)
+
+
+def test_a_part_whose_fsync_failed_gets_no_name(home: Path) -> None:
+    server = MailboxTransport(home, set())._server
+    part, final = f"/to-hub/.{NAMES[0]}.part".encode(), f"/to-hub/{NAMES[0]}".encode()
+    flags = asyncssh.FXF_WRITE | asyncssh.FXF_CREAT
+    with server.open(part, flags, asyncssh.SFTPAttrs()) as file:
+        durable.probe = Failing("fsync")
+        with pytest.raises(OSError, match="injected"):
+            server.fsync(file)
+    with pytest.raises(asyncssh.SFTPFailure):
+        server.posix_rename(part, final)
+    server.open(part, flags, asyncssh.SFTPAttrs()).close()
+    server.posix_rename(part, final)
+
+
 def test_a_name_that_is_told_of_is_durable(home: Path) -> None:
     """A crash between the link and the folder's fsync: whoever asks for it must not be told too much."""
     (home / "to-hub" / NAMES[0]).write_bytes(DATA)
     durable.probe = probe = Failing("")
-    MailboxTransport(home).put(NAMES[0], io.BytesIO(DATA), len(DATA))
+    MailboxTransport(home, set()).put(NAMES[0], io.BytesIO(DATA), len(DATA))
     assert probe.done == ["fsync-dir"]
 
 
@@ -175,7 +234,7 @@ class Short(io.FileIO):
 
 
 def test_a_write_is_answered_when_all_of_it_was_written(home: Path, tmp_path: Path) -> None:
-    server = MailboxTransport(home)._server
+    server = MailboxTransport(home, set())._server
     with Short(tmp_path / "file", "w+b") as file:
         assert server.write(file, 0, DATA) == len(DATA)
         assert server.write(file, len(DATA), b"end") == 3
@@ -183,7 +242,7 @@ def test_a_write_is_answered_when_all_of_it_was_written(home: Path, tmp_path: Pa
 
 
 def test_a_part_that_is_no_file_is_not_written_to(home: Path) -> None:
-    server = MailboxTransport(home)._server
+    server = MailboxTransport(home, set())._server
     part = f".{NAMES[0]}.part"
     os.mkfifo(home / "to-hub" / part)
     with pytest.raises(PermissionError):

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import asyncssh
 import structlog
@@ -92,8 +93,10 @@ def _answered(what: str) -> Iterator[None]:
 class MailboxTransport:
     """A gateway's way to the hub's mailboxes on the same machine, by what serves a session there."""
 
-    def __init__(self, root: Path) -> None:
-        self._server = Mailbox(_Channel(root.name), root.parent)  # type: ignore[arg-type]
+    def __init__(self, root: Path, unsynced: set[tuple[int, int]]) -> None:
+        """unsynced: what the server keeps from one session to the next."""
+        channel: Any = _Channel(root.name)
+        self._server = Mailbox(channel, root.parent, unsynced=unsynced)
         self._to, self._from = root / "to-hub", root / "from-hub"
 
     moved_bytes = 0
@@ -218,11 +221,12 @@ class Node:
             self._loops = [loop for loop in self.daemon.crew.loops if loop.name != "sftp"]
         else:
             box = ground.home("hub") / "sftp" / f"u{name.lower()}"
+            unsynced: set[tuple[int, int]] = set()
             found = load_gateway(folder / "gateway.toml")
             is_carried = found.hub.transport == "directory"
             self.daemon = Gateway(
                 found,
-                connect=self._carried if is_carried else lambda: MailboxTransport(box),
+                connect=self._carried if is_carried else lambda: MailboxTransport(box, unsynced),
                 standards=standards(),
                 new_checker=checker,
             )

@@ -12,9 +12,10 @@ from openssh import openssh_province
 from province import PROCURATORATE, Province, wait_for
 from unit_at_hub import UnitAtHub
 
-from frontgate.transports import sftp_wire
+from frontgate.transports import blocks, sftp_wire
+from frontgate.transports.blocks import BIG_BLOCK, BLOCK
 from frontgate.transports.sftp import connect_sftp
-from frontgate.transports.sftp_wire import BIG_BLOCK, BLOCK, Sftp
+from frontgate.transports.sftp_wire import Sftp
 
 NAME = f"{1:016d}-{'a' * 64}.bundle"
 DATA = os.urandom(6_000_001)
@@ -41,15 +42,15 @@ def test_a_large_file_travels_in_large_requests(
     carried: dict[int, list[int]] = defaultdict(list)
     real = Sftp._request
 
-    def request(self: Sftp, kind: int, body: bytes) -> int:
+    def request(self: Sftp, kind: int, body: bytes, data: bytes = b"") -> int:
         if kind == sftp_wire._READ:
             carried[kind].append(struct.unpack(">L", body[-4:])[0])
         elif kind == sftp_wire._WRITE:
-            carried[kind].append(len(body))
-        return real(self, kind, body)
+            carried[kind].append(len(body) + len(data))
+        return real(self, kind, body, data)
 
     monkeypatch.setattr(Sftp, "_request", request)
-    monkeypatch.setattr(sftp_wire, "QUICK_S", 1e9)
+    monkeypatch.setattr(blocks, "QUICK_S", 1e9)
     home = province.home / "hub" / "sftp" / f"u{PROCURATORATE.lower()}"
     path = home / "from-hub" / NAME
     path.write_bytes(DATA)

@@ -2,15 +2,15 @@
 
 import pytest
 
-from frontgate.transports import sftp_wire
-from frontgate.transports.sftp_wire import BIG_BLOCK, BLOCK, QUICK_BYTES, QUICK_S, _Blocks
+from frontgate.transports import blocks as sizes
+from frontgate.transports.blocks import BIG_BLOCK, BLOCK, QUICK_BYTES, QUICK_S, Blocks
 
 
 @pytest.fixture
 def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """A clock that a test sets."""
     at = [0.0]
-    monkeypatch.setattr(sftp_wire.time, "monotonic", lambda: at[0])
+    monkeypatch.setattr(sizes.time, "monotonic", lambda: at[0])
     return at
 
 
@@ -21,7 +21,7 @@ def test_a_slow_line_keeps_small_requests_until_it_is_quick(now: list[float]) ->
         asked.append(1)
         return BIG_BLOCK
 
-    blocks = _Blocks(most)
+    blocks = Blocks(most)
     for _ in range(5):
         now[0] += QUICK_S * 1.1
         blocks.moved(QUICK_BYTES)
@@ -38,6 +38,6 @@ def test_a_slow_line_keeps_small_requests_until_it_is_quick(now: list[float]) ->
     ("most", "size"), [(0, BLOCK), (1000, BLOCK), (100_000, 100_000), (4 << 20, BIG_BLOCK)]
 )
 def test_the_server_says_how_much_it_takes(now: list[float], most: int, size: int) -> None:
-    blocks = _Blocks(lambda: most)
+    blocks = Blocks(lambda: most)
     blocks.moved(QUICK_BYTES)
     assert blocks.size == size
