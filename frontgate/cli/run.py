@@ -11,7 +11,7 @@ from frontgate.cli.output import Output
 @click.pass_obj
 def run(out: Output) -> None:
     """Run the gateway. SIGTERM drains and stops within 10 s; SIGHUP reads the trust files again."""
-    from frontgate.pipeline.service import Stop, set_up_logs
+    from frontgate.pipeline.service import Stop, made_when_writable, set_up_logs
 
     stop = Stop()
     from frontgate.gateway.daemon import Gateway
@@ -19,7 +19,9 @@ def run(out: Output) -> None:
 
     settings = load_gateway(find_config(out.config, "gateway"))
     set_up_logs(settings.log.format, settings.log.level)
-    Gateway(settings).run(stop)
+    daemon = made_when_writable(lambda: Gateway(settings), stop)
+    if daemon is not None:
+        daemon.run(stop)
     if stop.code:
         raise click.exceptions.Exit(stop.code)
 
@@ -28,7 +30,7 @@ def run(out: Output) -> None:
 @click.pass_obj
 def hub_run(out: Output) -> None:
     """Run the hub, with its SFTP server unless OpenSSH serves the units."""
-    from frontgate.pipeline.service import Stop, set_up_logs
+    from frontgate.pipeline.service import Stop, made_when_writable, set_up_logs
 
     stop = Stop()
     from frontgate.hub.daemon import Hub
@@ -36,6 +38,8 @@ def hub_run(out: Output) -> None:
 
     settings = load_hub(find_config(out.config, "hub"))
     set_up_logs(settings.log.format, settings.log.level)
-    Hub(settings).run(stop)
+    daemon = made_when_writable(lambda: Hub(settings), stop)
+    if daemon is not None:
+        daemon.run(stop)
     if stop.code:
         raise click.exceptions.Exit(stop.code)

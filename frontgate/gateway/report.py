@@ -78,6 +78,7 @@ class Report:
             "version": __version__,
             "directory": self.trust().directory.version,
             "intake_open": self.gate.is_open() and not self.rounds.paused,
+            "read_only": self.gate.is_read_only(),
             "paused": sorted(self.rounds.paused),
             "reserve_held": self.reserve.is_held,
             "resync": shown(self.reader),

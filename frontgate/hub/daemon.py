@@ -359,6 +359,7 @@ class Hub:
             "version": __version__,
             "directory": self.trust.directory.version,
             "intake_open": self._gate.is_open(),
+            "read_only": self._gate.is_read_only(),
             "reserve_held": self.reserve.is_held,
             "certificate_days": certificate_days(self._certificate),
             "resync": shown(self._reader),

@@ -244,9 +244,12 @@ class Journal:
 
         Raises: JournalError, see the module's header.
         """
-        lock_fd = os.open(
-            path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
-        )
+        lock = path.with_name(path.name + ".lock")
+        try:
+            lock_fd = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            reason = errno.errorcode.get(error.errno or 0, "?")
+            raise JournalError("FG-JRN-004", reason=reason, detail=str(error)) from error
         try:
             fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -35,6 +35,7 @@ _SEVERITY = {
     "FG-ALM-011": MINOR,
     "FG-ALM-012": CRITICAL,
     "FG-ALM-016": MINOR,
+    "FG-ALM-027": CRITICAL,
 }
 """What is not named here is major: something does not get through."""
 _ORDER = (CRITICAL, MAJOR, MINOR)
@@ -113,7 +114,9 @@ def _of_daemon(live: dict[str, Any] | None) -> Iterator[Alarm]:
         return
     for where, code in live.get("troubles", {}).items():
         yield Alarm(f"{code}:{where}", code, said=live.get("said", {}).get(where, {}))
-    if live.get("intake_open") is False:
+    if live.get("read_only"):
+        yield Alarm("FG-ALM-027", "FG-ALM-027")
+    elif live.get("intake_open") is False:
         yield Alarm("FG-ALM-002", "FG-ALM-002")
     days = live.get("certificate_days")
     if isinstance(days, int) and days <= CERTIFICATE_DAYS:

@@ -49,6 +49,10 @@ class DiskGate:
         self._is_open = is_open
         return is_open
 
+    def is_read_only(self) -> bool:
+        """Whether one of the paths cannot be written to at all, however much room it has."""
+        return any(os.statvfs(path).f_flag & os.ST_RDONLY for path in self._paths)
+
     def _has_room(self, path: Path, slack: float) -> bool:
         state = os.statvfs(path)
         if state.f_flag & os.ST_RDONLY:
@@ -132,7 +136,11 @@ def open_journal(path: Path, node: str, reserve: Reserve) -> Journal:
     try:
         journal = Journal.open(path, node=node)
     except JournalError:
-        if not reserve.give_up():
+        try:
+            has_room = reserve.give_up()
+        except OSError:  # it is not for want of room
+            has_room = False
+        if not has_room:
             raise
         journal = Journal.open(path, node=node)
     journal.on_full = reserve.give_up

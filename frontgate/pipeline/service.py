@@ -6,6 +6,7 @@ while the daemon runs: one process writes the journal.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -14,12 +15,16 @@ import sys
 import threading
 from collections.abc import Callable, MutableMapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from frontgate.core.backoff import delay_s
 from frontgate.core.visible import shown
-from frontgate.errors import FrontgateError, all_codes
+from frontgate.errors import FrontgateError, JournalError, all_codes
 
 MAX_LINE = 1 << 20
+MOST_WAIT_S = 30.0
+"""Between two tries of a start that waits for its disk."""
+Made = TypeVar("Made")
 
 
 def set_up_logs(form: str, level: str) -> None:
@@ -108,6 +113,31 @@ class Stop:
                 notify("WATCHDOG=1")
 
 
+def made_when_writable(make: Callable[[], Made], stop: Stop) -> Made | None:
+    """Make a daemon, as soon as its disk lets it: one that is read-only or full is told of and waited for.
+    To start the whole process again and again would cost more, and say no more.
+
+    Returns: None if it was stopped before. Raises: what is not the disk's refusal (FG-JRN-004).
+    """
+    from frontgate.log import get_logger  # not for a command that only asks the daemon
+
+    tries = 0
+    while not stop.event.is_set():
+        try:
+            return make()
+        except JournalError as error:
+            if error.code != "FG-JRN-004":
+                raise
+            tries += 1
+            pause_s = delay_s(tries, first_s=1.0, most_s=MOST_WAIT_S, luck=0.5)
+            text = error.message("en")
+            get_logger().error("start-waits", code=error.code, text=text, detail=error.detail)
+            more_us = int(4 * MOST_WAIT_S * 1e6)
+            notify(f"STATUS={error.code}: {text}\nEXTEND_TIMEOUT_USEC={more_us}")
+            stop.event.wait(pause_s)
+    return None
+
+
 Handler = Callable[[dict[str, Any]], dict[str, Any]]
 
 
@@ -136,7 +166,8 @@ class ControlSocket:
     def stop(self) -> None:
         self._stopping = True
         self._socket.close()
-        self._path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # the next start replaces it
+            self._path.unlink()
 
     def _serve(self) -> None:
         while not self._stopping:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from by_hand import ByHand, failing
 from province import POLICE, PROCURATORATE, message, wait_for
+from smalldisk import DISK, fill, remount, small_disk
 
 from frontgate import clock
 from frontgate.errors import JournalError
@@ -17,32 +18,6 @@ from frontgate.pipeline.alarms import alarms
 from frontgate.pipeline.disk import DiskGate, Limits, Reserve
 
 pytestmark = pytest.mark.needs_root
-DISK = "[disk]\nhigh_water_percent = 80\nreserve_bytes = 2000000\nemergency_bytes = 2000000\n"
-
-
-@contextlib.contextmanager
-def small_disk(at: Path, options: str) -> Iterator[Path]:
-    """A tmpfs of its own, gone at the end."""
-    at.mkdir(parents=True, exist_ok=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "frontgate-test", str(at)], check=True)
-    try:
-        yield at
-    finally:
-        subprocess.run(["umount", "-l", str(at)], check=True)
-
-
-def remount(at: Path, how: str) -> None:
-    subprocess.run(["mount", "-o", f"remount,{how}", str(at)], check=True)
-
-
-def fill(path: Path, leave_bytes: int) -> None:
-    """Take the free space of a disk but so much."""
-    with path.open("wb") as file:
-        state = os.statvfs(path.parent)
-        with contextlib.suppress(OSError):
-            os.posix_fallocate(
-                file.fileno(), 0, max(1, state.f_bavail * state.f_frsize - leave_bytes)
-            )
 
 
 @pytest.fixture
