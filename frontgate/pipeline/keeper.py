@@ -58,9 +58,10 @@ class Keeper:
         now = clock.now()
         left = self._due(now)
         if left <= 0:
+            # Before the run counts: on a full disk it may take more than one try to make room.
+            self.prune(now)
             with self.node.journal.write(now) as tx:
                 tx.set_meta(RAN, timestamp(now))
-            self.prune(now)
             self.archive(now, now - timedelta(hours=SETTLED_H))
             self.prune(now)
             left = self._rules.every_h * 3600

@@ -12,6 +12,7 @@ import apsw
 import pytest
 from by_hand import ByHand
 from province import POLICE, PROCURATORATE, Province, message, wait_for
+from smalldisk import fill, small_disk
 
 from frontgate import clock
 from frontgate.cli.keep import keeper_of
@@ -298,32 +299,56 @@ def test_an_archive_that_does_not_read_back_removes_nothing(
     assert sorted((home / "state/archive").iterdir()) == names
 
 
+@pytest.mark.needs_root
 def test_on_a_nearly_full_disk_archives_are_smaller_and_pruning_makes_room(
     archived: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A real one: room for one package and what goes along with it, then for none."""
     from frontgate.pipeline import archive
 
-    home = tmp_path / "hub"
-    shutil.copytree(archived / "hub", home, ignore=shutil.ignore_patterns("*.sock"))
-    hub = load_hub(home / "hub.toml")
-    state = hub.path(hub.node.state)
-    db = apsw.Connection(str(state / "journal.db"))
-    db.execute("DROP TRIGGER archive_no_delete")
-    db.execute("DELETE FROM archive")
-    (largest,) = next(iter(db.execute("SELECT max(size_bytes) FROM package")))
-    db.close()
-    shutil.rmtree(state / "archive")
-    now = datetime.now(UTC)
-    with keeper_of(Node("hub", hub, state)) as keeper:
-        monkeypatch.setattr(archive, "_room", lambda _: largest + 2048)
-        made = keeper.archive(now, now)
-        assert len(made) >= 3
-        assert sum(a.packages for a in made) == 6
-        assert keeper.prune(now + timedelta(days=31))["segments"] > 0
-        monkeypatch.setattr(archive, "_room", lambda _: 10)
-    reader = open_reader(state / "journal.db")
-    assert not chains.examine(reader, home / "keys", state / "archive").breaks
-    reader.close()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    with small_disk(tmp_path / "disk", "size=48m") as disk:
+        home = disk / "hub"
+        shutil.copytree(archived / "hub", home, ignore=shutil.ignore_patterns("*.sock", "reserve"))
+        hub = load_hub(home / "hub.toml")
+        state = hub.path(hub.node.state)
+        db = apsw.Connection(str(state / "journal.db"))
+        db.execute("DROP TRIGGER archive_no_delete")
+        db.execute("DELETE FROM archive")
+        (largest,) = next(iter(db.execute("SELECT max(size_bytes) FROM package")))
+        db.close()
+        shutil.rmtree(state / "archive")
+        now = datetime.now(UTC)
+        monkeypatch.setattr(archive, "FLOOR_BYTES", 4 << 20)
+        with keeper_of(Node("hub", hub, state)) as keeper:
+            before = files_of(state)
+            fill(disk / "none", archive.FLOOR_BYTES + 100)
+            with pytest.raises(FrontgateError) as refused:
+                keeper.archive(now, now)
+            assert refused.value.code == "FG-KEP-006"
+            assert list((state / "archive").iterdir()) == [], "nothing half-written stays"
+            assert files_of(state) == before, "nor is anything lost"
+            (disk / "none").unlink()
+            fill(disk / "little", archive.FLOOR_BYTES + largest + 30_000)
+            pruned = 0
+            for _ in range(10):
+                try:
+                    is_done = keeper.archive(now, now) == []
+                except FrontgateError as error:
+                    assert error.code == "FG-KEP-006", error
+                    is_done = False
+                for file in (state / "archive").iterdir():  # as whoever keeps archives elsewhere
+                    shutil.move(file, elsewhere / file.name)
+                pruned += keeper.prune(now + timedelta(days=31))["segments"]
+                if is_done:
+                    break
+            assert is_done
+            assert len(list(elsewhere.iterdir())) >= 2
+            assert pruned >= COUNT
+        reader = open_reader(state / "journal.db")
+        assert not chains.examine(reader, home / "keys", elsewhere).breaks
+        reader.close()
 
 
 @pytest.mark.parametrize("at", range(1, 60, 2))
