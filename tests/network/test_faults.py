@@ -30,6 +30,7 @@ OFFSETS = 40 if IS_LONG else 4
 SEEDED = 400 if IS_LONG else 8
 SEED = int(os.environ.get("FRONTGATE_SEED", "20261125"))
 SIZE = 200_000
+PATIENCE_S = 90.0
 
 
 class Session:
@@ -62,7 +63,7 @@ class Session:
         self._judge()
 
     def _until_done(self, link: Link) -> None:
-        end = time.monotonic() + 90
+        end = time.monotonic() + PATIENCE_S
         got = bytearray()
         has_sent = False
         while time.monotonic() < end:
@@ -90,9 +91,11 @@ class Session:
             transport.remove(self.down_name)
 
     def _judge(self) -> None:
-        final = self.server.home / "to-hub" / self.up_name
-        assert final.read_bytes() == self.up, self.faults
-        assert not (self.server.home / "to-hub" / f".{self.up_name}.part").exists()
+        folder, digest = self.server.home / "to-hub", hashlib.sha256(self.up).hexdigest()
+        assert (folder / self.up_name).exists(), f"never came: {self.faults}"
+        assert (folder / self.up_name).read_bytes() == self.up, self.faults
+        named_so = sorted(p.name for p in folder.iterdir() if digest in p.name)
+        assert named_so == [self.up_name], f"came otherwise as well: {self.faults}"
         assert not (self.server.home / "from-hub" / self.down_name).exists()
 
 

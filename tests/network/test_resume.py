@@ -82,7 +82,7 @@ def until_done(link: Link, work: Callable[[Transport], None], seconds: float) ->
 class Cutter:
     """Cuts `CUTS` connections, spread over what is left to move; by reset and by plain end."""
 
-    def __init__(self, done: Callable[[], int], *, is_up: bool, size: int = SIZE) -> None:
+    def __init__(self, done: Callable[[], int], *, is_up: bool, size: int) -> None:
         self._luck = random.Random(SEED)
         self._done = done
         self._is_up = is_up
@@ -114,7 +114,7 @@ def test_an_upload_goes_on_after_every_cut(kind: str, tmp_path: Path) -> None:
     size = source.stat().st_size
     with SERVERS[kind](tmp_path) as server:
         part = server.home / "to-hub" / f".{name}.part"
-        cutter = Cutter(lambda: part.stat().st_size if part.exists() else 0, is_up=True)
+        cutter = Cutter(lambda: part.stat().st_size if part.exists() else 0, is_up=True, size=SIZE)
         with FaultProxy(server.peer.port, cutter) as proxy:
             link = link_over(server, proxy)
 
@@ -125,12 +125,12 @@ def test_an_upload_goes_on_after_every_cut(kind: str, tmp_path: Path) -> None:
             broke = until_done(link, work, 3000 if IS_LONG else 250)
             sent = proxy.bytes_up
         assert broke >= CUTS * 0.9
-        assert digest_of(server.home / "to-hub" / name) == digest
+        assert digest_of(server.home / "to-hub" / name) == digest, "other bytes came"
         assert not part.exists()
     print(
         f"{kind}: {broke} cuts, {size} bytes, {sent - size} sent again ({ALLOWED - size} allowed)"
     )
-    assert sent <= ALLOWED
+    assert sent <= ALLOWED, "too much was sent again"
     row.end(tried=broke)
 
 
@@ -151,7 +151,7 @@ def test_a_download_goes_on_after_every_cut(kind: str, tmp_path: Path) -> None:
         from frontgate import clock
 
         taking = [Taking(store, name, now=clock.now())]
-        cutter = Cutter(lambda: taking[0].offset, is_up=False)
+        cutter = Cutter(lambda: taking[0].offset, is_up=False, size=SIZE)
         restarts = 0
         with FaultProxy(server.peer.port, cutter) as proxy:
             link = link_over(server, proxy)
@@ -170,14 +170,14 @@ def test_a_download_goes_on_after_every_cut(kind: str, tmp_path: Path) -> None:
             broke = until_done(link, work, 3000 if IS_LONG else 250)
             got = proxy.bytes_down
     taken = taking[0].finish()
-    assert taken is not None
+    assert taken is not None, "what came in pieces does not hold"
     assert taken.error is None
     assert digest_of(store.root / taken.path) == digest
     assert broke >= CUTS * 0.9
     assert restarts
     print(f"{kind}: {broke} cuts, {size} bytes, {got - size} fetched again")
     # Each restart is one more interruption, with what was on its way.
-    assert got <= ALLOWED + restarts * (1 << 20)
+    assert got <= ALLOWED + restarts * (1 << 20), "too much was fetched again"
     row.end(tried=broke)
 
 
@@ -202,7 +202,7 @@ def test_a_source_that_changed_is_never_spliced(tmp_path: Path) -> None:
             data = file.read()
         (tmp_path / "hub").mkdir()
         taken = take(SegmentStore(tmp_path / "hub"), name, lambda sink: sink(data), now=clock.now())
-        assert taken.error is not None
+        assert taken.error is not None, "a splice was taken"
         assert taken.error.code == "FG-BND-010"
         assert taken.members == ()
 
