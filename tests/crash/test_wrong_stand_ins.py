@@ -116,6 +116,16 @@ def deliver_under_a_new_name() -> None:
     delivery.entry_name = entry_name
 
 
+def acknowledge_nothing() -> None:
+    """What the gap device brought is taken, and its sender never hears of it."""
+    from frontgate.transports.ferry import Ferry
+
+    def acknowledge(self: Any) -> None:
+        self._arrivals.owes_ack = False
+
+    Ferry._acknowledge = acknowledge  # type: ignore[method-assign]
+
+
 def places(
     range_: Range, scene: str, role: str, what: str, stand_in: Callable[[], None] | None
 ) -> list[int]:
@@ -136,6 +146,7 @@ CASES: list[tuple[str, Callable[[], None], str, str, str, str]] = [
     ("silent=1", refuse_in_silence, "refused", "sender", "", "kill:refused:sender:100000"),
     ("twice=1", hand_over_again, "plain", "receiver", "", "kill:plain:receiver:100000"),
     ("twice=1", deliver_under_a_new_name, "plain", "receiver", "after rename .frontgate/staging", "kill:plain:receiver:{n}"),
+    ("carried and never acknowledged", acknowledge_nothing, "ferry", "sender", "", "kill:ferry:sender:100000"),
     ("fsync again", sync_again, "plain", "receiver", "before fsync state/tmp", "fail:plain:receiver:{n}:EIO:once"),
 ]  # fmt: skip
 
