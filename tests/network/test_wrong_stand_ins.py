@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from frontgate.gateway.link import Link
 from frontgate.transports import Transport, sftp, sftp_wire
 from frontgate.transports.sftp import connect_sftp
 from network import test_faults, test_resume
-from network.servers import embedded
+from network.servers import Server, embedded
 
 Build = Callable[[pytest.MonkeyPatch], None]
 
@@ -25,6 +25,12 @@ Build = Callable[[pytest.MonkeyPatch], None]
 def _no_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is begun here shall not end well: it is no row of the table."""
     monkeypatch.delenv(ROWS, raising=False)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with embedded(tmp_path_factory.mktemp("server")) as running:
+        yield running
 
 
 # -- sessions over a bad line ---------------------------------------------------------------------
@@ -65,7 +71,7 @@ def believe_that_it_arrived(monkeypatch: pytest.MonkeyPatch) -> None:
 def never_try_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """After the first failure there is no other connection."""
     real = Link.transport
-    monkeypatch.setattr(test_faults, "PATIENCE_S", 2.0)
+    monkeypatch.setattr(test_faults, "PATIENCE_S", 1.0)
     failed: set[Link] = set()
 
     def gave_up(self: Link, error: TransportError) -> float:
@@ -108,22 +114,28 @@ SESSIONS: list[tuple[Build, list[Fault], str]] = [
 
 
 def test_a_session_whose_answer_was_lost_is_well(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     used_by_sessions(monkeypatch, Unlucky)
-    with embedded(tmp_path) as server:
-        test_faults.Session(server, 7, []).run()
+    test_faults.Session(server, 7, []).run()
 
 
 @pytest.mark.parametrize(
-    ("build", "faults", "said"), SESSIONS, ids=[b.__name__ for b, _, _ in SESSIONS]
+    ("number", "build", "faults", "said"),
+    [(n, *case) for n, case in enumerate(SESSIONS, 11)],
+    ids=[b.__name__ for b, _, _ in SESSIONS],
 )
 def test_a_wrong_client_on_a_bad_line_is_found(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, build: Build, faults: list[Fault], said: str
+    server: Server,
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
+    build: Build,
+    faults: list[Fault],
+    said: str,
 ) -> None:
     build(monkeypatch)
-    with embedded(tmp_path) as server, pytest.raises(AssertionError, match=said):
-        test_faults.Session(server, 7, faults).run()
+    with pytest.raises(AssertionError, match=said):
+        test_faults.Session(server, number, faults).run()
 
 
 # -- large files ----------------------------------------------------------------------------------
@@ -186,11 +198,11 @@ RESUMES: list[tuple[Build, Callable[[str, Path], None], str]] = [
     (fetch_anew, DOWNLOAD, "what came in pieces does not hold"),
     (believe_a_splice, splice, "a splice was taken"),
 ]
+CHOSEN = RESUMES if test_resume.IS_LONG else RESUMES[::2]
+"""One of each kind: a wrong place, too much sent, a splice; all in the long form."""
 
 
-@pytest.mark.parametrize(
-    ("build", "check", "said"), RESUMES, ids=[b.__name__ for b, _, _ in RESUMES]
-)
+@pytest.mark.parametrize(("build", "check", "said"), CHOSEN, ids=[b.__name__ for b, _, _ in CHOSEN])
 def test_a_client_that_goes_on_wrongly_is_found(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
