@@ -30,13 +30,14 @@ received, segments received and bytes waiting."""
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """acked, received: bytes since the connection began; segments: that came. is_owed: something sent
-    is not confirmed.
+    """acked, received: bytes since the connection began; segments: that came. in_flight: something sent
+    is not confirmed. is_owed: or waits to be sent.
     """
 
     acked: int
     received: int
     segments: int
+    in_flight: bool
     is_owed: bool
 
     def payload(self, earlier: Moved) -> int:
@@ -45,7 +46,8 @@ class Moved:
 
     def is_progress(self, earlier: Moved, seconds: float) -> bool:
         """Whether enough moved since `earlier`, which is so long ago."""
-        headers = _HEADERS_BYTES * (self.segments - earlier.segments)
+        # With nothing in flight they only say, each time they are asked, that the window is still shut.
+        headers = _HEADERS_BYTES * (self.segments - earlier.segments) if self.in_flight else 0
         return self.payload(earlier) + headers >= LEAST_PACE * seconds
 
 
@@ -69,7 +71,7 @@ class Line(socket.socket):
         (unacked,) = struct.unpack_from("=I", info, _UNACKED)
         acked, received = struct.unpack_from("=QQ", info, _MOVED)
         segments, not_sent = struct.unpack_from("=II", info, _SEGMENTS)
-        return Moved(acked, received, segments, bool(unacked or not_sent))
+        return Moved(acked, received, segments, unacked > 0, unacked > 0 or not_sent > 0)
 
     def recv(self, size: int, flags: int = 0, /) -> bytes:
         try:

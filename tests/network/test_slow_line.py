@@ -12,6 +12,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -208,6 +209,9 @@ def test_bytes_that_come_are_progress_until_they_stop(pair: tuple[Line, socket.s
 
 def test_what_is_sent_again_and_only_counted_at_the_other_end_is_progress() -> None:
     """A line whose queue holds minutes: 1500 bytes at 1 kB/s, each answered by an empty segment."""
-    before = Moved(5000, 5000, 100, is_owed=True)
-    assert Moved(5000, 5000, 140, is_owed=True).is_progress(before, 60)
-    assert not Moved(5104, 5088, 105, is_owed=True).is_progress(before, 60), "signs of life"
+    before = Moved(5000, 5000, 100, in_flight=True, is_owed=True)
+    assert replace(before, segments=140).is_progress(before, 60)
+    signs_of_life = replace(before, acked=5104, received=5088, segments=105)
+    assert not signs_of_life.is_progress(before, 60)
+    window_stays_shut = replace(before, segments=140, in_flight=False)
+    assert not window_stays_shut.is_progress(before, 60)
