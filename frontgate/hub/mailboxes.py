@@ -104,11 +104,17 @@ class Ahead:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What lies there of an upload that is not whole. written_s: when something was added last, POSIX."""
+    """What lies there of an upload that is not whole. written_s: when something was added last, POSIX.
+    bundle_id: empty where the account gave a name that is no bundle's, which need not even be text.
+    """
 
     path: Path
     bundle_id: str
     written_s: float
+
+
+def _bundle_of(name: str) -> str:
+    return name.removesuffix(".bundle") if BUNDLE_NAME.fullmatch(name) else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +145,7 @@ class Mailbox:
                 return [
                     Part(
                         Path(entry.path),
-                        entry.name[1:].removesuffix(".bundle" + PART),
+                        _bundle_of(entry.name[1:].removesuffix(PART)),
                         entry.stat(follow_symlinks=False).st_mtime,
                     )
                     for entry in entries

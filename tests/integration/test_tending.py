@@ -165,6 +165,24 @@ def test_parts_beside_a_taken_upload_go_when_they_rest_others_stay(by_hand: ByHa
     assert left(quiet_s=36 * 86400.0) == []
 
 
+def test_a_part_whose_name_is_no_text_stops_nothing(by_hand: ByHand) -> None:
+    """At OpenSSH an account may give any bytes for a name."""
+    box = by_hand.mailbox(POLICE) / "to-hub"
+    then = clock.now().timestamp() - 2 * 3600
+    odd = [os.fsencode(box) + b"/" + name for name in (b".\xff.bundle.part", b"..bundle.part")]
+    for path in odd:
+        Path(os.fsdecode(path)).write_bytes(b"PK")
+        os.utime(path, (then, then))
+    by_hand.restart_hub()
+    by_hand.turn("hub", "tend")
+    assert [os.path.exists(path) for path in odd] == [True, True]
+    for path in odd:
+        os.utime(path, (then - 36 * 86400, then - 36 * 86400))
+    by_hand.restart_hub()
+    by_hand.turn("hub", "tend")
+    assert os.listdir(box) == []
+
+
 class Jumping:
     """A wall clock that can be set, and a monotonic one that runs as it should."""
 
