@@ -137,6 +137,11 @@ def _attributes(info: os.stat_result) -> asyncssh.SFTPAttrs:
     )
 
 
+def _mark(fd: int) -> tuple[int, int]:
+    info = os.fstat(fd)
+    return info.st_dev, info.st_ino
+
+
 class Mailbox(asyncssh.SFTPServer):
     """One session's view. Paths are compared as text first; nothing is ever followed."""
 
@@ -182,10 +187,12 @@ class Mailbox(asyncssh.SFTPServer):
     def _open(self, path: bytes, flags: int) -> Any:
         real = self._real(b"/".join(self._split(path)))
         if flags & 3 != os.O_RDONLY:
-            if (found := self._is_unsynced(real)) is not None:
+            if self._is_unsynced(real):
                 durable.unlink(real)
-                self._unsynced.discard(found)
-            return durable.open_part(real, flags, 0o640)
+            file = durable.open_part(real, flags, 0o640)
+            # A new file may have the number of one that is gone, and with it its mark.
+            self._unsynced.discard(_mark(file.fileno()))
+            return file
         fd = os.open(real, flags)
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             os.close(fd)
@@ -209,16 +216,15 @@ class Mailbox(asyncssh.SFTPServer):
             raise asyncssh.SFTPFailure("FG-BND-013: over the account's limit")
         return self._open(path, flags)
 
-    def _is_unsynced(self, real: bytes) -> tuple[int, int] | None:
-        """The mark of a part whose fsync failed; None for all others."""
+    def _is_unsynced(self, real: bytes) -> bool:
+        """Whether this is a part whose fsync failed."""
         if not self._unsynced:
-            return None
+            return False
         try:
             info = os.lstat(real)
         except FileNotFoundError:
-            return None
-        mark = (info.st_dev, info.st_ino)
-        return mark if mark in self._unsynced else None
+            return False
+        return (info.st_dev, info.st_ino) in self._unsynced
 
     def _lying(self) -> int:
         """Bytes in `/to-hub/`, whole uploads and parts."""
@@ -253,8 +259,7 @@ class Mailbox(asyncssh.SFTPServer):
             durable.fsync_file(file_obj)
 
     def _mark(self, file_obj: Any) -> None:
-        info = os.fstat(file_obj.fileno())
-        self._unsynced.add((info.st_dev, info.st_ino))
+        self._unsynced.add(_mark(file_obj.fileno()))
 
     def rename(self, oldpath: bytes, newpath: bytes, flags: int = 0) -> None:
         self._rename(oldpath, newpath)
@@ -270,7 +275,7 @@ class Mailbox(asyncssh.SFTPServer):
             raise _denied()
         if not FINAL.fullmatch(new):
             raise _denied()
-        if self._is_unsynced(self._real(_TO + b"/" + old)) is not None:
+        if self._is_unsynced(self._real(_TO + b"/" + old)):
             raise asyncssh.SFTPFailure("not on the disk")
         folder = os.open(self._real(_TO), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:

@@ -218,6 +218,28 @@ def test_a_part_whose_fsync_failed_gets_no_name(home: Path) -> None:
     server.posix_rename(part, final)
 
 
+def test_a_part_that_has_the_number_of_one_whose_fsync_failed_gets_its_name(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file system gives the number of what was removed to what is made next, as ext4 does at once."""
+    unsynced: set[tuple[int, int]] = set()
+    server = MailboxTransport(home, unsynced)._server
+    opened = durable.open_part
+
+    def with_that_number(path: bytes, flags: int, mode: int) -> io.FileIO:
+        file = opened(path, flags, mode)
+        info = os.fstat(file.fileno())
+        unsynced.add((info.st_dev, info.st_ino))
+        return file
+
+    monkeypatch.setattr(durable, "open_part", with_that_number)
+    part, final = f"/to-hub/.{NAMES[0]}.part".encode(), f"/to-hub/{NAMES[0]}".encode()
+    flags = asyncssh.FXF_WRITE | asyncssh.FXF_CREAT | asyncssh.FXF_EXCL
+    with server.open(part, flags, asyncssh.SFTPAttrs()) as file:
+        server.fsync(file)
+    server.posix_rename(part, final)
+
+
 def test_a_name_that_is_told_of_is_durable(home: Path) -> None:
     """A crash between the link and the folder's fsync: whoever asks for it must not be told too much."""
     (home / "to-hub" / NAMES[0]).write_bytes(DATA)
