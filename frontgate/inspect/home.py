@@ -27,6 +27,15 @@ def entries_of(folder: Path) -> list[os.DirEntry[str]]:
         return []
 
 
+def is_text(name: str) -> bool:
+    """Whether a file's name is text: only such a name can stand in a journal. Others may give any bytes."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class Spool:
     """One spool. key: `<unit>` or `<unit>/<app>`. form: how packages are delivered into it."""

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import io
 import os
 import re
 import stat
 from collections.abc import Iterator
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 from frontgate.errors import FrontgateError
-from frontgate.inspect.home import Home, Spool, entries_of
+from frontgate.inspect.home import Home, Spool, entries_of, is_text
 from frontgate.inspect.verdict import Tally
 from frontgate.model.envelope import Envelope
 from frontgate.seal import Package
 from frontgate.seal.receipts import receipt_file
+from frontgate.undo import on_failure
 from frontgate.zipread import open_zip
 
 _SUFFIXES = ("", ".zip", ".asice")
@@ -26,6 +29,7 @@ _BESIDE = ("dialect/", "message.html")
 """What may stand beside the signed parts: a conversion and a view, both made here."""
 _DONE = ".done"
 _CHUNK = 1 << 20
+_MOST_RECEIPT_FILE = 16 << 20
 
 
 def check_spool(home: Home, spool: Spool, tally: Tally) -> None:
@@ -42,7 +46,7 @@ def check_spool(home: Home, spool: Spool, tally: Tally) -> None:
 def _check_entries(home: Home, spool: Spool, tally: Tally) -> None:
     for entry in entries_of(spool.paths.inbound):
         found = _ENTRY.fullmatch(entry.name)
-        if found is None or entry.name.endswith(_DONE):
+        if found is None or entry.name.endswith(_DONE) or not is_text(entry.name):
             continue  # not ours: the folder is shared
         row = _delivery(home, spool, entry.name, found.group(1))
         if row is None:
@@ -171,13 +175,24 @@ def _folder_parts(folder: str) -> Iterator[tuple[str, tuple[str, int]]]:
 
 
 def _zip_parts(path: str) -> Iterator[tuple[str, tuple[str, int]]]:
-    with open(path, "rb") as file:
+    with io.BufferedReader(_plain(path)) as file:
         for entry in open_zip(file, dialect="drop").entries:
             yield entry.name, _hash(entry.chunks())
 
 
+def _plain(path: str) -> io.FileIO:
+    """Open a file to read. Raises: OSError, for a link too, and for what has no end: others write
+    where entries and receipts lie.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with on_failure(partial(os.close, fd)):
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", path)
+        return io.FileIO(fd, "rb")
+
+
 def _hash_file(path: str) -> tuple[str, int]:
-    with open(path, "rb", buffering=0) as file:
+    with _plain(path) as file:
         step = min(_CHUNK, os.fstat(file.fileno()).st_size + 1)
         return _hash(iter(lambda: file.read(step), b""))
 
@@ -198,17 +213,20 @@ def _check_receipt_files(home: Home, spool: Spool, tally: Tally) -> None:
     for entry in entries_of(spool.paths.receipts):
         if entry.name.startswith(".") or not entry.name.endswith(".xml"):
             continue
-        row = home.reader.one(
+        row = is_text(entry.name) and home.reader.one(
             "SELECT r.xml, s.xml FROM receipt_file f JOIN receipt r ON r.id = f.receipt"
             " JOIN signature s ON s.id = r.signature_id WHERE f.spool = ? AND f.name = ?",
             spool.key,
             entry.name,
         )
         try:
-            data = Path(entry.path).read_bytes()
+            with _plain(entry.path) as file:
+                data = file.read(_MOST_RECEIPT_FILE)
         except FileNotFoundError:
             continue
-        same = row is not None and data == receipt_file(bytes(row[0]), bytes(row[1]))
+        except OSError:
+            data = b""
+        same = row and data == receipt_file(bytes(row[0]), bytes(row[1]))
         tally.expect(
             8, same, entry.name, "回执文件与日志不符", "a receipt file that is not the journal's"
         )

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 from frontgate.core.lifecycle import OPEN
 from frontgate.errors import FrontgateError
 from frontgate.inspect.evidence import judge
-from frontgate.inspect.home import Home, entries_of
+from frontgate.inspect.home import Home, entries_of, is_text
 from frontgate.inspect.spooled import check_delivered
 from frontgate.inspect.verdict import Tally
 from frontgate.journal import keeping
@@ -221,12 +221,12 @@ def check_mailboxes(home: Home, tally: Tally) -> None:
             if is_part and not stands:
                 zh, en = "残留的上传部分", "a left-over part of an upload"
             elif is_part:
-                taken = home.reader.one(
+                taken = is_text(entry.name) and home.reader.one(
                     "SELECT 1 FROM bundle_in WHERE peer = ? AND bundle_id = ?",
                     f"account:{account.name}",
                     entry.name[1:].removesuffix(_PART),
                 )
-                stands = taken is None or home.may_stand(entry, _TAKEN_PART_S)
+                stands = not taken or home.may_stand(entry, _TAKEN_PART_S)
                 zh, en = "已收取的上传残留", "a left-over part of an upload that was taken whole"
             else:
                 zh, en = "不是上传的文件", "no upload, nor a part of one"

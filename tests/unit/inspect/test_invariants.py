@@ -374,6 +374,60 @@ def test_the_other_forms_of_an_entry_are_compared_as_well(
     assert list(broken(ground)) == [5]
 
 
+ODD = os.fsdecode(b"\xff")
+
+
+def odd_part(ground: Ground) -> None:
+    box = ground.home("hub") / "sftp" / f"u{POLICE.lower()}" / "to-hub"
+    (box / f".{ODD}.bundle.part").write_bytes(b"PK")
+    os.utime(box / f".{ODD}.bundle.part", (0, 0))
+
+
+def odd_entry(ground: Ground) -> None:
+    name = f"20260101T000000Z-{ODD}-00000000-0000-0000-0000-000000000000"
+    (ground.spool(PROCURATORATE) / "inbound" / name).write_bytes(b"")
+
+
+@pytest.mark.parametrize("leave", [odd_part, odd_entry])
+def test_a_name_that_is_no_text_is_nothing_of_ours(
+    ground: Ground, leave: Callable[[Ground], None]
+) -> None:
+    """Accounts and case software may give any bytes for a name."""
+    leave(ground)
+    assert broken(ground, settled=False) == {}
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda folder: (folder / f"{ODD}.xml").write_bytes(b"<a/>"),
+        lambda folder: (folder / "a.xml").mkdir(),
+        lambda folder: os.mkfifo(folder / "a.xml"),
+        lambda folder: (folder / "a.xml").symlink_to("/dev/zero"),
+    ],
+    ids=["no text", "folder", "pipe", "link"],
+)
+@pytest.mark.timeout(30)
+def test_whatever_stands_for_a_receipt_is_told(
+    ground: Ground, make: Callable[[Path], object]
+) -> None:
+    make(ground.spool(POLICE) / "receipts")
+    assert list(broken(ground)) == [8]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [lambda path: os.mkfifo(path, 0o600), lambda path: path.symlink_to("/dev/zero")],
+    ids=["pipe", "link"],
+)
+@pytest.mark.timeout(30)
+def test_what_has_no_end_in_an_entry_is_told(
+    ground: Ground, make: Callable[[Path], object]
+) -> None:
+    make(entry(ground) / "files" / "more")
+    assert list(broken(ground)) == [5]
+
+
 def test_a_second_delivery_is_found_at_the_receiver_alone(ground: Ground) -> None:
     delivered_again(ground)
     assert broken(ground, at=PROCURATORATE)[4] == [f"delivered 2 times to {PROCURATORATE}"]
