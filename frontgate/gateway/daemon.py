@@ -59,6 +59,7 @@ from frontgate.transports import Transport
 from frontgate.transports.sftp import connect_sftp
 from frontgate.trust.reference import units_csv
 from frontgate.trust.store import TrustStore, load_trust
+from frontgate.undo import on_failure
 
 log = get_logger()
 
@@ -95,10 +96,11 @@ class Gateway:
         self.reserve = Reserve(self._state / "reserve", settings.disk.emergency_bytes)
         self.journal = open_journal(self._state / "journal.db", f"gateway:{unit}", self.reserve)
         self._reader = self.journal.reader()
-        epochs.open_if_restored(self.journal, self.posts.posts[0].station.signer)
-        audit.remember_units(self.journal, self.posts.units)
-        for post in self.posts.posts:
-            know_spool(self.journal, post)
+        with on_failure(self.journal.close):  # whoever tries again needs its lock
+            epochs.open_if_restored(self.journal, self.posts.posts[0].station.signer)
+            audit.remember_units(self.journal, self.posts.units)
+            for post in self.posts.posts:
+                know_spool(self.journal, post)
         self.store = SegmentStore(self._state)
         self.store.recover()
         self.store.sweep_orphans(self._reader)

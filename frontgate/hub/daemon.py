@@ -53,6 +53,7 @@ from frontgate.standard.calendars import days_off
 from frontgate.transports.ferry import Ferry
 from frontgate.transports.ferry_way import Way
 from frontgate.trust.store import TrustStore, certificate_days, earlier_directories, load_trust
+from frontgate.undo import on_failure
 
 log = get_logger()
 
@@ -151,7 +152,8 @@ class Hub:
             self._state / "journal.db", f"hub:{settings.unit}", self.reserve
         )
         self._certificate = signer.certificate
-        epochs.open_if_restored(self.journal, signer)
+        with on_failure(self.journal.close):  # whoever tries again needs its lock
+            epochs.open_if_restored(self.journal, signer)
         self._reader = self.journal.reader()
         limits = Limits(settings.disk.high_water_percent / 100, settings.disk.reserve_bytes)
         self._gate = DiskGate((self._state, settings.path(settings.sftp.root)), limits)

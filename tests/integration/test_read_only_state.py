@@ -25,7 +25,10 @@ from smalldisk import DISK, remount, small_disk
 
 from frontgate import clock
 from frontgate.errors import JournalError
+from frontgate.gateway.daemon import Gateway
+from frontgate.hub.daemon import Hub
 from frontgate.journal import Journal
+from frontgate.pipeline import epochs
 from frontgate.pipeline.alarms import alarms
 from frontgate.pipeline.service import Stop, made_when_writable
 
@@ -135,6 +138,31 @@ def test_a_start_waits_for_nothing_else() -> None:
 
     with pytest.raises(JournalError):
         made_when_writable(make, Stop())
+
+
+@pytest.mark.parametrize("name", [POLICE, "hub"])
+def test_a_start_whose_first_write_is_refused_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """The journal could be opened, and is let go."""
+    by_hand = ByHand(tmp_path)
+    by_hand.close()
+    settings = by_hand.hub._settings if name == "hub" else by_hand.gateways[name]._settings
+    real, tries = epochs.open_if_restored, []
+
+    def full_at_first(*args: Any) -> bool:
+        tries.append(1)
+        if len(tries) == 1:
+            raise JournalError("FG-JRN-004", reason="FullError")
+        return real(*args)
+
+    monkeypatch.setattr(epochs, "open_if_restored", full_at_first)
+    daemon = made_when_writable(
+        lambda: Hub(settings) if name == "hub" else Gateway(settings), Stop()
+    )
+    assert daemon is not None
+    assert len(tries) == 2
+    daemon.journal.close()
 
 
 @pytest.fixture
