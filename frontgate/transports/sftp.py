@@ -44,6 +44,11 @@ _CIPHERS = (
 )
 
 
+_NEW_KEYS_S = 3600.0
+"""Either end changes the keys of a long connection now and then. It sends nothing else meanwhile, and what
+goes for that waits behind all that is under way: on a slow line for many minutes. `line` watches it."""
+
+
 @dataclass(frozen=True, slots=True)
 class SftpPeer:
     """The hub as a gateway sees it. host_keys: `ssh-ed25519 AAAA…` lines, any of which may answer."""
@@ -128,6 +133,7 @@ def _login(
     session.banner_timeout = peer.connect_timeout_s
     session.auth_timeout = peer.login_timeout_s
     session.handshake_timeout = peer.login_timeout_s
+    session.clear_to_send_timeout = _NEW_KEYS_S
     try:
         session.start_client(timeout=peer.login_timeout_s)
     except paramiko.SSHException as error:

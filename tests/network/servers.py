@@ -68,8 +68,8 @@ def embedded(tmp_path: Path) -> Iterator[Server]:
 
 
 @contextmanager
-def openssh(tmp_path: Path) -> Iterator[Server]:
-    """A real sshd with its chroot: needs root, as in production."""
+def openssh(tmp_path: Path, first: str = "") -> Iterator[Server]:
+    """A real sshd with its chroot: needs root, as in production. first: lines before its settings."""
     assert os.geteuid() == 0, "this test makes a system account: run it as root"
     host_key = new_ssh_key(tmp_path / "host")
     client = new_ssh_key(tmp_path / "client")
@@ -82,7 +82,7 @@ def openssh(tmp_path: Path) -> Iterator[Server]:
     prepare_accounts([ACCOUNT], base / "root", hub_user="root")
     port = free_port()
     text = sshd_config(base / "root", base / "keys", port=port, host_key=tmp_path / "host")
-    (tmp_path / "sshd_config").write_text(text + "\nMatch all\n    PermitTTY no\n")
+    (tmp_path / "sshd_config").write_text(first + text + "\nMatch all\n    PermitTTY no\n")
     Path("/run/sshd").mkdir(exist_ok=True)
     process = subprocess.Popen(
         ["/usr/sbin/sshd", "-D", "-e", "-f", str(tmp_path / "sshd_config")],

@@ -15,14 +15,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import paramiko
 import pytest
 from faultproxy import Fault, FaultProxy
 
 from frontgate.errors import TransportError
-from frontgate.transports import Transport
+from frontgate.transports import Transport, sftp
 from frontgate.transports.line import Line, Moved, Patient
 from frontgate.transports.sftp import connect_sftp
-from network.servers import SERVERS, Server
+from network.servers import SERVERS, Server, openssh
 
 STEP_S = 2.0
 SIZE = 200_000
@@ -65,6 +66,42 @@ def test_a_line_on_which_an_answer_takes_longer_than_a_step(
         began = time.monotonic()
         work(server, transport, data)
         assert time.monotonic() - began > 3 * STEP_S
+        assert proxy.connections == 1
+        transport.close()
+
+
+class Hasty:
+    """A clock that runs so many times as quick."""
+
+    def __init__(self, times: float) -> None:
+        self._began, self._times = time.time(), times
+
+    def time(self) -> float:
+        return self._began + (time.time() - self._began) * self._times
+
+
+@pytest.mark.timeout(90)
+def test_new_keys_that_wait_behind_what_is_under_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The library gives a change of keys half a minute; here 1.5 s, and what lies before it takes three."""
+    data = random.Random(4).randbytes(250_000)
+
+    def holds_little(sock: socket.socket) -> None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 32_768)  # the kernel doubles it
+
+    monkeypatch.setattr(sftp, "_probe_when_idle", holds_little)
+    with (
+        openssh(tmp_path, "RekeyLimit default 2s\n") as server,
+        FaultProxy(
+            server.peer.port,
+            lambda n: Fault("slow", 5_000, True, 1e9, pace=20_000),
+            is_bare=True,
+        ) as proxy,
+    ):
+        transport = connect_sftp(server.through(proxy.port, step_timeout_s=STEP_S))
+        monkeypatch.setattr(paramiko.transport, "time", Hasty(20.0))
+        upload(server, transport, data)
         assert proxy.connections == 1
         transport.close()
 
