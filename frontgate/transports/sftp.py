@@ -136,6 +136,9 @@ def _login(
     session.clear_to_send_timeout = _NEW_KEYS_S
     try:
         session.start_client(timeout=peer.login_timeout_s)
+        offered = (
+            session.get_remote_server_key()
+        )  # raises where that time passed, of which nobody told
     except paramiko.SSHException as error:
         text = str(error).lower()
         if "incompatible ssh" in text or "no acceptable" in text:
@@ -147,7 +150,6 @@ def _login(
         raise TransportError("FG-TRN-004", what="handshake", detail=str(error)) from error
     except (OSError, EOFError) as error:
         raise TransportError("FG-TRN-005", what="handshake", detail=str(error)) from error
-    offered = session.get_remote_server_key()
     shown = f"{offered.get_name()} {offered.get_base64()}"
     if shown not in {" ".join(line.split()[:2]) for line in peer.host_keys}:
         raise TransportError("FG-TRN-002", detail=shown)

@@ -5,6 +5,7 @@ The deadlines are shorter than in production, and the lines as much quicker.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import random
@@ -20,9 +21,10 @@ import pytest
 from faultproxy import Fault, FaultProxy
 
 from frontgate.errors import TransportError
+from frontgate.hub.admin import new_ssh_key
 from frontgate.transports import Transport, sftp
 from frontgate.transports.line import Line, Moved, Patient
-from frontgate.transports.sftp import connect_sftp
+from frontgate.transports.sftp import SftpPeer, connect_sftp
 from network.servers import SERVERS, Server, openssh
 
 STEP_S = 2.0
@@ -68,6 +70,35 @@ def test_a_line_on_which_an_answer_takes_longer_than_a_step(
         assert time.monotonic() - began > 3 * STEP_S
         assert proxy.connections == 1
         transport.close()
+
+
+@pytest.mark.parametrize("said", [[b"SSH-2.0-x\r\n"], [b"S"] * 100], ids=["greets", "trickles"])
+def test_a_server_that_begins_and_goes_no_further_is_noticed(
+    said: list[bytes], tmp_path: Path
+) -> None:
+    new_ssh_key(tmp_path / "client")
+    is_over = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            client, _ = listener.accept()
+            with client, contextlib.suppress(OSError):
+                for piece in said:
+                    client.send(piece)
+                    is_over.wait(0.1)
+                is_over.wait(10)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        peer = SftpPeer(
+            "127.0.0.1", listener.getsockname()[1], "a", tmp_path / "client",
+            ("ssh-ed25519 AAAA",), connect_timeout_s=0.3,
+        )  # fmt: skip
+        with pytest.raises(TransportError) as caught:
+            connect_sftp(peer)
+        is_over.set()
+        thread.join()
+    assert caught.value.code in ("FG-TRN-004", "FG-TRN-005")
 
 
 class Hasty:
