@@ -4,7 +4,8 @@ glibc gives the top of its heap back to the kernel as soon as 128 KiB of it are 
 a large file is grown, cleared page by page and given back again: three quarters of the processor's time of an
 SFTP server at 256 KiB a packet. And it gives each thread a heap of its own, up to eight a core, each of which
 grows to the largest that its threads ever needed: two for all are enough where one thread runs at a time.
-Source: mallopt(3), M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD, M_ARENA_MAX.
+What lies free between blocks in use is given back now and then, else a daemon grows for days.
+Source: mallopt(3), M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD, M_ARENA_MAX; malloc_trim(3).
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -2, -3, -8
 HEAPS = 2
 KEPT_BYTES = 8 << 20
 """So much each heap may hold beyond what it uses."""
+
+
+GIVEN_BACK_S = 300.0
 
 
 def keep_freed() -> bool:
@@ -34,3 +38,15 @@ def keep_freed() -> bool:
             (_ARENA_MAX, HEAPS),
         )
     )
+
+
+def give_back() -> float:
+    """The body of a loop: whole free pages go back to the kernel, in a millisecond or two. Returns: seconds
+    until the next time.
+    """
+    try:
+        trim = ctypes.CDLL(None).malloc_trim
+    except AttributeError:
+        return GIVEN_BACK_S
+    trim(0)
+    return GIVEN_BACK_S

@@ -61,3 +61,25 @@ def test_threads_share_what_they_freed() -> None:
         [sys.executable, "-c", THREADS], capture_output=True, text=True, check=True
     )
     assert int(done.stdout) < 24_000, "KiB; one heap for each thread keeps 90 000"
+
+
+HOLES = """
+from frontgate.heap import give_back, keep_freed
+assert keep_freed()
+def own():
+    return next(int(l.split()[1]) for l in open("/proc/self/status") if l.startswith("RssAnon:"))
+before = own()
+blocks = [bytes(4000) for _ in range(10_000)]
+kept = blocks[::100]
+del blocks
+full = own() - before
+assert give_back() > 60
+print(full, own() - before)
+"""
+
+
+def test_what_lies_free_between_blocks_in_use_is_given_back() -> None:
+    done = subprocess.run([sys.executable, "-c", HOLES], capture_output=True, text=True, check=True)
+    full, left = map(int, done.stdout.split())
+    assert full > 35_000, "KiB; freed, and still held: every hundredth block is in use"
+    assert left < 5_000
