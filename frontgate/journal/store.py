@@ -261,8 +261,8 @@ class Journal:
                 _migrate(db, node, path)
             except apsw.Error as error:
                 raise JournalError("FG-JRN-001", path=path.name, detail=str(error)) from error
-        durable.fsync_dir(path.parent)
-        return cls(path, db, lock_fd, node)
+            durable.fsync_dir(path.parent)
+            return cls(path, db, lock_fd, node)
 
     def _know_again(self) -> None:
         """A write failed: whether it was made all the same, only the file tells."""

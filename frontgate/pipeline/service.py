@@ -126,7 +126,9 @@ def made_when_writable(make: Callable[[], Made], stop: Stop) -> Made | None:
         try:
             return make()
         except JournalError as error:
-            if error.code != "FG-JRN-004":
+            # A folder that belongs to another user does not change by itself.
+            is_forbidden = error.params.get("reason") in ("EACCES", "EPERM")
+            if error.code != "FG-JRN-004" or is_forbidden:
                 raise
             tries += 1
             pause_s = delay_s(tries, first_s=1.0, most_s=MOST_WAIT_S, luck=0.5)

@@ -132,9 +132,14 @@ def test_a_start_that_waits_is_not_busy_and_can_be_stopped() -> None:
     assert stop.code == 0
 
 
-def test_a_start_waits_for_nothing_else() -> None:
+@pytest.mark.parametrize(
+    "error",
+    [JournalError("FG-JRN-002"), JournalError("FG-JRN-004", reason="EACCES")],
+    ids=["lock", "another user's"],
+)
+def test_a_start_waits_for_nothing_else(error: JournalError) -> None:
     def make() -> None:
-        raise JournalError("FG-JRN-002")
+        raise error
 
     with pytest.raises(JournalError):
         made_when_writable(make, Stop())
