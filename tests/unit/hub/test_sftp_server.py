@@ -35,6 +35,6 @@ def test_an_upload_that_the_hub_takes_at_once_was_renamed(
         (box / f".{NAME}.part").unlink()
 
     monkeypatch.setattr(os, "link", taken_at_once)
-    mailbox = Mailbox(cast(Any, _Channel()), tmp_path)
+    mailbox = Mailbox(cast(Any, _Channel()), tmp_path, unsynced=set())
     mailbox.posix_rename(f"/to-hub/.{NAME}.part".encode(), f"/to-hub/{NAME}".encode())
     assert not list(box.iterdir())
