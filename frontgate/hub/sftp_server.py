@@ -39,6 +39,8 @@ ACCOUNT = re.compile(r"u[0-9]{10}[0-9x]")
 BELL = "frontgate-bell"
 _TO, _FROM = b"/to-hub", b"/from-hub"
 _STRIDE = 16 << 20
+_SYNCED_AT_ONCE = 2 << 20
+"""To sync so much takes about as long as to ask a thread for it."""
 MOST_PACKET = 256 << 10
 """A packet of SSH that a gateway may send: eight times the usual, for what a packet costs whatever its size."""
 _READ_ONLY = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -254,12 +256,25 @@ class Mailbox(asyncssh.SFTPServer):
     def open56(self, path: bytes, *_: Any) -> Any:
         raise asyncssh.SFTPOpUnsupported("version 3 only")
 
-    def fsync(self, file_obj: Any) -> None:
-        with on_failure(lambda: self._mark(file_obj)):
-            durable.fsync_file(file_obj)
+    def fsync(self, file_obj: Any) -> Any:
+        """Of a large file in a thread: it may take seconds, and every other unit and bell would wait. The
+        next request of this session waits for its end in any case.
+        """
+        is_large = os.fstat(file_obj.fileno()).st_size > _SYNCED_AT_ONCE
+        fd = os.dup(file_obj.fileno())  # its session may end meanwhile
+        if is_large:
+            return asyncio.get_running_loop().run_in_executor(None, self._fsync, fd)
+        return self._fsync(fd)
 
-    def _mark(self, file_obj: Any) -> None:
-        self._unsynced.add(_mark(file_obj.fileno()))
+    def _fsync(self, fd: int) -> None:
+        try:
+            with on_failure(lambda: self._mark(fd)):
+                durable.fsync_file(fd)
+        finally:
+            os.close(fd)
+
+    def _mark(self, fd: int) -> None:
+        self._unsynced.add(_mark(fd))
 
     def rename(self, oldpath: bytes, newpath: bytes, flags: int = 0) -> None:
         self._rename(oldpath, newpath)

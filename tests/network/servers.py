@@ -42,7 +42,10 @@ class Server:
 
 
 @contextmanager
-def embedded(tmp_path: Path) -> Iterator[Server]:
+def embedded(
+    tmp_path: Path, program: tuple[str, str] = ("-m", "frontgate.hub.sftp_server")
+) -> Iterator[Server]:
+    """program: what the interpreter runs; a test may put something wrong or slow before it."""
     host_key = new_ssh_key(tmp_path / "host")
     client = new_ssh_key(tmp_path / "client")
     home = tmp_path / "root" / ACCOUNT
@@ -55,7 +58,7 @@ def embedded(tmp_path: Path) -> Iterator[Server]:
         f' "keys": "{tmp_path}/keys", "bell": "{tmp_path}/bell"}}'
     )
     process = subprocess.Popen(
-        [sys.executable, "-m", "frontgate.hub.sftp_server", "--config", config],
+        [sys.executable, *program, "--config", config],
         stdout=subprocess.PIPE,
     )
     try:
