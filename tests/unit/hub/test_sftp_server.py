@@ -1,6 +1,9 @@
 """The embedded SFTP server's own promises, where a live session cannot stand between two of its steps."""
 
+import asyncio
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, cast
 
@@ -38,3 +41,28 @@ def test_an_upload_that_the_hub_takes_at_once_was_renamed(
     mailbox = Mailbox(cast(Any, _Channel()), tmp_path, unsynced=set())
     mailbox.posix_rename(f"/to-hub/.{NAME}.part".encode(), f"/to-hub/{NAME}".encode())
     assert not list(box.iterdir())
+
+
+def test_a_sync_whose_session_ends_before_its_turn_leaves_nothing_open(tmp_path: Path) -> None:
+    """The threads are busy with others' uploads, and the unit goes away."""
+    large = tmp_path / "part"
+    large.write_bytes(bytes(3 << 20))
+    mailbox = Mailbox(cast(Any, _Channel()), tmp_path, unsynced=set())
+    free = threading.Event()
+
+    async def session() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(ThreadPoolExecutor(1))
+        busy = loop.run_in_executor(None, free.wait)
+        with large.open("r+b", buffering=0) as file:
+            waiting = asyncio.ensure_future(mailbox.fsync(file))
+            await asyncio.sleep(0.05)
+            waiting.cancel()
+            await asyncio.sleep(0.05)
+        free.set()
+        await busy
+        await loop.shutdown_default_executor()
+
+    before = len(os.listdir("/proc/self/fd"))
+    asyncio.run(session())
+    assert len(os.listdir("/proc/self/fd")) == before
