@@ -10,14 +10,13 @@ Source: mallopt(3), M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD, M_ARENA_MAX; 
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -2, -3, -8
 HEAPS = 2
 KEPT_BYTES = 8 << 20
 """So much each heap may hold beyond what it uses."""
-
-
 GIVEN_BACK_S = 300.0
 
 
@@ -44,9 +43,6 @@ def give_back() -> float:
     """The body of a loop: whole free pages go back to the kernel, in a millisecond or two. Returns: seconds
     until the next time.
     """
-    try:
-        trim = ctypes.CDLL(None).malloc_trim
-    except AttributeError:
-        return GIVEN_BACK_S
-    trim(0)
+    with contextlib.suppress(AttributeError):  # another C library
+        ctypes.CDLL(None).malloc_trim(0)
     return GIVEN_BACK_S

@@ -3,8 +3,9 @@
 Why not TCP_USER_TIMEOUT: where something between holds back what it took, the window stays shut for long
 while all goes on behind it, and that timer ends the connection; and why not a deadline on each answer
 alone: on a line that is slow enough a single answer takes longer than any deadline.
-Guarantees: a connection over which something moves is never ended here. One with something under way
-over which nothing moves is: within twice `standstill_s`, and a step that waits within two steps.
+Guarantees: `Line` ends no connection over which something moves; one with something under way over which
+nothing moves, within twice `standstill_s`. `Patient` ends a step in which less than `LEAST_PACE` moved,
+within two steps.
 Source: tcp(7), TCP_INFO; Linux counts both ways (4.1).
 """
 

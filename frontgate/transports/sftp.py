@@ -136,9 +136,8 @@ def _login(
     session.clear_to_send_timeout = _NEW_KEYS_S
     try:
         session.start_client(timeout=peer.login_timeout_s)
-        offered = (
-            session.get_remote_server_key()
-        )  # raises where that time passed, of which nobody told
+        # Of a time-out the library tells nobody: this raises then.
+        offered = session.get_remote_server_key()
     except paramiko.SSHException as error:
         text = str(error).lower()
         if "incompatible ssh" in text or "no acceptable" in text:
@@ -151,7 +150,7 @@ def _login(
     except (OSError, EOFError) as error:
         raise TransportError("FG-TRN-005", what="handshake", detail=str(error)) from error
     shown = f"{offered.get_name()} {offered.get_base64()}"
-    if shown not in {" ".join(line.split()[:2]) for line in peer.host_keys}:
+    if shown not in {" ".join(known.split()[:2]) for known in peer.host_keys}:
         raise TransportError("FG-TRN-002", detail=shown)
     try:
         session.auth_publickey(peer.account, key)
