@@ -10,14 +10,16 @@ Source: mallopt(3), M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD, M_ARENA_MAX; 
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
+from collections.abc import Callable
+from functools import cache
 
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -2, -3, -8
 HEAPS = 2
 KEPT_BYTES = 8 << 20
 """So much each heap may hold beyond what it uses."""
-GIVEN_BACK_S = 300.0
+GIVEN_BACK_S = 60.0
+"""What a momentary peak took, 2 MB, is held for no longer."""
 
 
 def keep_freed() -> bool:
@@ -43,6 +45,18 @@ def give_back() -> float:
     """The body of a loop: whole free pages go back to the kernel, in a millisecond or two. Returns: seconds
     until the next time.
     """
-    with contextlib.suppress(AttributeError):  # another C library
-        ctypes.CDLL(None).malloc_trim(0)
+    trim = _trim()
+    if trim is not None:
+        trim(0)
     return GIVEN_BACK_S
+
+
+@cache
+def _trim() -> Callable[[int], int] | None:
+    """`malloc_trim`; None where the C library has none. Kept: each look-up makes types that only a full
+    collection takes away.
+    """
+    try:
+        return ctypes.CDLL(None).malloc_trim
+    except AttributeError:
+        return None

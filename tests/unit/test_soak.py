@@ -30,3 +30,11 @@ def test_a_leak_is_told_from_scatter_and_from_warming_up(seed: int) -> None:
 def test_what_scatters_more_than_it_grows_is_not_judged_to_grow() -> None:
     noisy = slope_of("noisy", HOUR[:30], series(1.5, scatter=5, warm_up=0, seed=1)[:30])
     assert not noisy.grows
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_what_stays_up_for_minutes_and_comes_down_again_is_not_judged_to_grow(seed: int) -> None:
+    luck = random.Random(seed)
+    heights = [luck.uniform(0, 1.5) for _ in range(12)]
+    wandering = [60 + heights[int(at // 300)] + luck.uniform(-0.05, 0.05) for at in HOUR]
+    assert not slope_of("wandering", HOUR, wandering).grows
