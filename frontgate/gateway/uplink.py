@@ -135,7 +135,7 @@ class Sender:
         now = clock.monotonic()
         if self._doubt is None or self._doubt.name != name:
             # The look that is under way may have listed before the answer came: so two.
-            wait_s = _judging_s(outgoing.size_bytes) if self._lane.large else 0.0
+            wait_s = _judging_s(outgoing.size_bytes) if self._lane.large else 2 * dispatch.GATHER_S
             self._doubt = _Doubt(name, self._looks() + 2, now + wait_s, now + wait_s + NO_LOOK_S)
         doubt = self._doubt
         if now < doubt.no_sooner or (self._looks() < doubt.looks and now < doubt.latest):

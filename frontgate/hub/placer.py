@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from frontgate import clock
 from frontgate.errors import FrontgateError
@@ -10,7 +10,7 @@ from frontgate.hub.mailboxes import ACCOUNT, Mailboxes
 from frontgate.journal import Journal, Reader, bundles, queues, receipts, transfers
 from frontgate.log import get_logger
 from frontgate.pipeline import dispatch
-from frontgate.pipeline.dispatch import Lane
+from frontgate.pipeline.dispatch import GATHER_S, MOST_RECEIPTS, Lane
 from frontgate.pipeline.segments import SegmentStore
 
 log = get_logger()
@@ -40,6 +40,7 @@ class Placer:
         self._lane = lane
         self._is_stopping = is_stopping
         self._fail = fail
+        self._gathering: dict[str, float] = {}  # until when, where only receipts wait
 
     def turn(self) -> float | None:
         """Place one bundle per account and round until nothing waits: no account waits for
@@ -66,21 +67,38 @@ class Placer:
         now_ms = self._journal.now_ms()
         due_ms = queues.next_due_after(self._reader, now_ms)
         waits = [BROKEN_S] if broken else []
+        waits += [max(0.0, until - clock.monotonic()) for until in self._gathering.values()]
         if due_ms is not None:
             waits.append((due_ms - now_ms) / 1000 + 0.01)
         return min(waits, default=None)
 
     def _waiting(self) -> list[str]:
-        """Destinations that something waits for: those of packages before those of receipts alone."""
+        """Destinations that something waits for and may go to: those of packages before those of receipts
+        alone, which gather a moment.
+        """
         now_ms = self._journal.now_ms()
         large = self._lane.large
         first = set(queues.destinations(self._reader, now_ms=now_ms, large=large))
         then: set[str] = set()
         if not large:
-            then.update(receipts.waiting_destinations(self._reader))
             then.update(bundles.control_destinations(self._reader))
+            told = set(receipts.waiting_destinations(self._reader)) - first - then
+            then.update(self._gathered(d for d in told if d.startswith(ACCOUNT)))
         order = [*sorted(first), *sorted(then - first)]
         return [d for d in order if d.startswith(ACCOUNT)]
+
+    def _gathered(self, told: Iterable[str]) -> list[str]:
+        """Those of `told`, for which only receipts wait, that have waited long enough or have a bundle full."""
+        now = clock.monotonic()
+        before, self._gathering = self._gathering, {}
+        ready = []
+        for destination in told:
+            until = before.get(destination, now + GATHER_S)
+            if until <= now or receipts.are_waiting(self._reader, destination, MOST_RECEIPTS):
+                ready.append(destination)
+            else:
+                self._gathering[destination] = until
+        return ready
 
     def _has_room(self, destination: str, room: dict[str, int]) -> bool:
         if destination not in room:

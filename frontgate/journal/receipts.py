@@ -123,6 +123,17 @@ def waiting_with(
     return [found[key] for key in sorted(found)]
 
 
+def are_waiting(source: Tx | Reader, destination: str, number: int) -> bool:
+    """Whether at least `number` receipts wait for a destination."""
+    row = source.one(
+        "SELECT 1 FROM receipt_out INDEXED BY receipt_out_waiting"
+        " WHERE destination = ? AND bundle_id = '' LIMIT 1 OFFSET ?",
+        destination,
+        number - 1,
+    )
+    return row is not None
+
+
 def waiting_destinations(source: Tx | Reader) -> list[str]:
     """Destinations that receipts wait for, found one after another by the index."""
     rows = source.all(

@@ -33,6 +33,10 @@ from frontgate.seal.receipts import write_list
 LARGE_BYTES = 4 << 20
 """From this size on a package travels alone, so that small ones never wait for it."""
 MOST_RECEIPTS = 512
+GATHER_S = 0.25
+"""So long a hub lets receipts for a unit wait for others, unless something goes there anyway: its own for a
+package and the receiver's, which follows, are then one upload to fetch instead of two (ADR 0020).
+"""
 MOST_BYTES = 16 << 20
 
 
