@@ -97,6 +97,7 @@ class Sweeper:
         self._scan: Iterator[bytes] | None = None
         self._window: deque[bytes] = deque()
         self._is_catching_up = False
+        self._is_settling = False
         self._hold_until = 0.0
         self._look_at = 0.0
         self._is_behind = False
@@ -135,8 +136,7 @@ class Sweeper:
     @property
     def is_holding(self) -> bool:
         """Whether hints have to wait for what was dropped before them."""
-        is_settling = bool(self._unsettled) and clock.monotonic() < self._hold_until
-        return self.is_scanning or is_settling
+        return self.is_scanning or (self._is_settling and bool(self._unsettled))
 
     def sweep(
         self, hints: Hints | list[tuple[bytes, bool]], limit: int = 64
@@ -206,19 +206,22 @@ class Sweeper:
                 self._consider(outbound, name, found, is_ready=False)
         if self._is_catching_up and not self.is_scanning:
             self._is_catching_up = False
-            if self._unsettled:
-                # They were there before any hint: let them settle first.
-                self._hold_until = clock.monotonic() + self._timing.settle_s
+            # They were there before any hint: let them settle first, and be looked at then.
+            self._is_settling = True
+            self._hold_until = clock.monotonic() + self._timing.settle_s
 
     def _sweep_unsettled(self, outbound: Folder, found: list[Claim | Refused], limit: int) -> None:
         now = clock.monotonic()
-        if now < self._look_at:
+        have_settled = self._is_settling and now >= self._hold_until
+        if now < self._look_at and not have_settled:
             return
         for name in list(self._unsettled):
             if len(found) >= limit:
                 return
             self._consider(outbound, name, found, is_ready=False)
         self._look_at = now + self._pause_s
+        if have_settled:
+            self._is_settling = False
 
     @property
     def _pause_s(self) -> float:
