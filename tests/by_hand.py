@@ -10,12 +10,14 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from unittest.mock import patch
 
 import apsw
 from province import POLICE, PROCURATORATE, Province, message
 
 from frontgate import durable
 from frontgate.gateway.daemon import Gateway
+from frontgate.hub import placer
 from frontgate.hub.admin import lay_out_mailboxes
 from frontgate.hub.daemon import Hub
 from frontgate.pipeline.loop import Loop
@@ -73,13 +75,17 @@ class FolderTransport:
 
 
 class ByHand:
-    """Hub and gateways of a `Province` as objects. `turn` takes one turn of a named loop."""
+    """Hub and gateways of a `Province` as objects. `turn` takes one turn of a named loop; receipts wait
+    for no others, since no time passes between turns.
+    """
 
     def __init__(
         self, home: Path, units: tuple[str, ...] = (POLICE, PROCURATORATE), **options: object
     ) -> None:
         self.province = Province(home, units, **options)  # type: ignore[arg-type]
         self.units = units
+        self._at_once = patch.object(placer, "GATHER_S", 0.0)
+        self._at_once.start()
         settings = load_hub(home / "hub" / "hub.toml")
         lay_out_mailboxes(settings, Administrated(self).directory)
         self.hub = Hub(settings)
@@ -157,6 +163,7 @@ class ByHand:
             gateway.journal.close()
         self.hub.journal.close()
         self.hub.mailboxes.close()
+        self._at_once.stop()
 
 
 class Administrated:
