@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from benchmarks import check, scan
+from benchmarks.chain import chain
 from benchmarks.crowd import crowd
 from benchmarks.peers import copies, sshd
 from benchmarks.peers.shell import Pipeline
@@ -47,7 +48,7 @@ OUT = Path(__file__).parent / "out"
 @dataclass
 class Row:
     """ours, theirs: one value a round, in `unit`; no theirs where the goal is a figure of its own.
-    higher: whether more is better.
+    higher: whether more is better. limits: what this machine allows at all, one value a round.
     """
 
     metric: str
@@ -57,6 +58,7 @@ class Row:
     higher: bool = True
     ours: list[float] = field(default_factory=list)
     theirs: list[float] = field(default_factory=list)
+    limits: list[float] = field(default_factory=list)
 
     @property
     def ratios(self) -> list[float]:
@@ -72,7 +74,9 @@ def spread(values: list[float]) -> str:
 
 
 def small_files(rounds: int, count: int, shell_count: int) -> list[Row]:
-    """Drop to delivered with all receipts, against copies and the shell pipeline."""
+    """Drop to delivered with all receipts, against copies, the shell pipeline, and the cores by what one
+    package takes of them.
+    """
     rows = {
         "lftp": Row("20 KB, drop → delivered", "lftp mirror -P4, bare copy", "/s", "≥ 0.7x"),
         "rclone": Row("20 KB, drop → delivered", "rclone move, bare copy", "/s", "≥ 1.3x"),
@@ -90,7 +94,11 @@ def small_files(rounds: int, count: int, shell_count: int) -> list[Row]:
                 "sftp": lambda a, b: copies.sftp_batch(server, a, b),
             }
             for number in range(rounds):
-                ours = float(str(throughput(count, 20_000)["per_second_delivered"]))
+                run = throughput(count, 20_000)
+                ours = float(str(run["per_second_delivered"]))
+                processor_ms = cast(dict[str, float], run["cpu_ms"])["sum"]
+                for row in rows.values():
+                    row.limits.append((os.cpu_count() or 1) * 1000 / processor_ms)
                 for key, act in acts.items():
                     source, target = folder / f"{key}-in", folder / f"{key}-out"
                     copies.fill(source, count, data)
@@ -112,7 +120,7 @@ def small_files(rounds: int, count: int, shell_count: int) -> list[Row]:
 
 
 def one_at_a_time(rounds: int, packages: int) -> list[Row]:
-    """Latency from drop to delivered at ten a second; of the shell at one a second."""
+    """Latency from drop to delivered at ten a second; of the shell at one a second; of a drop's syncs alone."""
     p50 = Row("latency p50 at 10/s", "shell pipeline at 1/s", "ms", "≤ 15 ms", higher=False)
     p99 = Row("latency p99 at 10/s", "shell pipeline, slowest", "ms", "≤ 60 ms", higher=False)
     data = message_of(20_000, "peer")
@@ -142,6 +150,9 @@ def one_at_a_time(rounds: int, packages: int) -> list[Row]:
                 p50.theirs.append(statistics.median(waits))
                 p99.ours.append(float(str(found["p99_ms"])))
                 p99.theirs.append(max(waits))
+                syncs = sorted(chain(packages))
+                p50.limits.append(statistics.median(syncs))
+                p99.limits.append(syncs[int(len(syncs) * 0.99)])
         finally:
             server.stop()
     return [p50, p99]
@@ -316,11 +327,13 @@ def show(rows: list[Row]) -> None:
     (OUT / "table.json").write_text(
         json.dumps([{**asdict(row), "ratios": row.ratios} for row in rows], indent=1)
     )
-    print(f"{'metric':<36}{'frontgate':<26}{'peer':<54}{'ratio':<24}goal")
+    print(f"{'metric':<36}{'frontgate':<26}{'peer':<54}{'ratio':<24}{'limit':<24}goal")
     for row in rows:
         peer = f"{row.peer}: {spread(row.theirs)} {row.unit}" if row.peer else "–"
         ours = f"{spread(row.ours)} {row.unit}"
-        print(f"{row.metric:<36}{ours:<26}{peer:<54}{spread(row.ratios):<24}{row.goal}")
+        print(
+            f"{row.metric:<36}{ours:<26}{peer:<54}{spread(row.ratios):<24}{spread(row.limits):<24}{row.goal}"
+        )
 
 
 if __name__ == "__main__":
