@@ -71,6 +71,15 @@ class FaultProxy:
         listener.listen(128)
         return listener
 
+    def close_after(self, seconds: float) -> None:
+        """Whatever waits for ever on a line of this proxy then ends, with a reset."""
+
+        def close() -> None:
+            if not self._closing.wait(seconds):
+                self.close()
+
+        threading.Thread(target=close, daemon=True).start()
+
     def close(self) -> None:
         self._closing.set()
         self._stop_listening()

@@ -50,6 +50,7 @@ class Session:
         with FaultProxy(
             self.server.peer.port, lambda n: self.faults[n] if n < len(self.faults) else None
         ) as proxy:
+            proxy.close_after(PATIENCE_S)
             peer = self.server.through(proxy.port, connect_timeout_s=2.0, step_timeout_s=2.0)
             begun: dict[str, int] = {}
             link = Link(

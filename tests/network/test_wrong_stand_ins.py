@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,13 @@ from frontgate import bundle
 from frontgate.errors import TransportError
 from frontgate.gateway.link import Link
 from frontgate.transports import Transport, sftp, sftp_wire
+from frontgate.transports.line import Line, Moved, Patient
 from frontgate.transports.sftp import connect_sftp
-from network import test_faults, test_resume
+from network import test_faults, test_resume, test_slow_line
 from network.servers import Server, embedded
+from network.test_slow_line import pair
 
+__all__ = ["pair"]
 Build = Callable[[pytest.MonkeyPatch], None]
 
 
@@ -82,6 +86,23 @@ def never_try_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Link, "transport", lambda self: 0.1 if self in failed else real(self))
 
 
+def wait_for_answers_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step that waits begins anew, whether anything moved or not."""
+    monkeypatch.setattr(Patient, "_moves", lambda *_: True)
+
+
+def never_look_at_the_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line that stands still with something under way is never ended."""
+    monkeypatch.setattr(Line, "_look", lambda _: None)
+
+
+def never_give_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither."""
+    wait_for_answers_for_ever(monkeypatch)
+    never_look_at_the_line(monkeypatch)
+    monkeypatch.setattr(test_faults, "PATIENCE_S", 10.0)
+
+
 class Unlucky(Client):
     """Right as it is: the first upload arrives, its answer does not, and it is tried again."""
 
@@ -106,10 +127,12 @@ def upload_under_a_new_name(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 CUT_SHORT = Fault("rst", 100_000, True)
+HALF_OPEN = Fault("half-open", 100_000, True)
 SESSIONS: list[tuple[Build, list[Fault], str]] = [
     (believe_that_it_arrived, [CUT_SHORT], "never came"),
     (never_try_again, [CUT_SHORT], "not done in time"),
     (upload_under_a_new_name, [], "came otherwise as well"),
+    (never_give_up, [HALF_OPEN], "not done in time"),
 ]
 
 
@@ -136,6 +159,36 @@ def test_a_wrong_client_on_a_bad_line_is_found(
     build(monkeypatch)
     with pytest.raises(AssertionError, match=said):
         test_faults.Session(server, number, faults).run()
+
+
+# -- lines on which nothing moves -----------------------------------------------------------------
+
+STILL: list[tuple[Build, str]] = [
+    (wait_for_answers_for_ever, "all-confirmed"),
+    (never_look_at_the_line, "cannot-send"),
+]
+"""Where each of the two clocks is the only one."""
+KINDS = ("half-open", "stall") if test_faults.IS_LONG else ("half-open",)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("build", "how"), STILL, ids=[b.__name__ for b, _ in STILL])
+def test_a_client_that_waits_for_ever_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, build: Build, how: str, kind: str
+) -> None:
+    build(monkeypatch)
+    with pytest.raises(AssertionError, match="nobody noticed"):
+        test_slow_line.test_a_line_on_which_nothing_moves_is_noticed(
+            kind, how, tmp_path, monkeypatch
+        )
+
+
+def test_a_client_that_takes_signs_of_life_for_progress_is_found(
+    pair: tuple[Line, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Moved, "is_progress", lambda self, before, _: self.payload(before) > 0)
+    with pytest.raises(AssertionError, match="nobody noticed"):
+        test_slow_line.test_signs_of_life_alone_are_no_progress(pair)
 
 
 # -- large files ----------------------------------------------------------------------------------
