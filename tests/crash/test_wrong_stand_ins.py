@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from faults.points import Ended, Range
+from unit.transports import test_ferry_wrong_builds
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +127,16 @@ def acknowledge_nothing() -> None:
     Ferry._acknowledge = acknowledge  # type: ignore[method-assign]
 
 
+def take_for_all_below() -> None:
+    """An acknowledgement of what came last is one of what a gap device lost before it."""
+    test_ferry_wrong_builds.take_for_all_below(pytest.MonkeyPatch())
+
+
+def let_go_at_once() -> None:
+    """What a gap device was given is deleted before anybody says that it came."""
+    test_ferry_wrong_builds.let_go_at_once(pytest.MonkeyPatch())
+
+
 def places(
     range_: Range, scene: str, role: str, what: str, stand_in: Callable[[], None] | None
 ) -> list[int]:
@@ -147,6 +158,8 @@ CASES: list[tuple[str, Callable[[], None], str, str, str, str]] = [
     ("twice=1", hand_over_again, "plain", "receiver", "", "kill:plain:receiver:100000"),
     ("twice=1", deliver_under_a_new_name, "plain", "receiver", "after rename .frontgate/staging", "kill:plain:receiver:{n}"),
     ("carried and never acknowledged", acknowledge_nothing, "ferry", "sender", "", "kill:ferry:sender:100000"),
+    ("let go and never brought", take_for_all_below, "ferry", "sender", "", "kill:ferry:sender:100000"),
+    ("let go and never brought", let_go_at_once, "ferry", "sender", "", "kill:ferry:sender:100000"),
     ("fsync again", sync_again, "plain", "receiver", "before fsync state/tmp", "fail:plain:receiver:{n}:EIO:once"),
 ]  # fmt: skip
 

@@ -51,7 +51,7 @@ def judge(ground: Ground, history: History, *, rules: list[str] | None = None) -
         found.broken.append(f"INV-13: not settled ({history.unsettled} times)")
     _outcomes(ground, history, found)
     if ground.device is not None:
-        found.broken += ground.device.unrested()
+        found.broken += [*ground.device.let_go(), *ground.device.unrested()]
     homes = ground.inspected(settled=True)
     directories = {home.name: home.trust.directory.version for home in homes}
     if len(set(directories.values())) != 1:

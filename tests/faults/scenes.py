@@ -179,10 +179,14 @@ def ferry(me: CaseSoftware) -> Iterator[None]:
     yield
 
 
+_ONE_LOST = ("lose", "", "")
+"""In each direction: what came after it, and is acknowledged, says nothing of the first."""
+
+
 def prepared(scene: str, ground: Ground) -> Ground:
     """The ground as a scene needs it, before nodes are made."""
     if scene == ferry.__name__:
-        ground.put_device_between(POLICE, seed=20261125)
+        ground.put_device_between(POLICE, seed=20261125, first=_ONE_LOST)
     return ground
 
 

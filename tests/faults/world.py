@@ -163,9 +163,9 @@ class Ground:
         self.root = root
         self.device: Device | None = None
 
-    def put_device_between(self, code: str, seed: int) -> None:
+    def put_device_between(self, code: str, seed: int, *, first: tuple[str, ...] = ()) -> None:
         """A unit reaches the hub through a gap device from now on. Before its nodes are made."""
-        self.device = put_between(self.home(code), self.home("hub"), code, seed)
+        self.device = put_between(self.home(code), self.home("hub"), code, seed, first=first)
 
     def home(self, name: str) -> Path:
         return self.root / name

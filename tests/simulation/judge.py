@@ -113,6 +113,7 @@ def judge(province: Province, book: Book) -> list[str]:
             *check_hand_over(book, ledgers),
             *check_journals(ledgers),
             *check_left_overs(province, ledgers),
+            *(province.device.let_go() if province.device is not None else ()),
             *check_invariants(province),
         ]
 
