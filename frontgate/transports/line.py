@@ -3,9 +3,10 @@
 Why not TCP_USER_TIMEOUT: where something between holds back what it took, the window stays shut for long
 while all goes on behind it, and that timer ends the connection; and why not a deadline on each answer
 alone: on a line that is slow enough a single answer takes longer than any deadline.
-Guarantees: `Line` ends no connection over which something moves; one with something under way over which
-nothing moves, within twice `standstill_s`. `Patient` ends a step in which less than `LEAST_PACE` moved,
-within two steps.
+Guarantees: `Line` ends no connection over which an answer comes in each `standstill_s`; one with something
+under way over which nothing moves, within twice that, and one over which next to nothing moves (`LEAST_ANSWER`),
+within twice `LONG` times that. `Patient` ends a step in which less than `LEAST_PACE` moved, within two steps.
+An end that moves just as much as that can hold a session for as long as it likes.
 Source: tcp(7), TCP_INFO; Linux counts both ways (4.1).
 """
 
@@ -20,6 +21,11 @@ from typing import Any, Protocol
 
 LEAST_PACE = 10
 """Bytes a second that count as progress: more than what both ends send to show that they live."""
+LEAST_ANSWER = 32
+"""Bytes in each `standstill_s` without which nothing is served. The shortest answer takes 68, and where
+something between holds back what it took, answers are all that moves: on the slowest lines one a minute or two."""
+LONG = 10
+"""Over so many `standstill_s` they are counted together."""
 _LOOK_S = 0.25
 _HEADERS_BYTES = 52
 """What each segment that comes takes of the line by itself. A line whose queue holds minutes carries for
@@ -51,6 +57,13 @@ class Moved:
         headers = _HEADERS_BYTES * (self.segments - earlier.segments) if self.in_flight else 0
         return self.payload(earlier) + headers >= LEAST_PACE * seconds
 
+    def has_served(self, earlier: Moved, standstill_s: float) -> bool:
+        """Whether it was worth waiting since `earlier`, which is `LONG` times `standstill_s` ago."""
+        # Not by segments alone unless there are as many as of a line that works: who confirms a byte now and
+        # then sends one for each.
+        is_answered = self.payload(earlier) >= LONG * LEAST_ANSWER
+        return is_answered or self.is_progress(earlier, LONG * standstill_s)
+
 
 class Line(socket.socket):
     """A connected socket that takes the place of `sock`. For a reader that waits in short steps: a
@@ -64,8 +77,8 @@ class Line(socket.socket):
         super().__init__(fileno=sock.detach())
         self.settimeout(timeout)
         self._standstill_s = standstill_s
-        self._seen = self.moved()
-        self._since = self._looked = time.monotonic()
+        self._looked = time.monotonic()
+        self._last = self._long = (self.moved(), self._looked)
 
     def moved(self) -> Moved:
         info = self.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO_BYTES)
@@ -93,14 +106,23 @@ class Line(socket.socket):
         if now - self._looked < _LOOK_S:
             return
         self._looked = now
-        seen = self.moved()
-        has_moved = not seen.is_owed or seen.payload(self._seen) > 0
-        if not has_moved and now - self._since >= self._standstill_s:
-            has_moved = seen.is_progress(self._seen, self._standstill_s)
+        seen, standstill_s = self.moved(), self._standstill_s
+        if not seen.is_owed:
+            self._last = self._long = (seen, now)
+            return
+        before, since = self._last
+        has_moved = seen.payload(before) > 0
+        if not has_moved and now - since >= standstill_s:
+            has_moved = seen.is_progress(before, standstill_s)
             if not has_moved:
                 raise ConnectionAbortedError(errno.ECONNABORTED, "nothing moves any more")
         if has_moved:
-            self._seen, self._since = seen, now
+            self._last = (seen, now)
+        before, since = self._long
+        if now - since >= LONG * standstill_s:
+            if not seen.has_served(before, standstill_s):
+                raise ConnectionAbortedError(errno.ECONNABORTED, "next to nothing moves")
+            self._long = (seen, now)
 
 
 class SteppedChannel(Protocol):

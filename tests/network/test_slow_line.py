@@ -23,6 +23,7 @@ from faultproxy import Fault, FaultProxy
 from frontgate.errors import TransportError
 from frontgate.hub.admin import new_ssh_key
 from frontgate.transports import Transport, sftp
+from frontgate.transports import line as line_module
 from frontgate.transports.line import Line, Moved, Patient
 from frontgate.transports.sftp import SftpPeer, connect_sftp
 from network.servers import SERVERS, Server, openssh
@@ -231,21 +232,48 @@ def test_an_idle_line_that_owes_a_confirmation_ends(pair: tuple[Line, socket.soc
             fill(line)
 
 
-def test_a_line_that_owes_but_hears_goes_on(pair: tuple[Line, socket.socket]) -> None:
-    line, theirs = pair
-    fill(line)
+@contextlib.contextmanager
+def said_now_and_then(theirs: socket.socket, said: bytes) -> Iterator[None]:
     done = threading.Event()
 
-    def answer() -> None:
+    def say() -> None:
         while not done.wait(0.4):
-            theirs.send(b"a")
+            theirs.send(said)
 
-    thread = threading.Thread(target=answer)
+    thread = threading.Thread(target=say)
     thread.start()
-    wait_on(line, 2.5)
-    done.set()
-    thread.join()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+SHORTEST_ANSWER = b"a" * 68
+
+
+def test_a_line_that_owes_but_hears_goes_on(
+    pair: tuple[Line, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(line_module, "LONG", 2)
+    line, theirs = pair
+    fill(line)
+    with said_now_and_then(theirs, SHORTEST_ANSWER):
+        wait_on(line, 6.0)
     assert line.moved().is_owed
+
+
+def test_a_line_that_owes_and_hears_next_to_nothing_ends(
+    pair: tuple[Line, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(line_module, "LONG", 2)
+    line, theirs = pair
+    fill(line)
+    with (
+        said_now_and_then(theirs, b"a"),
+        pytest.raises(ConnectionAbortedError, match="next to nothing"),
+    ):
+        wait_on(line, 6.0)
 
 
 class Silent:
@@ -294,3 +322,13 @@ def test_what_is_sent_again_and_only_counted_at_the_other_end_is_progress() -> N
     assert not signs_of_life.is_progress(before, 60)
     window_stays_shut = replace(before, segments=140, in_flight=False)
     assert not window_stays_shut.is_progress(before, 60)
+
+
+def test_a_byte_a_minute_serves_nobody() -> None:
+    """Over twenty minutes at the usual pace, in which 375 bytes a second would carry 450 kB."""
+    before = Moved(5000, 5000, 100, in_flight=True, is_owed=True)
+    assert not replace(before, acked=5020, segments=120).has_served(before, 120)
+    answers_alone = replace(before, received=5000 + 9 * len(SHORTEST_ANSWER), in_flight=False)
+    assert answers_alone.has_served(before, 120)
+    sent_again = replace(before, segments=100 + 1200 * 375 // 1500)
+    assert sent_again.has_served(before, 120)

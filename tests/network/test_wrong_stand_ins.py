@@ -191,6 +191,14 @@ def test_a_client_that_takes_signs_of_life_for_progress_is_found(
         test_slow_line.test_signs_of_life_alone_are_no_progress(pair)
 
 
+def test_a_client_that_is_content_with_a_byte_now_and_then_is_found(
+    pair: tuple[Line, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Moved, "has_served", lambda *_: True)
+    with pytest.raises(pytest.fail.Exception, match="DID NOT RAISE"):
+        test_slow_line.test_a_line_that_owes_and_hears_next_to_nothing_ends(pair, monkeypatch)
+
+
 # -- large files ----------------------------------------------------------------------------------
 
 
