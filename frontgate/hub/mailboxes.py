@@ -125,14 +125,13 @@ class Mailbox:
     unit: str
     root: Path
     ahead: Ahead | None = field(default=None, compare=False)
+    to_hub: Path = field(init=False, compare=False)
+    from_hub: Path = field(init=False, compare=False)
 
-    @property
-    def to_hub(self) -> Path:
-        return self.root / self.account / "to-hub"
-
-    @property
-    def from_hub(self) -> Path:
-        return self.root / self.account / "from-hub"
+    def __post_init__(self) -> None:
+        for name in ("to_hub", "from_hub"):
+            path = self.root / self.account / name.replace("_", "-")
+            object.__setattr__(self, name, path)
 
     def part_of(self, name: str) -> Path:
         """Where an upload is while it is not whole."""
@@ -217,6 +216,7 @@ class Mailboxes:
         self.root = root
         self._staging = staging
         self._directory = directory
+        self._known: tuple[Directory | None, dict[str, Mailbox]] = (None, {})
         self._bell_path = bell
         self._bell = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         durable.make_dir(staging)
@@ -242,15 +242,15 @@ class Mailboxes:
                 yield mailbox
 
     def of_account(self, account: str) -> Mailbox:
-        code = next(
-            (
-                u.front_end or u.code
-                for u in self._directory().units.values()
-                if u.account == account
-            ),
-            account[1:].upper(),
-        )
-        return Mailbox(account, code, self.root)
+        """Its mailbox, whether the directory names it or not; looked up once for each directory."""
+        directory, boxes = self._known
+        if directory is not self._directory():
+            directory, boxes = self._directory(), {}
+            for unit in directory.units.values():
+                code = unit.front_end or unit.code
+                boxes.setdefault(unit.account, Mailbox(unit.account, code, self.root))
+            self._known = directory, boxes
+        return boxes.get(account) or Mailbox(account, account[1:].upper(), self.root)
 
     def room(self, mailbox: Mailbox, *, is_large: bool) -> int:
         """How many more bundles of a size class may lie in `from-hub/` before its gateway takes some.

@@ -10,7 +10,7 @@ import pytest
 
 from frontgate.hub import mailboxes
 from frontgate.hub.mailboxes import LARGE_UPLOAD_BYTES, Ahead, Mailbox, Mailboxes, ring_file
-from frontgate.model.unit import Directory
+from frontgate.model.unit import Directory, Unit
 
 
 def name(n: int) -> str:
@@ -160,3 +160,22 @@ def test_what_an_account_puts_in_the_bells_place_is_not_written_to(
     assert other.read_bytes() == b"of somebody else"
     assert stat.S_ISREG(bell.lstat().st_mode)
     assert bell.lstat().st_size == 1
+
+
+def test_a_mailbox_is_looked_up_once_for_each_directory(tmp_path: Path) -> None:
+    def listed(version: int, *fronts: str) -> Directory:
+        units = {f"{n}U": Unit(f"{n}U", "", front_end=f) for n, f in enumerate(fronts)}
+        return Directory(version, units)
+
+    now = [listed(1, "", "")]
+    boxes = Mailboxes(tmp_path, tmp_path / ".staging", lambda: now[0], None)
+    try:
+        first = boxes.of_account("u0u")
+        assert (first.unit, first.from_hub) == ("0U", tmp_path / "u0u" / "from-hub")
+        assert boxes.of_account("u0u") is first
+        assert boxes.of_account("u9u").unit == "9U", "one that nobody names any more is cleared too"
+        now[0] = listed(2, "1U", "")
+        assert boxes.of_account("u1u").unit == "1U"
+        assert boxes.of_account("u1u") is not first
+    finally:
+        boxes.close()
