@@ -51,10 +51,11 @@ class _DirectoryTransport:
         if not NAME.fullmatch(name):
             raise TransportError("FG-TRN-008", what=name)
         final = self._way.outgoing / name
-        if _size(final) == size_bytes:
-            return
         part = self._way.outgoing / f".{name}.part"
         try:
+            if _size(final) == size_bytes:
+                durable.fsync_dir(final.parent)  # perhaps a fault came before its name was durable
+                return
             durable.unlink(part)
             source.seek(0)
             left = size_bytes

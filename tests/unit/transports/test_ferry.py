@@ -1,6 +1,8 @@
 """Two ferries with a test's hands between them: what a gap device may do, one thing at a time."""
 
+import errno
 import hashlib
+import io
 import os
 import shutil
 from dataclasses import replace
@@ -10,6 +12,7 @@ import pytest
 from ferry_ends import GAP_S, RESEND_S, Ends, again, ends, ferry
 
 from frontgate import durable
+from frontgate.errors import TransportError
 from frontgate.transports.carried import TRAILER, NotWhole, Trailer, read_trailer
 from frontgate.transports.directory import DirectoryPeer
 from frontgate.transports.ferry import Ferry
@@ -322,3 +325,24 @@ def test_without_room_bundles_wait_in_the_devices_folder(ends: Ends) -> None:
     ends.round()
     assert ends.came() == {"a.bundle": b"data"}
     assert ends.waiting() == []
+
+
+def test_a_name_that_a_fault_left_unsynced_is_synced_by_the_next_try(ends: Ends) -> None:
+    transport = DirectoryPeer(ends.near.way).connect()
+    synced: list[str] = []
+
+    def refuse_once(moment: str, step: str, places: tuple[object, ...]) -> None:
+        if moment == "before" and step == "fsync-dir":
+            synced.append(str(places[0]).rstrip("/"))
+            if len(synced) == 1:
+                raise OSError(errno.EIO, "injected")
+
+    durable.probe = refuse_once
+    try:
+        with pytest.raises(TransportError, match="FG-TRN-024"):
+            transport.put("a.bundle", io.BytesIO(b"xyz"), 3)
+        assert (ends.near.way.outgoing / "a.bundle").exists()
+        transport.put("a.bundle", io.BytesIO(b"xyz"), 3)
+    finally:
+        durable.probe = None
+    assert synced == [str(ends.near.way.outgoing)] * 2
