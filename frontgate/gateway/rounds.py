@@ -107,7 +107,7 @@ class Rounds:
         self._take(post, found)
         look = post.sweeper.next_look()
         has_more = self._watcher.has_hints(folder) and not post.sweeper.is_holding
-        if post.sweeper.is_scanning or has_more:
+        if post.sweeper.is_scanning or has_more or len(found) >= BATCH:
             look = 0.0
         if look is not None:
             looks.append(look)

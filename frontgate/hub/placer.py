@@ -40,7 +40,9 @@ class Placer:
         self._lane = lane
         self._is_stopping = is_stopping
         self._fail = fail
-        self._gathering: dict[str, float] = {}  # until when, where only receipts wait
+        self._gathering: dict[
+            str, float
+        ] = {}  # until when, where only receipts wait; later: as soon as they can
 
     def turn(self) -> float | None:
         """Place one bundle per account and round until nothing waits: no account waits for
@@ -62,12 +64,14 @@ class Placer:
             for destination in self._waiting():
                 if destination not in broken and self._has_room(destination, room):
                     placed |= self._one(destination, broken, room)
+        waits = [BROKEN_S] if broken else []
+        waits += [
+            left for until in self._gathering.values() if (left := until - clock.monotonic()) > 0
+        ]
         if 0 in room.values():
-            return FULL_S
+            return min([FULL_S, *waits])
         now_ms = self._journal.now_ms()
         due_ms = queues.next_due_after(self._reader, now_ms)
-        waits = [BROKEN_S] if broken else []
-        waits += [max(0.0, until - clock.monotonic()) for until in self._gathering.values()]
         if due_ms is not None:
             waits.append((due_ms - now_ms) / 1000 + 0.01)
         return min(waits, default=None)
@@ -90,15 +94,12 @@ class Placer:
     def _gathered(self, told: Iterable[str]) -> list[str]:
         """Those of `told`, for which only receipts wait, that have waited long enough or have a bundle full."""
         now = clock.monotonic()
-        before, self._gathering = self._gathering, {}
-        ready = []
-        for destination in told:
-            until = before.get(destination, now + GATHER_S)
-            if until <= now or receipts.are_waiting(self._reader, destination, MOST_RECEIPTS):
-                ready.append(destination)
-            else:
-                self._gathering[destination] = until
-        return ready
+        self._gathering = {d: self._gathering.get(d, now + GATHER_S) for d in told}
+        return [
+            destination
+            for destination, until in self._gathering.items()
+            if until <= now or receipts.are_waiting(self._reader, destination, MOST_RECEIPTS)
+        ]
 
     def _has_room(self, destination: str, room: dict[str, int]) -> bool:
         if destination not in room:
@@ -110,6 +111,7 @@ class Placer:
         outgoing = dispatch.compose(self._journal, destination, self._lane, clock.now())
         if outgoing is None:
             return False
+        self._gathering.pop(destination, None)
         room[destination] -= 1
         if not self._try_place(outgoing):
             broken.add(destination)

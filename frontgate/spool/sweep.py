@@ -43,7 +43,7 @@ TRIES = 5
 """How often an entry that cannot be claimed keeps its turn before the others."""
 WINDOW = 65_536
 """Entries found by a scan are ordered by mtime and name within windows of this many."""
-MOST_UNSETTLED = 20_000
+MOST_UNSETTLED = WINDOW
 MOST_INNER = 5000
 LOOKED_AT = 4096
 """So many entries at most are looked at in one sweep: a folder full of unfinished ones blocks nobody."""
@@ -207,7 +207,7 @@ class Sweeper:
         if self._is_catching_up and not self.is_scanning:
             self._is_catching_up = False
             # They were there before any hint: let them settle first, and be looked at then.
-            self._is_settling = True
+            self._is_settling = bool(self._unsettled)
             self._hold_until = clock.monotonic() + self._timing.settle_s
 
     def _sweep_unsettled(self, outbound: Folder, found: list[Claim | Refused], limit: int) -> None:

@@ -7,6 +7,7 @@ acknowledged. Everything here is quick: no call waits for the device.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from frontgate.transports import Entry, Source, Transport
 from frontgate.transports.carried import CHUNK, NAME
 from frontgate.transports.ferry import Ferry
 from frontgate.transports.ferry_way import Way
+from frontgate.undo import on_failure
 
 
 class DirectoryPeer:
@@ -52,21 +54,29 @@ class _DirectoryTransport:
             raise TransportError("FG-TRN-008", what=name)
         final = self._way.outgoing / name
         part = self._way.outgoing / f".{name}.part"
+
+        def take_back() -> None:
+            with contextlib.suppress(OSError):
+                durable.unlink(final)
+                durable.unlink(part)
+
         try:
-            if _size(final) == size_bytes:
-                durable.fsync_dir(final.parent)  # perhaps a fault came before its name was durable
-                return
-            durable.unlink(part)
-            source.seek(0)
-            left = size_bytes
-            with durable.open_new(part) as file:
-                while left:
-                    chunk = source.read(min(CHUNK, left))
-                    if not chunk:
-                        raise EOFError("the source ends early")
-                    file.write(chunk)
-                    left -= len(chunk)
-                durable.publish(part, final, file)
+            # A name whose folder could not be synced is not trusted at the next try: it goes.
+            with on_failure(take_back):
+                if _size(final) == size_bytes:
+                    durable.fsync_dir(final.parent)  # a kill may have come before
+                    return
+                durable.unlink(part)
+                source.seek(0)
+                left = size_bytes
+                with durable.open_new(part) as file:
+                    while left:
+                        chunk = source.read(min(CHUNK, left))
+                        if not chunk:
+                            raise EOFError("the source ends early")
+                        file.write(chunk)
+                        left -= len(chunk)
+                    durable.publish(part, final, file)
         except OSError as error:
             raise TransportError("FG-TRN-024", path=str(part), detail=str(error)) from error
         self.moved_bytes += size_bytes

@@ -105,9 +105,12 @@ class Line(socket.socket):
         now = time.monotonic()
         if now - self._looked < _LOOK_S:
             return
-        self._looked = now
         seen, standstill_s = self.moved(), self._standstill_s
-        if not seen.is_owed:
+        was_away = (
+            now - self._looked > standstill_s
+        )  # this process stood still, and counts from now on
+        self._looked = now
+        if was_away or not seen.is_owed:
             self._last = self._long = (seen, now)
             return
         before, since = self._last

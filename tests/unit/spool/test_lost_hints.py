@@ -67,3 +67,13 @@ def test_what_is_never_whole_holds_others_no_longer_than_its_time(spool: Spool) 
     spool.drop("d2.xml")
     assert spool.sweep(SETTLE_S / 2, "d2.xml") == []
     assert spool.sweep(SETTLE_S / 2, "d2.xml") == ["d2.xml"]
+
+
+def test_what_is_being_written_holds_nothing_where_the_scan_found_nothing(spool: Spool) -> None:
+    spool.sweeper.start_scan(catch_up=True)
+    assert spool.sweep(0.0) == []
+    (spool.paths.outbound / "d1.xml").write_text("<a>")
+    spool.drop("d2.xml")
+    spool.at += 0.1
+    found = spool.sweeper.sweep(lambda limit: [(b"d1.xml", False), (b"d2.xml", True)])
+    assert [item.name for item in found if isinstance(item, Claim)] == [b"d2.xml"]

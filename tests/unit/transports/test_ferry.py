@@ -327,22 +327,37 @@ def test_without_room_bundles_wait_in_the_devices_folder(ends: Ends) -> None:
     assert ends.waiting() == []
 
 
-def test_a_name_that_a_fault_left_unsynced_is_synced_by_the_next_try(ends: Ends) -> None:
+def test_a_name_whose_folder_could_not_be_synced_is_not_trusted_at_the_next_try(ends: Ends) -> None:
     transport = DirectoryPeer(ends.near.way).connect()
-    synced: list[str] = []
+    steps: list[str] = []
 
     def refuse_once(moment: str, step: str, places: tuple[object, ...]) -> None:
-        if moment == "before" and step == "fsync-dir":
-            synced.append(str(places[0]).rstrip("/"))
-            if len(synced) == 1:
+        if moment == "before":
+            steps.append(step)
+            if steps.count("fsync-dir") == 1 and step == "fsync-dir":
                 raise OSError(errno.EIO, "injected")
 
     durable.probe = refuse_once
     try:
         with pytest.raises(TransportError, match="FG-TRN-024"):
             transport.put("a.bundle", io.BytesIO(b"xyz"), 3)
-        assert (ends.near.way.outgoing / "a.bundle").exists()
+        assert os.listdir(ends.near.way.outgoing) == []
+        steps.clear()
+        steps.append("fsync-dir")
         transport.put("a.bundle", io.BytesIO(b"xyz"), 3)
     finally:
         durable.probe = None
-    assert synced == [str(ends.near.way.outgoing)] * 2
+    assert steps[-4:] == ["write", "fsync", "rename", "fsync-dir"]
+    assert ends.waiting() == ["a.bundle"]
+
+
+def test_a_name_that_stands_there_after_a_kill_is_synced(ends: Ends) -> None:
+    transport = DirectoryPeer(ends.near.way).connect()
+    transport.put("a.bundle", io.BytesIO(b"xyz"), 3)
+    steps: list[str] = []
+    durable.probe = lambda moment, step, places: steps.append(f"{moment} {step}")
+    try:
+        transport.put("a.bundle", io.BytesIO(b"xyz"), 3)
+    finally:
+        durable.probe = None
+    assert steps == ["before fsync-dir", "after fsync-dir"]
