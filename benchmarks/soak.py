@@ -203,6 +203,7 @@ def soak(minutes: float, per_second: float, *, every_s: float = SAMPLE_S) -> dic
             "repeated": traffic.repeated,
             "exit_codes": codes,
             "slopes": [{**asdict(s), "grows": s.grows} for s in slopes],
+            "samples": samples.taken,
         }
 
 
@@ -232,7 +233,7 @@ def main() -> int:
     out = Path(__file__).parent / "out"
     out.mkdir(exist_ok=True)
     (out / "soak.json").write_text(json.dumps(found, indent=1))
-    print({key: value for key, value in found.items() if key != "slopes"})
+    print({key: value for key, value in found.items() if key not in ("slopes", "samples")})
     slopes = found["slopes"]
     assert isinstance(slopes, list)
     print(f"{'process':<24}{'samples':>8}{'first':>9}{'last':>9}{'MiB/h':>9}{'±':>7}")

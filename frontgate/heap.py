@@ -18,7 +18,7 @@ _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -2, -3, -8
 HEAPS = 2
 KEPT_BYTES = 8 << 20
 """So much each heap may hold beyond what it uses."""
-GIVEN_BACK_S = 60.0
+GIVEN_BACK_S = 10.0
 """What a momentary peak took, 2 MB, is held for no longer."""
 
 
