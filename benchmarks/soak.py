@@ -6,7 +6,8 @@ repeats, four not valid, one has an attachment. Every half minute each node is a
 connection of its own opens and closes at the hub. Memory is what a process has for itself (RssAnon),
 every five seconds; the slope is that of the straight line through all samples after the first third.
 Writes `benchmarks/out/soak.json`; exit 1 where a process grows by more than 1 MiB an hour for certain, or
-something was lost.
+something was lost. An hour tells steady growth; of growth in steps of a MiB, 2 MiB an hour, it misses one in
+three (made series of such steps; over four hours none).
 """
 
 from __future__ import annotations
