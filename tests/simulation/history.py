@@ -7,6 +7,7 @@ any more, and within a bounded virtual time everything has to be settled.
 
 from __future__ import annotations
 
+import gc
 import random
 import shutil
 import tempfile
@@ -85,10 +86,16 @@ def play(
     world = World(seed, dangers or dangers_of(seed), is_told_all=is_told_all)
     template()
     use_small_packages(True)
+    # What a killed process had in its buffers is written when the collector comes across them: at no
+    # moment of the seed's own.
+    was_collecting = gc.isenabled()
+    gc.disable()
     try:
         with world:
             _live(world, home, history, before, peace_s)
     finally:
+        if was_collecting:
+            gc.enable()
         use_small_packages(False)
         if keep is None:
             shutil.rmtree(home, ignore_errors=True)
