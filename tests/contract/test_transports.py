@@ -109,7 +109,7 @@ def _carried(tmp_path: Path, mischief: Mischief = HONEST) -> Iterator[CarriedSid
     peer.wake = loops[0].wake
     for loop in loops:
         loop.start()
-    assert wait_for((home / "from-hub").is_dir)
+    assert wait_for((home / "to-hub").is_dir)
     yield CarriedSide(home, peer, other)
     for loop in loops:
         loop.stop()
