@@ -40,9 +40,8 @@ class Placer:
         self._lane = lane
         self._is_stopping = is_stopping
         self._fail = fail
-        self._gathering: dict[
-            str, float
-        ] = {}  # until when, where only receipts wait; later: as soon as they can
+        # Where only receipts wait: until when. Past that they go as soon as they can.
+        self._gathering: dict[str, float] = {}
 
     def turn(self) -> float | None:
         """Place one bundle per account and round until nothing waits: no account waits for

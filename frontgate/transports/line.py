@@ -106,9 +106,8 @@ class Line(socket.socket):
         if now - self._looked < _LOOK_S:
             return
         seen, standstill_s = self.moved(), self._standstill_s
-        was_away = (
-            now - self._looked > standstill_s
-        )  # this process stood still, and counts from now on
+        # Where this process stood still itself, time counts from now on.
+        was_away = now - self._looked > standstill_s
         self._looked = now
         if was_away or not seen.is_owed:
             self._last = self._long = (seen, now)
