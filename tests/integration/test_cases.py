@@ -51,19 +51,22 @@ def test_a_running_hub_tells_cases_and_warns_the_acting_unit(tmp_path: Path) -> 
             done = hub(province, "--json", "trace", case)
             return json.loads(done.stdout) if done.returncode == 0 else {}
 
-        assert wait_for(lambda: told().get("deadlines"), 60, 0.2), province.log("hub")
+        def decision_term(line: dict[str, object]) -> list[dict[str, str]]:
+            return [d for d in line.get("deadlines", []) if d["rule"] == "DL-ARR-01"]  # type: ignore[attr-defined]
+
+        # Other terms run from the sending; this one from the receiver's receipt, which comes later.
+        assert wait_for(lambda: decision_term(told()), 60, 0.2), province.log("hub")
         line = told()
         assert line["case"]["owner"] == POLICE  # type: ignore[index]
         digests = [d["digest"] for d in line["nodes"][0]["documents"]]  # type: ignore[index]
         assert all(re.fullmatch("[0-9a-f]{64}", d) for d in digests)
-        sys03 = [d for d in line["deadlines"] if d["rule"] == "DL-ARR-01"]  # type: ignore[attr-defined]
-        assert sys03
+        term = decision_term(line)[0]
         done = hub(province, "--json", "hub", "rebuild")
         assert done.returncode == 0, done.stderr
         again = told()
         assert again["deadlines"] == line["deadlines"]
         closed = hub(
-            province, "--json", "hub", "due", "close", sys03[0]["id"], "--for", PROCURATORATE,
+            province, "--json", "hub", "due", "close", term["id"], "--for", PROCURATORATE,
             "--code", "04", "--text", "已决定",
         )  # fmt: skip
         assert closed.returncode == 0, closed.stderr
@@ -72,7 +75,7 @@ def test_a_running_hub_tells_cases_and_warns_the_acting_unit(tmp_path: Path) -> 
             "hub",
             "due",
             "close",
-            sys03[0]["id"],
+            term["id"],
             "--for",
             POLICE,
             "--code",
