@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import statistics
 import sys
 import tempfile
@@ -20,6 +19,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks.peak import peak_mib
 from frontgate.core.lifecycle import Intake, TransferEvent
 from frontgate.journal import Journal, bulk, packages, queues, transfers
 from frontgate.journal.bulk import Choice
@@ -104,10 +104,6 @@ class Live:
     def close(self) -> None:
         self._stop.set()
         self._thread.join()
-
-
-def peak_mib() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def run(folder: Path, rows: int) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from pathlib import Path
 
 from lxml import etree
 
+from benchmarks.peak import peak_mib
 from frontgate import safexml
 from frontgate.core import identifiers
 from frontgate.standard import Checker, Standards
@@ -143,14 +143,14 @@ def loading() -> dict[str, object]:
 def at_the_limit() -> dict[str, object]:
     """Peak memory of checking a message just below 32 MiB, in a process of its own."""
     code = (
-        "import resource, sys; from benchmarks.check import at_size, ROOT;"
+        "from benchmarks.check import at_size, ROOT; from benchmarks.peak import peak_mib;"
         "from frontgate.standard import Checker, Standards; c = Checker(Standards.load(ROOT));"
         "data = at_size((32 << 20) - 262144); r = c.check(data, files=None);"
-        "print(len(data), r.report.is_refused, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+        "print(len(data), r.report.is_refused, round(peak_mib()))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    size, refused, peak_kib = done.stdout.split()
-    return {"size_bytes": int(size), "refused": refused, "peak_mib": int(peak_kib) // 1024}
+    size, refused, peak = done.stdout.split()
+    return {"size_bytes": int(size), "refused": refused, "peak_mib": int(peak)}
 
 
 def main() -> None:
@@ -162,7 +162,7 @@ def main() -> None:
     result: dict[str, object] = {"check": ratio(options.rounds, options.size), "loading": loading()}
     if not options.quick:
         result["at_the_limit"] = at_the_limit()
-    result["own_peak_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    result["own_peak_mib"] = round(peak_mib())
     print(json.dumps(result, indent=1))
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import sys
 import tempfile
 import time
@@ -17,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from benchmarks.peak import peak_mib
 from frontgate.core.lifecycle import Intake, TransferEvent
 from frontgate.core.reconcile import hours_of, span_of
 from frontgate.hub.reconcile import HubSide
@@ -82,7 +82,7 @@ def run(folder: Path, messages: int, gateways: int) -> dict[str, Any]:
     directory = fill(journal, messages, gateways)
     side = HubSide(journal.reader(), lambda: directory)
     as_of = timestamp(datetime(2026, 11, 25, tzinfo=UTC))
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_mib()
     began = time.monotonic()
     found = talk.sums(side, DAY, as_of)
     day_s = time.monotonic() - began
@@ -96,7 +96,7 @@ def run(folder: Path, messages: int, gateways: int) -> dict[str, Any]:
         "day_s": round(day_s, 2),
         "us_per_message": round(day_s / messages * 1e6),
         "hours_s": round(time.monotonic() - began, 2),
-        "grown_mib": round((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024, 1),
+        "grown_mib": round(peak_mib() - before, 1),
     }
     journal.close()
     return figures

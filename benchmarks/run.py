@@ -14,6 +14,7 @@ import argparse
 import contextlib
 import json
 import os
+import statistics
 import sys
 import tempfile
 import threading
@@ -166,6 +167,36 @@ def plain_openssh(folder: Path) -> Iterator[Province]:
 Front = Callable[[Path], contextlib.AbstractContextManager[Province]]
 
 
+def stages(province: Province, dropped: dict[str, float]) -> dict[str, float]:
+    """Medians of the milliseconds from a drop to the transactions on its way, each from where it began.
+
+    dropped: POSIX seconds by MessageId.
+    """
+    admitted = "SELECT data ->> 'message', at FROM event WHERE kind = 'admitted'"
+    composed = (
+        "SELECT message_id, event.at FROM event JOIN transfer ON bundle_id = data ->> 'bundle'"
+        " JOIN package ON package.id = package_id WHERE event.kind = 'bundle'"
+    )
+    delivered = "SELECT message_id, event_time FROM receipt WHERE kind = 'delivered'"
+    steps = (
+        ("sealed", POLICE, admitted),
+        ("bundled", POLICE, composed),
+        ("taken by the hub", "hub", admitted),
+        ("bundled there", "hub", composed),
+        ("taken by the receiver", PROCURATORATE, admitted),
+        ("delivered", PROCURATORATE, delivered),
+    )
+    found: dict[str, float] = {}
+    for name, node, sql in steps:
+        waits = [
+            (datetime.fromisoformat(str(at)).timestamp() - dropped[str(message)]) * 1000
+            for message, at in province.query(node, sql)
+            if str(message) in dropped
+        ]
+        found[name] = round(statistics.median(waits), 1)
+    return found
+
+
 def latency(
     packages: int, per_second: float, size_bytes: int, front: Front = embedded
 ) -> dict[str, object]:
@@ -196,6 +227,7 @@ def latency(
         times = province.query(
             PROCURATORATE, "SELECT message_id, event_time FROM receipt WHERE kind = 'delivered'"
         )
+        way = stages(province, {i: at[ref] for i, ref in ids.items() if ref in at})
         province.stop()
         waits = sorted(
             (datetime.fromisoformat(str(when)).timestamp() - at[ids[str(i)]]) * 1000
@@ -207,6 +239,7 @@ def latency(
             "per_second": per_second,
             "p50_ms": round(waits[len(waits) // 2], 1),
             "p99_ms": round(waits[int(len(waits) * 0.99)], 1),
+            "stages_ms": way,
             "cpu_ms": cpu,
         }
 

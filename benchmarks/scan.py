@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import stat
 import subprocess
 import sys
@@ -20,6 +19,7 @@ import time
 from pathlib import Path
 from typing import cast
 
+from benchmarks.peak import peak_mib
 from frontgate.spool.layout import SpoolPaths, prepare
 from frontgate.spool.sweep import Sweeper
 
@@ -41,13 +41,19 @@ def make(paths: SpoolPaths, drops: int, *, are_empty: bool) -> None:
 
 
 def measure(paths: SpoolPaths, claim: int) -> dict[str, float]:
-    """Scan as at a start: everything is looked at and nothing is ready; then some is claimed."""
-    base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    """As at a start: the first batch is claimed, then everything is looked at and nothing is ready; then
+    some is claimed. An empty drop is claimed too, to be refused.
+    """
+    base = peak_mib()
+    began = time.monotonic()
+    sweeper = Sweeper(paths, settle_s=0.0, incomplete_after_s=0.0)
+    sweeper.start_scan(catch_up=True)
+    if not sweeper.sweep([]):
+        raise RuntimeError("nothing was claimed")
+    first_s = time.monotonic() - began
     sweeper = Sweeper(paths, settle_s=3600.0, incomplete_after_s=3600.0)
     began = time.monotonic()
-    sweeper.start_scan(catch_up=True)
-    sweeper.sweep([])
-    first_s = time.monotonic() - began
+    sweeper.start_scan()
     while sweeper.is_scanning:
         sweeper.sweep([])
     scan_s = time.monotonic() - began
@@ -58,7 +64,7 @@ def measure(paths: SpoolPaths, claim: int) -> dict[str, float]:
     while claimed < claim and (found := sweeper.sweep([], 64)):
         claimed += len(found)
     claim_s = time.monotonic() - began
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = peak_mib()
     return {
         "first_s": first_s,
         "scan_s": scan_s,

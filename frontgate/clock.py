@@ -28,6 +28,11 @@ def use(wall: Callable[[], datetime] | None, steady: Callable[[], float] | None)
     monotonic = steady or time.monotonic
 
 
+def offset_s() -> float:
+    """Seconds from the monotonic clock to the wall clock; the same until the wall clock jumps."""
+    return now().timestamp() - monotonic()
+
+
 class Steady:
     """Watches the wall clock against the monotonic one.
 
@@ -38,15 +43,14 @@ class Steady:
     def __init__(self, jump_s: float) -> None:
         self._jump_s = jump_s
         self.since = monotonic()
-        self._offset_s = now().timestamp() - self.since
+        self._offset_s = offset_s()
 
     def look(self) -> float:
         """Returns: seconds by which the wall clock has jumped since the last look, 0.0 for none."""
-        at = monotonic()
-        offset_s = now().timestamp() - at
-        jump = offset_s - self._offset_s
-        self._offset_s = offset_s
+        apart_s = offset_s()
+        jump = apart_s - self._offset_s
+        self._offset_s = apart_s
         if abs(jump) <= self._jump_s:
             return 0.0
-        self.since = at
+        self.since = monotonic()
         return jump

@@ -21,6 +21,7 @@ from frontgate.settings import App, GatewaySettings
 from frontgate.spool.drop import DropLimits
 from frontgate.spool.guard import SpoolGuard
 from frontgate.spool.layout import SpoolPaths
+from frontgate.spool.quiet import Noted
 from frontgate.spool.sweep import Sweeper, Timing
 from frontgate.standard import Standards
 from frontgate.standard.calendars import calendar_csv
@@ -31,7 +32,7 @@ from frontgate.transports.ferry_way import Way
 from frontgate.transports.sftp import SftpPeer
 
 
-def build_posts(settings: GatewaySettings) -> Posts:
+def build_posts(settings: GatewaySettings, clock_noted: Noted) -> Posts:
     """Every spool of the settings; its guard lays it out. Raises: SignatureError."""
     posts: list[Post] = []
     for unit in settings.unit:
@@ -46,6 +47,7 @@ def build_posts(settings: GatewaySettings) -> Posts:
                 settle_s=intake.settle_s,
                 incomplete_after_s=intake.incomplete_after_s,
                 network=Timing(intake.network_settle_s, intake.network_incomplete_after_s),
+                clock_noted=clock_noted,
             )
             name = app.name if app else ""
             folder = app.dialect if app else unit.dialect

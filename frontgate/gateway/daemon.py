@@ -15,6 +15,7 @@ from frontgate.gateway.build import (
     build_kit,
     build_peer,
     build_posts,
+    gateway_signer,
     know_spool,
     reference_files,
 )
@@ -22,6 +23,7 @@ from frontgate.gateway.delivery import Delivery
 from frontgate.gateway.discards import Discards
 from frontgate.gateway.inbound import Inbound
 from frontgate.gateway.intake import Intake
+from frontgate.gateway.known_clock import KnownClock
 from frontgate.gateway.link import Connect, Destination, Link
 from frontgate.gateway.medium import GatewayMedium
 from frontgate.gateway.new_directory import NewDirectory
@@ -91,13 +93,14 @@ class Gateway:
         keys = settings.path(settings.node.keys)
         self._trust_folder = keys / "trust"
         self.trust: TrustStore = load_trust(self._trust_folder)
-        self.posts = build_posts(settings)
         unit = settings.unit[0].code
         self.reserve = Reserve(self._state / "reserve", settings.disk.emergency_bytes)
         self.journal = open_journal(self._state / "journal.db", f"gateway:{unit}", self.reserve)
         self._reader = self.journal.reader()
         with on_failure(self.journal.close):  # whoever tries again needs its lock
-            epochs.open_if_restored(self.journal, self.posts.posts[0].station.signer)
+            epochs.open_if_restored(self.journal, gateway_signer(settings))
+            self._known_clock = KnownClock(self.journal)
+            self.posts = build_posts(settings, self._known_clock.noted)
             audit.remember_units(self.journal, self.posts.units)
             for post in self.posts.posts:
                 know_spool(self.journal, post)
@@ -146,6 +149,7 @@ class Gateway:
             rescan_s=settings.intake.rescan_s,
             wake_large=lambda: self._large_loop.wake(),
             publish_reference=self.publish_reference,
+            note_clock=self._known_clock.look,
             is_stopping=lambda: self._is_stopping,
         )
         self._intake_loop = self.crew.add(Loop("intake", self._when_told(rounds.turn)))

@@ -46,6 +46,7 @@ class Rounds:
         rescan_s: float,
         wake_large: Callable[[], None],
         publish_reference: Callable[[Post], None],
+        note_clock: Callable[[], None],
         is_stopping: Callable[[], bool],
     ) -> None:
         self._posts = posts
@@ -57,6 +58,7 @@ class Rounds:
         self._rescan_s = rescan_s
         self._wake_large = wake_large
         self._publish_reference = publish_reference
+        self._note_clock = note_clock
         self._is_stopping = is_stopping
         self._large: deque[tuple[Post, Claim]] = deque()
         self._scan_at = dict.fromkeys((post.key for post in posts.posts), 0.0)
@@ -68,6 +70,7 @@ class Rounds:
 
     def turn(self) -> float | None:
         """Take what was hinted at; now and then look at everything."""
+        self._note_clock()
         if not self._gate.is_open():
             self.paused = frozenset(post.key for post in self._posts.posts)
             return PAUSED_LOOK_S
@@ -96,22 +99,23 @@ class Rounds:
             self._publish_reference(post)
         now = clock.monotonic()
         folder = post.paths.outbound
-        if self._watcher.take_behind(folder):
-            post.sweeper.start_scan(catch_up=True)
-            self._scan_at[post.key] = now + self._rescan_s
-        elif now >= self._scan_at[post.key] and not post.sweeper.is_scanning:
-            post.sweeper.start_scan()
-            is_polled = folder in self._watcher.polled
-            self._scan_at[post.key] = now + min(self._rescan_s, POLL_S if is_polled else 1e9)
+        is_polled = folder in self._watcher.polled
+        is_behind = self._watcher.take_behind(folder)
+        is_time = now >= self._scan_at[post.key] and not post.sweeper.is_scanning
+        if is_behind or is_time:
+            post.sweeper.start_scan(catch_up=is_behind or is_polled)
+            every_s = min(self._rescan_s, POLL_S) if is_polled else self._rescan_s
+            self._scan_at[post.key] = now + every_s
         found = post.sweeper.sweep(lambda limit: self._watcher.take_hints(folder, limit), BATCH)
         self._take(post, found)
         look = post.sweeper.next_look()
-        has_more = self._watcher.has_hints(folder) and not post.sweeper.is_holding
-        if post.sweeper.is_scanning or has_more or len(found) >= BATCH:
+        are_hinted = self._watcher.has_hints(folder) and not post.sweeper.is_holding
+        if post.sweeper.has_more or are_hinted or len(found) >= BATCH:
             look = 0.0
         if look is not None:
             looks.append(look)
-        looks.append(max(0.0, self._scan_at[post.key] - clock.monotonic()))
+        if not post.sweeper.is_scanning:
+            looks.append(max(0.0, self._scan_at[post.key] - clock.monotonic()))
 
     def _take(self, post: Post, found: list[Claim | Refused] | list[Claim]) -> None:
         large = [item for item in found if isinstance(item, Claim) and _size(item) > LARGE_BYTES]

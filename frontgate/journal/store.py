@@ -35,6 +35,8 @@ APPLICATION_ID = 0x46474A31  # "FGJ1"
 
 OFFSET = "clock-offset-ms"
 JUMP_S = 2.0
+STEADY = "steady-clock"
+"""How far the wall clock is from the monotonic one, and since when, of this machine: see `gateway.known_clock`."""
 SEEN = "queue-time-ms"
 SEEN_EVERY_MS = 900_000
 AWAY_MOST_MS = 86_400_000

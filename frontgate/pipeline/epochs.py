@@ -16,6 +16,7 @@ from frontgate import clock
 from frontgate.core import chain
 from frontgate.errors import FrontgateError
 from frontgate.journal import Journal
+from frontgate.journal.store import STEADY
 from frontgate.model.message import CONTROL_MAP, CONTROL_NS
 from frontgate.seal.control import read_control, write_control
 from frontgate.suites import Signer
@@ -57,8 +58,8 @@ def open_if_restored(journal: Journal, signer: Signer) -> bool:
             epoch, **{k: v for k, v in facts.items() if k != "epoch"}, document=document.decode()
         )
         tx.run("DELETE FROM meta WHERE key = ?", RESTORED)
-        # The spools may be others than those the backup knew: they are known anew.
-        tx.run("DELETE FROM meta WHERE substr(key, 1, 6) = 'spool:'")
+        # The spools may be others than those the backup knew, and so may the clock: they are known anew.
+        tx.run("DELETE FROM meta WHERE substr(key, 1, 6) = 'spool:' OR key = ?", STEADY)
         at = str(newest[0]) if newest else ""
         tx.set_meta(RESYNC, json.dumps({"epoch": epoch, "seq": seq, "at": at, "previous": old}))
     return True

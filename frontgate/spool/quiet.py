@@ -1,38 +1,95 @@
 """How long something has been quiet, on a machine whose wall clock may jump.
 
 A file's own times are of the wall clock. They say how old it is only as far back as that clock has run
-steadily, compared with the monotonic one: after a jump, or at start, nothing is older than that.
+steadily, compared with the monotonic one: after a jump, or where nothing is known, nothing is older than that.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import hashlib
+import itertools
+import os
+import stat
+from dataclasses import dataclass
 
 from frontgate import clock
+from frontgate.spool.beneath import Folder
 
 JUMP_S = 0.2
+MOST_INNER = 5000
+MOST_DEPTH = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One reading of both clocks, in seconds."""
+
+    steady_s: float
+    wall_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """What a start goes by: since when the wall clock is known not to have jumped, in monotonic seconds, and
+    how far it was from the monotonic one then.
+    """
+
+    since: float
+    apart_s: float
 
 
 class Ages:
-    """How long a file is surely unchanged. `look` before each use."""
+    """How long a file is surely unchanged."""
 
-    def __init__(self) -> None:
+    def __init__(self, noted: Noted | None = None) -> None:
         self._steady = clock.Steady(JUMP_S)
+        if noted is not None and abs(noted.apart_s - clock.offset_s()) <= JUMP_S:
+            self._steady.since = noted.since
 
-    def look(self) -> None:
-        """Notice a jump since the last look."""
+    def look(self) -> Moment:
+        """The present moment; a jump since the last look is noticed."""
         self._steady.look()
+        return Moment(clock.monotonic(), clock.now().timestamp())
 
-    def age_of(self, wall_s: float) -> float:
-        """Seconds for which a file with this newest time is surely unchanged."""
-        steady_s = clock.monotonic() - self._steady.since
-        return max(0.0, min(clock.now().timestamp() - wall_s, steady_s))
+    def age_of(self, wall_s: float, at: Moment) -> float:
+        """Seconds for which a file with this newest time was surely unchanged at that moment."""
+        return max(0.0, min(at.wall_s - wall_s, at.steady_s - self._steady.since))
 
 
-def newest_of(state: tuple[Any, ...]) -> float:
-    """The newest time in an entry's state, in seconds."""
-    own = state[0] if isinstance(state[0], tuple) else state
-    newest = max(own[-2:]) if len(own) >= 3 else own[-1]
-    if isinstance(state[0], tuple):
-        newest = max([newest, *(max(row[3], row[4]) for row in state[1])])
-    return float(newest) / 1e9
+@dataclass(frozen=True, slots=True)
+class State:
+    """What an entry was like: two that differ were not quiet between. inner: a digest over all below a folder,
+    in place of what may be thousands of rows. newest_s: the newest of all its times, POSIX.
+    """
+
+    own: tuple[int, ...]
+    inner: bytes
+    newest_s: float
+
+
+UNKNOWN = State((), b"", 0.0)
+
+
+def state_of(info: os.stat_result) -> State:
+    """Of an entry alone."""
+    own = (info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns)
+    return State(own, b"", max(own[2:]) / 1e9)
+
+
+def state_of_folder(outbound: Folder, name: bytes, info: os.stat_result) -> State:
+    """With all below it, as far as `MOST_INNER` entries. Raises: OSError."""
+    own = state_of(info)
+    newest_ns, count, sha = max(own.own[2:]), 0, hashlib.sha256()
+    pending: list[tuple[bytes, ...]] = [(name,)]
+    while pending and count <= MOST_INNER:
+        way = pending.pop()
+        with outbound.inner(*way) as folder:
+            for below in sorted(itertools.islice(folder.names(), MOST_INNER + 1)):
+                i = folder.lstat(below)
+                count += 1
+                newest_ns = max(newest_ns, i.st_mtime_ns, i.st_ctime_ns)
+                row = (below, i.st_ino, i.st_size, i.st_mtime_ns, i.st_ctime_ns)
+                sha.update(repr(row).encode())
+                if stat.S_ISDIR(i.st_mode) and len(way) < MOST_DEPTH:
+                    pending.append((*way, below))
+    return State(own.own, sha.digest(), newest_ns / 1e9)

@@ -11,10 +11,9 @@ import errno
 import itertools
 import os
 import stat
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from frontgate import clock
 from frontgate.errors import SpoolError
@@ -32,19 +31,18 @@ from frontgate.spool.claiming import (
 )
 from frontgate.spool.complete import kind_of, missing
 from frontgate.spool.layout import SpoolPaths, filesystem_kind
-from frontgate.spool.quiet import Ages, newest_of
+from frontgate.spool.quiet import UNKNOWN, Ages, Moment, Noted, State, state_of, state_of_folder
+from frontgate.spool.scan import Scan
+from frontgate.spool.unsettled import Unsettled
 
-__all__ = ["CLAIM_MARK", "LEFT", "WINDOW", "Claim", "Refused", "Sweeper", "Timing", "is_ignored"]
+__all__ = ["CLAIM_MARK", "LEFT", "Claim", "Refused", "Sweeper", "Timing", "is_ignored"]
 
 _IGNORED_STARTS = (b".", b"~$")
 _IGNORED_ENDS = (b".tmp", b".part", b".filepart", b".partial", b".crdownload")
 _IGNORED_NAMES = frozenset({b"thumbs.db", b"desktop.ini", b"__macosx"})
 TRIES = 5
 """How often an entry that cannot be claimed keeps its turn before the others."""
-WINDOW = 65_536
-"""Entries found by a scan are ordered by mtime and name within windows of this many."""
-MOST_UNSETTLED = WINDOW
-MOST_INNER = 5000
+MOST_LATER = 65_536
 LOOKED_AT = 4096
 """So many entries at most are looked at in one sweep: a folder full of unfinished ones blocks nobody."""
 OLD_S = 24 * 3600.0
@@ -59,12 +57,6 @@ class Timing:
 
     settle_s: float = 2.0
     incomplete_after_s: float = 60.0
-
-
-@dataclass(slots=True)
-class _Seen:
-    state: tuple[Any, ...]
-    since: float
 
 
 def is_ignored(name: bytes) -> bool:
@@ -83,7 +75,9 @@ class Sweeper:
         settle_s: float = 2.0,
         incomplete_after_s: float = 60.0,
         network: Timing | None = None,
+        clock_noted: Noted | None = None,
     ) -> None:
+        """clock_noted: what is known of the clocks from before this start."""
         self._paths = paths
         self._local = Timing(settle_s, incomplete_after_s)
         self._network = network or self._local
@@ -91,15 +85,11 @@ class Sweeper:
         self.on_swapped: Callable[[], None] = lambda: None
         self._identity: tuple[int, int] | None = None
         self._claimer = Claimer(paths)
-        self._ages = Ages()
-        self._unsettled: OrderedDict[bytes, _Seen] = OrderedDict()
+        self._ages = Ages(clock_noted)
+        self._are_times_ours = True
+        self._unsettled = Unsettled()
+        self._scan = Scan(paths.outbound, self._ages, is_ignored)
         self._stuck: dict[bytes, bool] = {}
-        self._scan: Iterator[bytes] | None = None
-        self._window: deque[bytes] = deque()
-        self._is_catching_up = False
-        self._is_settling = False
-        self._hold_until = 0.0
-        self._look_at = 0.0
         self._is_behind = False
         self._given: deque[tuple[bytes, bool]] = deque()
         self._first: dict[bytes, bool] = {}
@@ -116,27 +106,27 @@ class Sweeper:
         """Look at everything again, from the beginning. catch_up: hints may have been lost, so that
         what is found was dropped before what is hinted at from now on.
         """
-        self._end_scan()
         self._stuck.clear()
-        self._is_catching_up = catch_up
-        self._scan = self._names()
-
-    def _names(self) -> Iterator[bytes]:
-        with Folder.at(self._paths.outbound) as outbound:
-            yield from outbound.names()
-
-    def _end_scan(self) -> None:
-        self._scan = None
-        self._window.clear()
+        self._scan.start(catch_up=catch_up)
 
     @property
     def is_scanning(self) -> bool:
-        return self._scan is not None or bool(self._window)
+        return self._scan.is_running
+
+    @property
+    def has_more(self) -> bool:
+        """Whether the next sweep has something to do at once."""
+        return self._may_scan or self._unsettled.is_looking or self._is_behind or bool(self._first)
+
+    @property
+    def _may_scan(self) -> bool:
+        """Between two windows what has to settle is awaited: mostly it was there before the next."""
+        return self._scan.is_running and not (self._scan.is_between and self._unsettled.is_awaited)
 
     @property
     def is_holding(self) -> bool:
         """Whether hints have to wait for what was dropped before them."""
-        return self.is_scanning or (self._is_settling and bool(self._unsettled))
+        return self._scan.is_running or self._unsettled.is_awaited
 
     def sweep(
         self, hints: Hints | list[tuple[bytes, bool]], limit: int = 64
@@ -148,7 +138,7 @@ class Sweeper:
         an entry that this happened with is the first the next time, after some tries the last.
         """
         found: list[Claim | Refused] = []
-        self._ages.look()
+        at = self._ages.look()
         if self._is_behind:
             self._is_behind = False
             self.start_scan(catch_up=True)
@@ -159,18 +149,18 @@ class Sweeper:
                 if not callable(hints):
                     self._given.extend(hints)
                 for name in list(self._first):
-                    self._consider(outbound, name, found, is_ready=self._first.pop(name))
+                    self._consider(outbound, name, found, at, is_ready=self._first.pop(name))
                 self._sweep_scan(outbound, found, limit)
-                self._sweep_unsettled(outbound, found, limit)
+                self._sweep_unsettled(outbound, found, at, limit)
                 if callable(hints) and not self.is_holding and len(found) < limit:
                     self._given.extend(hints(limit - len(found)))
                 while self._given and not self.is_holding and len(found) < limit:
                     name, is_ready = self._given.popleft()
-                    self._consider(outbound, name, found, is_ready=is_ready)
+                    self._consider(outbound, name, found, at, is_ready=is_ready)
                 for name in list(self._later):
-                    self._consider(outbound, name, found, is_ready=self._later.pop(name))
+                    self._consider(outbound, name, found, at, is_ready=self._later.pop(name))
         except OSError as error:
-            self._end_scan()
+            self._scan.end()
             self._is_behind = True
             if not found:
                 raise spool_error(error) from error
@@ -188,60 +178,44 @@ class Sweeper:
         is_first = self._identity is None
         self._identity = identity
         kind = filesystem_kind(self._paths.outbound)
-        self._timing = self._local if kind == "local" else self._network
+        self._are_times_ours = kind == "local"  # else they are of the server's clock
+        self._timing = self._local if self._are_times_ours else self._network
         if not is_first:
             self._unsettled.clear()
+            self._scan.end()
             self.start_scan(catch_up=True)
             self.on_swapped()
 
     def _sweep_scan(self, outbound: Folder, found: list[Claim | Refused], limit: int) -> None:
         left = LOOKED_AT
-        while len(found) < limit and left and self.is_scanning:
-            if not self._window:
-                self._fill_window(outbound)
+        while len(found) < limit and left and self._may_scan:
+            entry = self._scan.next(outbound)
+            if entry is None:
                 continue
             left -= 1
-            name = self._window.popleft()
-            if name not in self._later:
-                self._consider(outbound, name, found, is_ready=False)
-        if self._is_catching_up and not self.is_scanning:
-            self._is_catching_up = False
-            # They were there before any hint: let them settle first, and be looked at then.
-            self._is_settling = bool(self._unsettled)
-            self._hold_until = clock.monotonic() + self._timing.settle_s
+            name, at = entry
+            try:
+                if name not in self._later:
+                    self._consider(outbound, name, found, at, is_ready=False)
+            finally:
+                if self._scan.is_catching_up and self._scan.is_between:
+                    self._unsettled.wait_for_all(self._timing.settle_s)
 
-    def _sweep_unsettled(self, outbound: Folder, found: list[Claim | Refused], limit: int) -> None:
-        now = clock.monotonic()
-        have_settled = self._is_settling and now >= self._hold_until
-        if now < self._look_at and not have_settled:
-            return
-        for name in list(self._unsettled):
-            if len(found) >= limit:
+    def _sweep_unsettled(
+        self, outbound: Folder, found: list[Claim | Refused], now: Moment, limit: int
+    ) -> None:
+        left = LOOKED_AT
+        while len(found) < limit and left:
+            entry = self._unsettled.next(now, self._pause_s)
+            if entry is None:
                 return
-            self._consider(outbound, name, found, is_ready=False)
-        self._look_at = now + self._pause_s
-        if have_settled:
-            self._is_settling = False
+            left -= 1
+            name, at = entry
+            self._consider(outbound, name, found, at, is_ready=False)
 
     @property
     def _pause_s(self) -> float:
         return max(0.05, self._timing.settle_s / 4)
-
-    def _fill_window(self, outbound: Folder) -> None:
-        assert self._scan is not None
-        rows: list[tuple[int, bytes]] = []
-        for name in self._scan:
-            if is_ignored(name):
-                continue
-            try:
-                rows.append((outbound.lstat(name).st_mtime_ns, name))
-            except FileNotFoundError:
-                continue
-            if len(rows) >= WINDOW:
-                break
-        else:
-            self._scan = None
-        self._window.extend(name for _, name in sorted(rows))
 
     def next_look(self) -> float | None:
         """Seconds until an unsettled entry may have settled; None if there is none."""
@@ -250,7 +224,7 @@ class Sweeper:
     def waiting(self) -> list[dict[str, object]]:
         """For `status`: entries that are not whole yet, those that had to stay, and old ignored ones."""
         rows: list[dict[str, object]] = [
-            {"name": shown(name), "why": "incomplete"} for name in list(self._unsettled)[:100]
+            {"name": shown(name), "why": "incomplete"} for name in self._unsettled.names(100)
         ]
         rows += [{"name": shown(n), "why": "stuck"} for n in list(self._stuck)[:100]]
         now = clock.now().timestamp()
@@ -272,31 +246,40 @@ class Sweeper:
         return rows
 
     def _consider(
-        self, outbound: Folder, name: bytes, found: list[Claim | Refused], *, is_ready: bool
+        self,
+        outbound: Folder,
+        name: bytes,
+        found: list[Claim | Refused],
+        at: Moment,
+        *,
+        is_ready: bool,
     ) -> None:
+        """Claim an entry if its time has come. at: as of when it is to have settled."""
         if is_ignored(name):
             return
         try:
             info = outbound.lstat(name)
         except (FileNotFoundError, NotADirectoryError):
-            self._unsettled.pop(name, None)
+            self._unsettled.forget(name)
             return
         kind = kind_of(name, info.st_mode)
         try:
-            state = self._state(outbound, name, info, kind)
-            quiet_s = self._quiet(name, state, info)
+            is_folder = kind == "folder"
+            state = state_of_folder(outbound, name, info) if is_folder else state_of(info)
+            quiet_s = self._quiet_s(name, state, at)
             is_quiet = quiet_s >= self._timing.settle_s
             if not is_quiet and not is_ready:
                 return
             may_look = kind == "folder" or info.st_nlink == 1
             lacking = missing(outbound, name, kind) if kind and may_look else ""
         except FileNotFoundError:
+            self._unsettled.see(name, UNKNOWN)  # something in it was moved just now
             return
         except OSError as error:
             if error.errno in OF_THE_SPOOL:
                 self._remember(name)
                 return  # a fault of its own: shown, and looked at again by the next scan
-            quiet_s = self._quiet(name, (info.st_ino, info.st_ctime_ns), info)
+            quiet_s = self._quiet_s(name, state_of(info), at)
             is_quiet, lacking = quiet_s >= self._timing.settle_s, ""
             kind = None if error.errno in (errno.ELOOP, errno.EACCES, errno.EPERM) else kind
         if not is_quiet and (kind is None or (kind == "folder" and lacking)):
@@ -309,7 +292,7 @@ class Sweeper:
         elif kind is None:
             code = "FG-SPL-010" if stat.S_ISREG(info.st_mode) else "FG-SPL-012"
             problem = finding(code, value=shown(name))
-        self._unsettled.pop(name, None)
+        self._unsettled.forget(name)
         if self._claimer.is_left(name, info):
             self._remember(name)
             return
@@ -322,7 +305,7 @@ class Sweeper:
             if tries < TRIES:
                 self._tries[name] = tries
                 self._first = {name: True, **self._first}  # it had settled already
-            elif len(self._later) < MOST_UNSETTLED:
+            elif len(self._later) < MOST_LATER:
                 self._later[name] = True
             raise
         self._tries.pop(name, None)
@@ -337,34 +320,9 @@ class Sweeper:
         if len(self._stuck) < 10_000:
             self._stuck[name] = True
 
-    @staticmethod
-    def _state(
-        outbound: Folder, name: bytes, info: os.stat_result, kind: str | None
-    ) -> tuple[Any, ...]:
-        own = (info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns)
-        if kind != "folder":
-            return own
-        inner: list[Any] = []
-        pending: list[tuple[bytes, ...]] = [(name,)]
-        while pending and len(inner) <= MOST_INNER:
-            way = pending.pop()
-            with outbound.inner(*way) as folder:
-                for below in sorted(itertools.islice(folder.names(), MOST_INNER + 1)):
-                    i = folder.lstat(below)
-                    inner.append((below, i.st_ino, i.st_size, i.st_mtime_ns, i.st_ctime_ns))
-                    if stat.S_ISDIR(i.st_mode) and len(way) < 16:
-                        pending.append((*way, below))
-        return own, tuple(inner)
-
-    def _quiet(self, name: bytes, state: tuple[Any, ...], info: os.stat_result) -> float:
-        """Seconds for which the entry has not changed: as seen by us, or by its own times."""
-        now = clock.monotonic()
-        seen = self._unsettled.get(name)
-        if seen is None or seen.state != state:
-            if len(self._unsettled) >= MOST_UNSETTLED:
-                self._unsettled.popitem(last=False)
-            self._unsettled[name] = _Seen(state, now)
-            watched = 0.0
-        else:
-            watched = now - seen.since
-        return max(watched, self._ages.age_of(max(newest_of(state), info.st_ctime)))
+    def _quiet_s(self, name: bytes, state: State, at: Moment) -> float:
+        """For how long the entry had not changed at that moment: as seen by us, or by its own times."""
+        watched_s = at.steady_s - self._unsettled.see(name, state)
+        if not self._are_times_ours:
+            return watched_s
+        return max(watched_s, self._ages.age_of(state.newest_s, at))

@@ -31,6 +31,8 @@ OK, EOF, NO_SUCH_FILE, DENIED, FAILURE = 0, 1, 2, 3, 4
 READ, WRITE, CREATE, TRUNCATE, EXCLUSIVE = 0x01, 0x02, 0x08, 0x10, 0x20
 _EXTENDED_REPLY = 201
 _MOST_PACKET = 512 << 10
+_ALL_THAT_CAME = 4 << 20
+"""More than the library's window. Of a part it makes a copy, and moves all the rest."""
 _MOST_ANSWERS = 2 * WINDOW // BLOCK
 
 
@@ -121,7 +123,7 @@ class Sftp:
     def _exactly(self, size: int) -> bytes:
         while len(self._buffer) < size:
             self.flush()
-            data = self._channel.recv(BIG_PACKET)
+            data = self._channel.recv(_ALL_THAT_CAME)
             if not data:
                 raise TransportError("FG-TRN-005", what="end of stream")
             self._buffer += data

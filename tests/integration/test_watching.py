@@ -19,7 +19,7 @@ from chaos_table import is_long
 from province import POLICE, message, wait_for
 
 from frontgate.gateway.daemon import Gateway
-from frontgate.spool import sweep, watch
+from frontgate.spool import scan, watch
 from frontgate.spool.claiming import Claim, Refused
 from frontgate.spool.layout import SpoolPaths, filesystem_kind, kind_of_type, prepare
 from frontgate.spool.sweep import Sweeper
@@ -217,8 +217,8 @@ def test_very_many_at_once_are_taken_once_each_in_order_with_little_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """9 000 in windows of 4 096 here, 100 000 in the long form; `python -m benchmarks.scan` for a million."""
-    count, window = (100_000, sweep.WINDOW) if is_long() else (9_000, 4_096)
-    monkeypatch.setattr(sweep, "WINDOW", window)
+    count, window = (100_000, scan.WINDOW) if is_long() else (9_000, 4_096)
+    monkeypatch.setattr(scan, "WINDOW", window)
     fast = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=fast if fast.is_dir() else tmp_path) as folder:
         paths = SpoolPaths(Path(folder) / "spool")

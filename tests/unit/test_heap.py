@@ -1,7 +1,10 @@
 """A process that moves large blocks does not ask the kernel for the same memory again and again."""
 
+import gc
 import subprocess
 import sys
+
+from frontgate.heap import give_back
 
 LOOP = """
 import resource
@@ -83,3 +86,12 @@ def test_what_lies_free_between_blocks_in_use_is_given_back() -> None:
     full, left = map(int, done.stdout.split())
     assert full > 35_000, "KiB; freed, and still held: every hundredth block is in use"
     assert left < 5_000
+
+
+def test_giving_back_leaves_nothing_behind() -> None:
+    give_back()
+    gc.collect()
+    before = len(gc.get_objects())
+    for _ in range(50):
+        give_back()
+    assert len(gc.get_objects()) - before < 10

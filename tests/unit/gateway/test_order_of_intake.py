@@ -95,6 +95,7 @@ def test_a_large_drop_is_taken_after_the_small_ones_before_it(
         large_lane,
         rescan_s=1.0,
         publish_reference=nothing,
+        note_clock=nothing,
         wake_large=lambda: order.append("wake large"),
         is_stopping=lambda: False,
     )

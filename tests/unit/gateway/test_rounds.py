@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from frontgate import clock
-from frontgate.gateway.rounds import BATCH, Rounds
+from frontgate import clock, durable
+from frontgate.gateway.rounds import BATCH, POLL_S, Rounds
+from frontgate.spool import scan, sweep
 from frontgate.spool.claiming import Claim
 from frontgate.spool.layout import SpoolPaths, prepare
 from frontgate.spool.sweep import Sweeper
@@ -24,9 +27,10 @@ class Spool:
     key = "a"
     troubles = ()
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, rescan_s: float = 60.0) -> None:
         self.at = 1_000.0
-        clock.use(None, lambda: self.at)
+        began = datetime.now(UTC) + timedelta(seconds=60.0 - self.at)
+        clock.use(lambda: began + timedelta(seconds=self.at), lambda: self.at)
         self.paths = SpoolPaths(home / "spool")
         prepare(self.paths)
         self.sweeper = Sweeper(self.paths, settle_s=SETTLE_S)
@@ -36,12 +40,22 @@ class Spool:
         lane = SimpleNamespace(take_safely=self._take, retry=lambda: None)
         self.rounds = Rounds(
             SimpleNamespace(posts=[self]), self.watcher, open_gate, {"a": open_gate}, lane, lane,
-            rescan_s=60.0, publish_reference=None, wake_large=lambda: None, is_stopping=lambda: False,
+            rescan_s=rescan_s, publish_reference=None, wake_large=lambda: None, note_clock=lambda: None,
+            is_stopping=lambda: False,
         )  # type: ignore[arg-type]  # fmt: skip
 
     def attempt(self, _: str, act: Callable[[], object]) -> bool:
         act()
         return True
+
+    def turns(self, seconds: float) -> list[float]:
+        """As many turns as there are in so long. Returns: the pauses between them."""
+        pauses: list[float] = []
+        end = self.at + seconds
+        while self.at < end and len(pauses) < 10_000:
+            pauses.append(self.rounds.turn() or 0.0)
+            self.at += max(pauses[-1], 0.001)
+        return pauses
 
     def _take(self, _: object, found: list[Claim]) -> None:
         self.taken += [claim.name.decode() for claim in found]
@@ -77,3 +91,62 @@ def test_a_backlog_without_hints_is_taken_batch_after_batch_and_before_what_is_h
         waited_s += pause
     assert spool.taken == [*before, "later.xml"]
     assert waited_s == pytest.approx(SETTLE_S), "for the settling alone, not between batches"
+
+
+def test_while_a_scan_waits_for_what_has_to_settle_nothing_turns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scan, "WINDOW", 3)
+    spool = Spool(tmp_path, rescan_s=SETTLE_S / 8)  # over long before the first window is done
+    try:
+        for n in range(7):
+            spool.drop(f"d{n}.xml")
+        pauses: list[float] = []
+        while len(spool.taken) < 7 and len(pauses) < 60:
+            pauses.append(spool.rounds.turn() or 0.0)
+            spool.at += pauses[-1]
+    finally:
+        clock.use(None, None)
+    assert len(spool.taken) == 7
+    assert sum(pauses) <= SETTLE_S + 0.01, "a later window does not wait again"
+    assert pauses.count(0.0) <= 6, "one for each window and batch"
+
+
+def test_what_a_fault_leaves_lying_is_taken_by_the_next_turn(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    left = [1]
+
+    def probe(moment: str, step: str, places: tuple[object, ...]) -> None:
+        if moment == "before" and step == "rename" and str(places[0]).endswith("d5.xml") and left:
+            left.pop()
+            raise OSError(errno.EIO, "injected")
+
+    try:
+        for n in range(9):
+            spool.drop(f"d{n}.xml")
+        spool.rounds.turn()
+        spool.at += SETTLE_S
+        durable.probe = probe
+        spool.turns(1.0)
+    finally:
+        durable.probe = None
+        clock.use(None, None)
+    assert spool.taken == [f"d{n}.xml" for n in range(9)]
+
+
+def test_a_polled_folder_is_looked_at_while_something_has_yet_to_settle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settle_s = 6 * POLL_S
+    monkeypatch.setattr(sweep, "filesystem_kind", lambda _: "nfs")
+    spool = Spool(tmp_path)
+    spool.sweeper = Sweeper(spool.paths, settle_s=settle_s)
+    spool.watcher.polled[spool.paths.outbound] = "nfs"
+    try:
+        spool.drop("d1.xml")
+        spool.turns(1.0)
+        spool.drop("d2.xml")
+        spool.turns(settle_s + 2 * POLL_S + settle_s / 4)
+    finally:
+        clock.use(None, None)
+    assert spool.taken == ["d1.xml", "d2.xml"]
