@@ -69,6 +69,7 @@ class _Run:
 
     def __init__(self, home: Path, texts: list[bytes]) -> None:
         self.texts = texts
+        home.mkdir()
         province = Province(home, rescan_s=30, daemon=Spawned)
         try:
             province.start()
@@ -76,7 +77,12 @@ class _Run:
                 province.drop(POLICE, f"b{n:06d}.xml", text)
             told = "SELECT count(*) FROM receipt WHERE kind = 'delivered'"
             if not wait_for(
-                lambda: province.query(POLICE, told)[0][0] == len(texts), 60 + len(texts) / 10, 0.2
+                lambda: (
+                    len(province.entries(PROCURATORATE)) == len(texts)
+                    and province.query(POLICE, told)[0][0] == len(texts)
+                ),
+                60 + len(texts) / 10,
+                0.2,
             ):
                 raise RuntimeError("not all were delivered")
             ((path, at, size),) = province.query(

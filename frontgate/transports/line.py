@@ -130,7 +130,7 @@ class Line(socket.socket):
 class SteppedChannel(Protocol):
     """A channel of the library: each call raises TimeoutError when its deadline passes."""
 
-    def send(self, data: memoryview, /) -> int: ...
+    def send(self, data: bytes, /) -> int: ...
 
     def recv(self, size: int, /) -> bytes: ...
 
@@ -147,18 +147,18 @@ class Patient:
         self._step_s = step_s
 
     def sendall(self, data: bytes) -> None:
-        left = memoryview(data)  # the library takes a packet at a time, and copies what it takes
-        while left:
+        at = 0
+        while at < len(data):
             before = self._line.moved()
             try:
-                sent = self._channel.send(left)
+                sent = self._channel.send(data[at:])
             except TimeoutError:
                 if not self._moves(before):
                     raise
                 continue
             if not sent:
                 raise EOFError("the channel is closed")
-            left = left[sent:]
+            at += sent
 
     def recv(self, size: int) -> bytes:
         while True:
