@@ -4,8 +4,8 @@ Usage: `python -m benchmarks.run [--quick] [--packages N] [--attachment BYTES]`.
 writes `benchmarks/out/latest.json`. A hub (embedded server), a sender and a receiver run as processes;
 messages of 20 KB are dropped as files; latency counts from the rename in `outbound/` to the
 `delivered` event in the receiver's journal; memory is the peak resident size of each process tree;
-`cpu_ms` is the processor's time of each role for one package, which other work disturbs least.
-`--only` runs one of the three.
+`cpu_ms` is the processor's time of each role for one package, which other work disturbs least. Last, a gateway
+is started with `--drops` waiting. `--only` runs one of the four.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import argparse
 import contextlib
 import json
 import os
+import stat
 import statistics
 import sys
 import tempfile
@@ -244,6 +245,40 @@ def latency(
         }
 
 
+REAL = 10
+"""Of the drops that wait for a start, every tenth is a message; the others are empty, as unfinished files are."""
+
+
+def started(drops: int) -> float:
+    """Seconds from the start of a gateway, with so many drops waiting, to the transaction of its first batch."""
+    admitted = "SELECT at FROM event WHERE kind = 'admitted' AND seq > ? ORDER BY seq LIMIT 1"
+    with tempfile.TemporaryDirectory(prefix="frontgate-bench-") as folder:
+        province = Province(Path(folder), rescan_s=30, daemon=Spawned)
+        try:
+            province.start()
+            province.drop(POLICE, "warm.xml", message(ref="warm"))
+            assert wait_for(lambda: province.entries(PROCURATORATE), 60)
+            gateway = province.processes.pop(POLICE)
+            gateway.terminate()
+            gateway.wait(15)
+            outbound = province.spool(POLICE) / "outbound"
+            for n in range(drops):
+                path = outbound / f"d{n:07d}.xml"
+                if n % REAL:
+                    os.mknod(path, stat.S_IFREG | 0o660)
+                else:
+                    path.write_text(message(ref=f"d{n}"), "utf-8")
+            time.sleep(3)
+            ((last,),) = province.query(POLICE, "SELECT max(seq) FROM event")
+            began = time.time()
+            province.start(POLICE)
+            assert wait_for(lambda: province.query(POLICE, admitted, last), 120, pause_s=0.1)
+            ((at,),) = province.query(POLICE, admitted, last)
+            return datetime.fromisoformat(str(at)).timestamp() - began
+        finally:
+            province.stop()
+
+
 def attachment(size_bytes: int) -> dict[str, object]:
     """One package with one large file."""
     with tempfile.TemporaryDirectory(prefix="frontgate-bench-") as folder:
@@ -288,7 +323,8 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--packages", type=int, default=0)
     parser.add_argument("--attachment", type=int, default=-1, metavar="BYTES")
-    parser.add_argument("--only", choices=("throughput", "latency", "attachment"))
+    parser.add_argument("--only", choices=("throughput", "latency", "attachment", "started"))
+    parser.add_argument("--drops", type=int, default=20_000)
     options = parser.parse_args()
     packages = options.packages or (300 if options.quick else 3000)
     size = (
@@ -298,6 +334,7 @@ def main() -> None:
         "throughput": lambda: throughput(packages, 20_000),
         "latency": lambda: latency(40 if options.quick else 150, 10, 20_000),
         "attachment": lambda: attachment(size),
+        "started": lambda: {"drops": options.drops, "seconds": round(started(options.drops), 2)},
     }
     result = {name: run() for name, run in runs.items() if options.only in (None, name)}
     out = Path(__file__).parent / "out"

@@ -38,6 +38,7 @@ from benchmarks.run import (
     latency,
     message_of,
     plain_openssh,
+    started,
     throughput,
 )
 from frontgate.transports.sftp import connect_sftp
@@ -187,7 +188,7 @@ def first_of(drops: int) -> list[Row]:
     """A start with very many drops: the first is under way, then all are looked at."""
     found = scan.run(drops, 0)
     return [
-        Row(f"{drops} drops: first batch", "", "s", "≤ 1 s", higher=False, ours=[found["first_s"]]),
+        Row(f"{drops} drops: first of them", "", "s", "≤ 1 s", higher=False, ours=[started(drops)]),
         Row(f"{drops} drops: all seen", "", "s", "≤ 60 s", higher=False, ours=[found["scan_s"]]),
         Row(f"{drops} drops: memory", "", "MB", "≤ 300 MB", higher=False, ours=[found["peak_mb"]]),
     ]  # fmt: skip

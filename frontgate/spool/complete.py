@@ -64,7 +64,7 @@ def _xml(folder: Folder, name: Name) -> str:
         file.seek(max(0, size - 512))
         tail = file.read().rstrip()
     if not head.strip():
-        return "content"
+        return "content" if size <= _HEAD else _by_parsing(folder, name, size, "content")
     if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return ""
     usual = _FIRST.match(head)
@@ -73,14 +73,14 @@ def _xml(folder: Folder, name: Name) -> str:
     body = _MISC.sub(b"", head)
     root = _ROOT.search(body)
     if root is None:
-        return (
-            ""
-            if size > _HEAD or not body.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
-            else "root element"
-        )
+        rest = body.lstrip(b"\xef\xbb\xbf \t\r\n")
+        if rest and not rest.startswith(b"<"):
+            return ""  # no XML, however long one waits
+        return "root element" if size <= _HEAD else _by_parsing(folder, name, size, "root element")
+    lacking = f"</{root.group(1).decode('ascii', 'replace')}>"
     if _closes(tail, root.group(1)) or _is_empty_root(body, root.end(), tail):
         return ""
-    return _by_parsing(folder, name, size, root.group(1))
+    return _by_parsing(folder, name, size, lacking)
 
 
 def _closes(tail: bytes, root: bytes) -> bool:
@@ -93,17 +93,17 @@ def _is_empty_root(body: bytes, end: int, tail: bytes) -> bool:
     return close > 0 and body[close - 1 : close] == b"/" and tail.endswith(b"/>")
 
 
-def _by_parsing(folder: Folder, name: Name, size: int, root: bytes) -> str:
-    """A comment may stand after the root: then only parsing tells."""
+def _by_parsing(folder: Folder, name: Name, size: int, lacking: str) -> str:
+    """A comment may stand after the root, or a long one before it: then only parsing tells."""
     if size <= _MOST_MESSAGE:
         with _open(folder, name) as file:
             data, _ = safexml.strip_bom(file.read(_MOST_MESSAGE + 1))
         try:
             safexml.parse(data)
         except FrontgateError:
-            return f"</{root.decode('ascii', 'replace')}>"
+            return lacking
         return ""
-    return f"</{root.decode('ascii', 'replace')}>"
+    return lacking
 
 
 def _folder(folder: Folder) -> str:

@@ -60,7 +60,7 @@ class Node:
     daemon: Gateway | Hub | None = None
     is_dead: bool = True
     skew: timedelta = timedelta()
-    booted: float = 0.0
+    booted: float = -200.0
     disk_until: float = -1.0
     disk_error: int = 0
     slept: float = 0.0
@@ -286,7 +286,10 @@ class World:
         if node.is_up:
             return
         node.is_dead = False
-        node.booted = self.time - self.luck.uniform(0.0, 100.0)
+        # A reboot since the last start: never at the same moment, or the clocks would say that there was none,
+        # and the files here have times of the world's clock.
+        up_s = self.luck.uniform(0.0, 100.0)
+        node.booted = self.time - min(up_s, (self.time - node.booted) / 2)
         with self.as_node(node):
             try:
                 daemon = node.make()

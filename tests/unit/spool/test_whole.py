@@ -39,6 +39,30 @@ def test_both_looks_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert {"", "content", "root element", "</a>", "</m:a>"} <= set(found)
 
 
+@pytest.mark.parametrize(
+    "before",
+    [
+        "", "\ufeff", '<?xml version="1.0" encoding="UTF-8"?>\n<!-- 示例 -->\n', "<!DOCTYPE a>\n",
+        "<!-- " + "很" * 3000 + " -->\n", "<?x " + "y" * 9000 + "?><!-- z -->", "\n" * 9000,
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("root", ["<a/>", "<a b='1'><c/>文</a>", "<m:a xmlns:m='u'></m:a >"])
+def test_no_beginning_of_a_document_is_whole(tmp_path: Path, before: str, root: str) -> None:
+    """A careless writer may pause anywhere."""
+    document = (before + root).encode()
+    size = len(document)
+    with Folder.at(tmp_path) as folder:
+        for cut in {
+            *range(min(size, 200)),
+            *range(8180, min(size, 8204)),
+            *range(max(0, size - 100), size),
+        }:
+            (tmp_path / "a.xml").write_bytes(document[:cut])
+            assert missing(folder, "a.xml", "xml"), document[:cut][-60:]
+        (tmp_path / "a.xml").write_bytes(document)
+        assert missing(folder, "a.xml", "xml") == ""
+
+
 def test_the_usual_message_is_told_at_a_glance(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
