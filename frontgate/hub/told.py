@@ -117,7 +117,8 @@ class Told:
         read whose package it was, it speaks for all that went to its account.
 
         rows: transfers of its package. is_repeat: the receipt was kept before; it ends an attempt that
-        waits for its answer, and says nothing new of one that has it. Returns: whether any changed.
+        waits for its answer, and says nothing new of one that has it: a gateway answers what it has with its
+        first outcome, a bad one too if nothing better came after it. Returns: whether any changed.
         """
         event = _TO_RECEIVER.get(receipt.kind)
         if event is None:
@@ -129,7 +130,15 @@ class Told:
             meant = row.receiver == receipt.receiver or not receipt.sender
             if row.destination == peer and meant and row.receiver not in told:
                 told.add(row.receiver)
-                if not is_repeat or (row.state in _AWAITING and event is _ACCEPTED):
-                    transfers.settle(tx, row, event, reason=reason)
-                    has_changed = True
+                if is_repeat and not self._ends(tx, row, receipt, event):
+                    continue
+                transfers.settle(tx, row, event, reason=reason)
+                has_changed = True
         return has_changed
+
+    @staticmethod
+    def _ends(tx: Tx, row: transfers.Row, receipt: Receipt, event: TransferEvent) -> bool:
+        """Whether a receipt that was kept before answers an attempt."""
+        if event is _ACCEPTED:
+            return row.state in _AWAITING
+        return row.state is Transfer.SENT and receipts.is_last_outcome(tx, receipt)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from frontgate.journal.store import Reader, Tx
-from frontgate.model.receipt import Receipt
+from frontgate.model.receipt import Kind, Receipt
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +73,19 @@ def previous_digest(source: Tx | Reader, message_id: str, receiver: str) -> str:
         receiver,
     )
     return "" if row is None else str(row[0])
+
+
+def is_last_outcome(source: Tx | Reader, receipt: Receipt) -> bool:
+    """Whether nothing was kept after this receipt that says how the message ended at the same receiver."""
+    row = source.one(
+        "SELECT receipt_id FROM receipt INDEXED BY receipt_message WHERE message_id = ? AND receiver = ?"
+        " AND kind IN (?, ?) ORDER BY id DESC LIMIT 1",
+        receipt.message_id,
+        receipt.receiver,
+        Kind.DELIVERED.value,
+        Kind.DELIVERY_FAILED.value,
+    )
+    return row is not None and row[0] == receipt.receipt_id
 
 
 def send(tx: Tx, receipt_row: int, destination: str) -> None:
