@@ -91,9 +91,9 @@ class Claimer:
         """Claims left from before: every one is yielded once; empty claim folders go."""
         durable.make_dir(self._paths.left)
         with Folder.at(self._paths.outbound) as outbound, Folder.at(self._paths.claims) as claims:
-            for name in list(outbound.names()):
-                if name.startswith(CLAIM_MARK):
-                    self._finish_copy(outbound, claims, name)
+            marks = [name for name in outbound.names() if name.startswith(CLAIM_MARK)]
+            for mark in marks:
+                self._finish_copy(outbound, claims, mark)
             self._forget_left(outbound)
             for raw in sorted(claims.names()):
                 with contextlib.suppress(ValueError):

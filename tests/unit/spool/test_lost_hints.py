@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import tracemalloc
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -303,3 +304,15 @@ def test_a_scan_does_not_wait_for_what_is_gone(
         (spool.paths.outbound / name).unlink()
     spool.sweep(SETTLE_S / 2)
     assert spool.sweeper.has_more
+
+
+def test_recovery_keeps_no_names_of_what_waits(spool: Spool) -> None:
+    for n in range(20_000):
+        os.mknod(spool.paths.outbound / f"d{n:05}.xml", 0o100660)
+    tracemalloc.start()
+    try:
+        assert list(spool.sweeper.recover()) == []
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 300_000
