@@ -5,7 +5,7 @@ Then one process does once more, in batches of 64, only what libraries and the k
 schema twice, seal and digests, their encryption on two hops, the rows which that very run left in three journals
 (`synchronous=FULL`), their files in three spools with all syncs. CPU time of that process. Left out is whatever
 decides anything, rows that change or go, requests and answers, control messages; so the sum is a floor.
-`--attachment` writes one large file as often as two hops must, hashed and synced each time.
+`--attachment` writes one large file as often as two hops must, each time synced, three times hashed.
 """
 
 from __future__ import annotations

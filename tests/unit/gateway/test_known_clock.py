@@ -7,11 +7,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from signing import signer
 
 from frontgate import clock
 from frontgate.errors import JournalError
 from frontgate.gateway.known_clock import KnownClock
 from frontgate.journal import Journal
+from frontgate.pipeline import epochs
 
 
 class Machine:
@@ -92,6 +94,15 @@ def test_a_journal_that_cannot_write_now_is_asked_again(
     machine.passes(1)
     machine.known.look()
     machine.passes(60)
+    assert machine.start() == 700.0
+
+
+def test_a_restored_journal_knows_nothing_of_this_machine(machine: Machine) -> None:
+    machine.start()
+    machine.passes(600)
+    with machine.journal.write() as tx:
+        tx.set_meta(epochs.RESTORED, "{}")
+    assert epochs.open_if_restored(machine.journal, signer())
     assert machine.start() == 700.0
 
 

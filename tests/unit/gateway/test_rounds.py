@@ -36,13 +36,17 @@ class Spool:
         self.sweeper = Sweeper(self.paths, settle_s=SETTLE_S)
         self.watcher = Watcher([self.paths.outbound], lambda: None)
         self.taken: list[str] = []
+        self.noted = 0
         open_gate = SimpleNamespace(is_open=lambda: True)
         lane = SimpleNamespace(take_safely=self._take, retry=lambda: None)
         self.rounds = Rounds(
             SimpleNamespace(posts=[self]), self.watcher, open_gate, {"a": open_gate}, lane, lane,
-            rescan_s=rescan_s, publish_reference=None, wake_large=lambda: None, note_clock=lambda: None,
+            rescan_s=rescan_s, publish_reference=None, wake_large=lambda: None, note_clock=self._note_clock,
             is_stopping=lambda: False,
         )  # type: ignore[arg-type]  # fmt: skip
+
+    def _note_clock(self) -> None:
+        self.noted += 1
 
     def attempt(self, _: str, act: Callable[[], object]) -> bool:
         act()
@@ -150,3 +154,10 @@ def test_a_polled_folder_is_looked_at_while_something_has_yet_to_settle(
     finally:
         clock.use(None, None)
     assert spool.taken == ["d1.xml", "d2.xml"]
+
+
+def test_each_turn_looks_whether_the_clock_has_jumped(spool: Spool) -> None:
+    """Else a jump there and back again would be forgotten by the next start."""
+    for turns in (1, 2, 3):
+        spool.rounds.turn()
+        assert spool.noted == turns

@@ -270,6 +270,16 @@ def test_where_the_clock_is_known_what_is_old_goes_at_once(spool: Spool) -> None
     assert spool.sweep(0.0) == ["d1.xml"]
 
 
+def test_what_was_noted_before_a_jump_is_not_believed(spool: Spool) -> None:
+    spool.drop("d1.xml")
+    noted = Noted(spool.at, clock.offset_s())
+    spool.at += 2 * SETTLE_S
+    spool.jump_s = 3600.0
+    spool.sweeper = Sweeper(spool.paths, settle_s=SETTLE_S, clock_noted=noted)
+    spool.sweeper.start_scan(catch_up=True)
+    assert spool.sweep(0.0) == []
+
+
 def test_where_it_is_not_known_what_looks_old_has_to_settle(spool: Spool) -> None:
     spool.drop("d1.xml")
     spool.at += 2 * SETTLE_S
