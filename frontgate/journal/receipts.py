@@ -79,9 +79,10 @@ def is_last_outcome(source: Tx | Reader, receipt: Receipt) -> bool:
     """Whether nothing was kept after this receipt that says how the message ended at the same receiver."""
     row = source.one(
         "SELECT receipt_id FROM receipt INDEXED BY receipt_message WHERE message_id = ? AND receiver = ?"
-        " AND kind IN (?, ?) ORDER BY id DESC LIMIT 1",
+        " AND sender = ? AND kind IN (?, ?) ORDER BY id DESC LIMIT 1",
         receipt.message_id,
         receipt.receiver,
+        receipt.sender,
         Kind.DELIVERED.value,
         Kind.DELIVERY_FAILED.value,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,7 +13,7 @@ import pytest
 
 from frontgate.core.lifecycle import Intake, Transfer, TransferEvent
 from frontgate.hub.told import Told
-from frontgate.journal import Journal, packages, transfers
+from frontgate.journal import Journal, packages, receipts, transfers
 from frontgate.model.receipt import Kind, Receipt
 from frontgate.seal.receipts import ReceiptGroup
 
@@ -114,3 +115,16 @@ def test_a_better_one_that_follows_is_not_lost(hub: Hub) -> None:
     hub.attempt(2)
     hub.hears(failed, hub.receipt(DELIVERED))
     assert hub.states == [Transfer.FAILED, Transfer.FAILED, Transfer.ACKNOWLEDGED]
+
+
+def test_what_is_said_of_anothers_message_with_that_id_changes_nothing(hub: Hub) -> None:
+    hub.attempt(1)
+    failed = hub.receipt(FAILED)
+    hub.hears(failed)
+    hub.attempt(2)
+    with hub.journal.write() as tx:
+        other = replace(hub.receipt(DELIVERED), sender="52010231000")
+        signature = receipts.keep_signature(tx, b"<other/>")
+        receipts.keep(tx, other, b"", other.receipt_id, signature, None)
+    hub.hears(failed)
+    assert hub.states == [Transfer.FAILED, Transfer.FAILED]
