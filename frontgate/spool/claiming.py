@@ -30,6 +30,7 @@ CLAIM_MARK = b".frontgate-claim-"
 LEFT = "left"
 """Kind of a claim whose drop stays in `outbound/`."""
 _ORIGIN = ".frontgate-origin"
+_ID_CHARS = 32
 OF_THE_SPOOL = (
     errno.ENOSPC,
     errno.EDQUOT,
@@ -88,14 +89,16 @@ class Claimer:
     # -- after a crash ----------------------------------------------------------------------
 
     def recover(self) -> Iterator[Claim]:
-        """Claims left from before: every one is yielded once; empty claim folders go."""
+        """Claims left from before: every one is yielded once; empty claim folders go.
+
+        `outbound/` is not listed: a million may wait there, and each mark has its claim's folder.
+        """
         durable.make_dir(self._paths.left)
         with Folder.at(self._paths.outbound) as outbound, Folder.at(self._paths.claims) as claims:
-            marks = [name for name in outbound.names() if name.startswith(CLAIM_MARK)]
-            for mark in marks:
-                self._finish_copy(outbound, claims, mark)
             self._forget_left(outbound)
             for raw in sorted(claims.names()):
+                if len(raw) == _ID_CHARS:
+                    self._finish_copy(outbound, claims, raw)
                 with contextlib.suppress(ValueError):
                     self._newest = max(self._newest, int(raw[:16], 16))
                 claim = self._claim_in(claims, os.fsdecode(raw))
@@ -123,10 +126,10 @@ class Claimer:
             trash.discard(self._paths, claims, claim_id)
         return None
 
-    def _finish_copy(self, outbound: Folder, claims: Folder, mark: bytes) -> None:
+    def _finish_copy(self, outbound: Folder, claims: Folder, claim_id: bytes) -> None:
         """A copy that a crash cut off is made again from the marked entry."""
-        claim_id = mark[len(CLAIM_MARK) :].decode("ascii", "replace")
-        if not claims.is_folder(claim_id):
+        mark = CLAIM_MARK + claim_id
+        if not outbound.has(mark) or not claims.is_folder(claim_id):
             return
         with claims.inner(claim_id) as folder:
             if folder.has(_ORIGIN):
@@ -228,7 +231,7 @@ class Claimer:
         """Grows with every claim, whatever the wall clock does: recovery takes claims in this order."""
         at = int(clock.now().timestamp() * 1e9)
         self._newest = max(at, self._newest + 1)
-        return f"{self._newest:016x}{secrets.token_hex(8)}"
+        return f"{self._newest:016x}{secrets.token_hex(8)}"  # _ID_CHARS of them
 
     # -- what has to stay -------------------------------------------------------------------
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,6 +10,9 @@ from frontgate.spool.quiet import Ages, Moment
 
 WINDOW = 65_536
 """Entries are ordered by mtime and name within windows of this many."""
+_TIME_BYTES = 12
+_EPOCH = 1 << 95
+"""Added to a time in nanoseconds, which has 94 bits and may lie before 1970: so it is never below zero."""
 
 
 class Scan:
@@ -21,7 +23,8 @@ class Scan:
         self._ages = ages
         self._is_ignored = is_ignored
         self._names: Iterator[bytes] | None = None
-        self._window: deque[bytes] = deque()
+        self._window: list[bytes] = []
+        """Packed, the next one last."""
         self._at = ages.look()
         self._is_due = False
         self.is_catching_up = False
@@ -63,7 +66,7 @@ class Scan:
         if not self._window and self._names is not None:
             self._fill(outbound, self._names)
         if self._window:
-            return self._window.popleft(), self._at
+            return self._window.pop()[_TIME_BYTES:], self._at
         if self._is_due:
             self.end()
             self.start(catch_up=True)
@@ -74,16 +77,24 @@ class Scan:
     def _fill(self, outbound: Folder, names: Iterator[bytes]) -> None:
         self.is_fresh = False
         self._at = self._ages.look()
-        rows: list[tuple[int, bytes]] = []
+        rows: list[bytes] = []
         for name in names:
             if self._is_ignored(name):
                 continue
             try:
-                rows.append((outbound.lstat(name).st_mtime_ns, name))
+                rows.append(_packed(outbound.lstat(name).st_mtime_ns, name))
             except FileNotFoundError:
                 continue
             if len(rows) >= WINDOW:
                 break
         else:
             self._names = None
-        self._window.extend(name for _, name in sorted(rows))
+        rows.sort(reverse=True)
+        self._window = rows
+
+
+def _packed(mtime_ns: int, name: bytes) -> bytes:
+    """Time and name in one object that sorts by both: half the memory of a tuple with its number and name, and
+    nothing for the collector to look at.
+    """
+    return (mtime_ns + _EPOCH).to_bytes(_TIME_BYTES, "big") + name
