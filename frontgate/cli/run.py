@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from frontgate.cli.output import Output
+from frontgate.heap import make_without_collecting
 
 
 @click.command()
@@ -13,6 +14,7 @@ def run(out: Output) -> None:
     """Run the gateway. SIGTERM drains and stops within 10 s; SIGHUP reads the trust files again."""
     from frontgate.pipeline.service import Stop, made_when_writable, set_up_logs
 
+    make_without_collecting()
     stop = Stop()
     from frontgate.gateway.daemon import Gateway
     from frontgate.settings import find_config, load_gateway
@@ -32,6 +34,7 @@ def hub_run(out: Output) -> None:
     """Run the hub, with its SFTP server unless OpenSSH serves the units."""
     from frontgate.pipeline.service import Stop, made_when_writable, set_up_logs
 
+    make_without_collecting()
     stop = Stop()
     from frontgate.hub.daemon import Hub
     from frontgate.settings import find_config, load_hub

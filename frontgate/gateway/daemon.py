@@ -38,7 +38,7 @@ from frontgate.gateway.rounds import Rounds
 from frontgate.gateway.stations import Post
 from frontgate.gateway.tend import Tend
 from frontgate.gateway.uplink import Fetcher, Sender
-from frontgate.heap import give_back, keep_freed
+from frontgate.heap import give_back, keep_freed, keep_made
 from frontgate.journal import audit, queues, transfers
 from frontgate.log import get_logger
 from frontgate.pipeline import epochs, operate
@@ -439,6 +439,7 @@ class Gateway:
         self.watcher.start()
         self.crew.add(Loop("reserve", self._hold_reserve))
         self.crew.add(Loop("memory", give_back))
+        keep_made()
         self.crew.start()
         notify("READY=1\nSTATUS=running")
         log.info("started", role="gateway", units=list(self.posts.units), version=__version__)

@@ -16,7 +16,7 @@ from frontgate import __version__, clock
 from frontgate.cases.acts import Acts
 from frontgate.cases.publish import Publisher
 from frontgate.errors import said
-from frontgate.heap import give_back, keep_freed
+from frontgate.heap import give_back, keep_freed, keep_made
 from frontgate.hub import desk
 from frontgate.hub.acts import HubActs
 from frontgate.hub.admin import lay_out_mailboxes
@@ -428,6 +428,7 @@ class Hub:
         control.start()
         self.crew.add(Loop("reserve", self._hold_reserve))
         self.crew.add(Loop("memory", give_back))
+        keep_made()
         self.crew.start()
         notify("READY=1\nSTATUS=running")
         log.info("started", role="hub", unit=self._settings.unit, version=__version__)
