@@ -16,6 +16,7 @@ from frontgate import clock
 from frontgate.errors import BundleError
 from frontgate.hub.mailboxes import ACCOUNT, BUNDLE_NAME, Mailbox
 from frontgate.journal import Reader
+from frontgate.journal.states import AGING, either
 from frontgate.model.unit import Directory
 
 REFRESH_S = 10.0
@@ -88,8 +89,8 @@ class Quotas:
         found: dict[str, int] = {}
         units = self._directory().units
         for sender, size in self._reader.all(
-            "SELECT sender, sum(size_bytes) FROM package WHERE id IN (SELECT package_id FROM transfer"
-            " WHERE state IN ('QUEUED', 'SENDING', 'SENT', 'HELD')) GROUP BY sender"
+            "SELECT sender, sum(size_bytes) FROM package WHERE id IN (SELECT package_id FROM transfer"  # noqa: S608
+            f" WHERE {either(AGING)}) GROUP BY sender"
         ):
             if str(sender) in units:
                 account = units[str(sender)].account

@@ -253,7 +253,7 @@ _STARTED = (
 """Of a transfer that went from here; one that a receipt alone ended may never have."""
 _NEVER_STARTED = (
     "SELECT min(e.id) FROM transfer e INDEXED BY transfer_flow"
-    " WHERE e.state IN ('QUEUED', 'SENDING', 'SENT') AND e.state = 'QUEUED'"
+    " WHERE e.state = 'QUEUED'"
     " AND e.destination = t.destination AND e.flow_uid = t.flow_uid AND e.id > {after} AND e.id < t.id"
     " AND e.package_id <> t.package_id AND e.attempt = 1 AND e.failures = 0"
     " AND e.bundle_id = '' AND e.entry = ''"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 
+from frontgate.journal.states import ENDED, OPEN, either
 from frontgate.journal.store import Reader, Tx
 
 FAILED = "failed"
@@ -23,7 +24,6 @@ _STATES = {
     "release": ("HELD",),
     "cancel": ("QUEUED", "HELD"),
 }
-_ENDED = ("FAILED", "CANCELLED", "UNCONFIRMED")
 PAGE = 500
 WINDOW = 5000
 """Ids of one page where no index leads from one match to the next."""
@@ -106,11 +106,10 @@ def _meant(choice: Choice) -> tuple[str, list[object]]:
     if choice.act != "replay":
         states = _STATES[choice.act]
     elif choice.scope == FAILED:
-        states = _ENDED
+        states = ENDED
     else:
-        states = (*_ENDED, "ACKNOWLEDGED")
-    marks = ", ".join(f"'{s}'" for s in states)
-    sql = [f"t.state IN ({marks})"]
+        states = (*ENDED, "ACKNOWLEDGED")
+    sql = [either(states, "t")]
     values: list[object] = []
     if choice.since:
         sql.append("t.changed_at >= ?")
@@ -152,7 +151,7 @@ def plan(source: Tx | Reader, choice: Choice) -> list[Group]:
     meant, values = _meant(choice)
     index = "INDEXED BY transfer_failed" if _is_indexed(choice) else ""
     if _is_indexed(choice):
-        meant = "t.state IN ('FAILED', 'CANCELLED', 'UNCONFIRMED') AND " + meant
+        meant = f"{either(ENDED, 't')} AND {meant}"
     rows = source.all(
         "SELECT t.destination, p.message_type, t.reason, count(*), coalesce(sum(p.size_bytes), 0)"  # noqa: S608
         f" FROM transfer t {index} CROSS JOIN package p ON p.id = t.package_id WHERE {meant}"
@@ -172,8 +171,8 @@ def page(
     meant, values = _meant(choice)
     if _is_indexed(choice):
         inner = (
-            "SELECT id FROM transfer INDEXED BY transfer_failed"
-            " WHERE state IN ('FAILED', 'CANCELLED', 'UNCONFIRMED') AND id > ? AND id <= ?"
+            "SELECT id FROM transfer INDEXED BY transfer_failed"  # noqa: S608
+            f" WHERE {either(ENDED)} AND id > ? AND id <= ?"
             " ORDER BY id LIMIT ?"
         )
         rows = source.all(
@@ -206,10 +205,9 @@ def bounds(source: Tx | Reader, choice: Choice) -> tuple[int, int]:
     states = _STATES.get(choice.act)
     first = None
     if states is not None:
-        marks = ", ".join(f"'{s}'" for s in states)
         first = source.one(
-            f"SELECT min(id) FROM transfer INDEXED BY transfer_open WHERE state IN ({marks})"  # noqa: S608
-            " AND state IN ('QUEUED', 'SENDING', 'SENT', 'HELD', 'UNCONFIRMED')"
+            f"SELECT min(id) FROM transfer INDEXED BY transfer_open WHERE {either(states)}"  # noqa: S608
+            f" AND {either(OPEN)}"
         )
     end_id = int(newest[0]) if newest else 0
     if states is None:

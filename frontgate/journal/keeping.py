@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from frontgate.journal import extracts
+from frontgate.journal.states import AGING, either
 from frontgate.journal.store import Reader, Tx
 
 
@@ -164,7 +165,7 @@ _MAY_GO = f"""
   SELECT s.id, s.path FROM segment s WHERE s.state = 'kept' AND s.id > :after AND s.made_at < :newest
   AND NOT EXISTS (SELECT 1 FROM package p WHERE p.segment_id = s.id AND ({_STAYS}))
   AND NOT EXISTS (SELECT 1 FROM package p JOIN transfer t ON t.package_id = p.id
-    WHERE p.segment_id = s.id AND t.state IN ('QUEUED', 'SENDING', 'SENT', 'HELD'))
+    WHERE p.segment_id = s.id AND {either(AGING, "t")})
   AND NOT EXISTS (SELECT 1 FROM quarantine q WHERE q.segment_id = s.id
     AND (q.id > :quarantine_to OR q.at >= :audit))
   ORDER BY s.id LIMIT :limit"""  # noqa: S608 (fixed texts)

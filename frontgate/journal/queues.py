@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from frontgate.journal import transfers
+from frontgate.journal.states import IN_ORDER, either
 from frontgate.journal.store import Reader, Tx
 
 _WAITS_FOR = (
@@ -19,7 +20,7 @@ _ANSWERED = (
 )
 """The transfers `e` of what `t` replies to, where the same unit sent both."""
 _EARLIER = (
-    "FROM transfer e INDEXED BY transfer_flow WHERE e.state IN ('QUEUED', 'SENDING', 'SENT')"
+    f"FROM transfer e INDEXED BY transfer_flow WHERE {either(IN_ORDER, 'e')}"
     " AND e.destination = t.destination AND e.flow_uid = t.flow_uid AND e.id < t.id"
     " AND e.package_id <> t.package_id"
 )

@@ -29,7 +29,7 @@ from frontgate.core import chain
 from frontgate.errors import JournalError
 from frontgate.undo import on_failure
 
-VERSION = 2
+VERSION = 3
 APPLICATION_ID = 0x46474A31  # "FGJ1"
 
 

@@ -11,10 +11,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
+from frontgate.journal.states import OPEN, TROUBLED, either
 from frontgate.journal.store import Reader
 
 NEWEST = 1 << 62
-OPEN = ("QUEUED", "SENDING", "SENT", "HELD", "UNCONFIRMED")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ def troubled(
     rows = reader.all(
         f"{_TRANSFER} FROM transfer t INDEXED BY transfer_troubled"  # noqa: S608
         " JOIN package p ON p.id = t.package_id"
-        " WHERE t.state IN ('FAILED', 'UNCONFIRMED', 'HELD') AND t.id < ?"
+        f" WHERE {either(TROUBLED, 't')} AND t.id < ?"
         " AND t.state IN (SELECT value FROM json_each(?))"
         " AND NOT EXISTS (SELECT 1 FROM transfer n WHERE n.package_id = t.package_id"
         "  AND n.destination = t.destination AND n.receiver = t.receiver AND n.attempt > t.attempt)"
@@ -116,8 +116,7 @@ def waiting(
     rows = reader.all(
         f"{_TRANSFER}, t.changed_ms FROM transfer t INDEXED BY transfer_open"
         " JOIN package p ON p.id = t.package_id"
-        " WHERE t.state IN ('QUEUED', 'SENDING', 'SENT', 'HELD', 'UNCONFIRMED')"
-        " AND t.state = 'QUEUED' AND t.destination = ? AND (t.changed_ms, t.id) > (?, ?)"
+        " WHERE t.state = 'QUEUED' AND t.destination = ? AND (t.changed_ms, t.id) > (?, ?)"
         f"{_THEIRS} ORDER BY t.changed_ms, t.id LIMIT ?",
         destination,
         *after,
@@ -186,8 +185,8 @@ class Queue:
 def queues(reader: Reader, destinations: Collection[str] | None) -> list[Queue]:
     """Open transfers by destination, the oldest first. Read from one index alone."""
     rows = reader.all(
-        "SELECT destination, state, count(*), min(id) FROM transfer INDEXED BY transfer_open"
-        " WHERE state IN ('QUEUED', 'SENDING', 'SENT', 'HELD', 'UNCONFIRMED')"
+        "SELECT destination, state, count(*), min(id) FROM transfer INDEXED BY transfer_open"  # noqa: S608
+        f" WHERE {either(OPEN)}"
         " AND (? IS NULL OR destination IN (SELECT value FROM json_each(?)))"
         " GROUP BY destination, state",
         *_units(destinations)[:2],

@@ -8,6 +8,7 @@ from typing import Any
 
 from frontgate.core.lifecycle import FINAL, Transfer, TransferEvent, advance
 from frontgate.errors import InternalError
+from frontgate.journal import states
 from frontgate.journal.store import Reader, Tx
 
 
@@ -38,10 +39,6 @@ COLUMNS = (
     " p.message_id, p.message_type, p.size_bytes, t.bundle_id, t.entry, p.test_flag,"
     " t.flow_uid, t.changed_ms"
 )
-
-
-_OF_INDEX = " t.state IN ('QUEUED', 'SENDING', 'SENT', 'HELD', 'UNCONFIRMED')"
-"""The condition of the partial index `transfer_open`: without it the index cannot be used."""
 
 
 def row_of(values: Sequence[Any]) -> Row:
@@ -146,8 +143,8 @@ def oldest_open(source: Tx | Reader) -> str:
     found: list[tuple[int, str]] = []
     for warned in (0, 1, 2):
         row = source.one(
-            "SELECT made_ms, made_at FROM transfer INDEXED BY transfer_age WHERE warned = ?"
-            " AND state IN ('QUEUED', 'SENDING', 'SENT', 'HELD') ORDER BY made_ms LIMIT 1",
+            "SELECT made_ms, made_at FROM transfer INDEXED BY transfer_age WHERE warned = ?"  # noqa: S608
+            f" AND {states.either(states.AGING)} ORDER BY made_ms LIMIT 1",
             warned,
         )
         if row is not None:
@@ -195,7 +192,7 @@ def sent_page(
     rows = source.all(
         f"SELECT {COLUMNS} FROM transfer t INDEXED BY transfer_open"  # noqa: S608
         " CROSS JOIN package p ON p.id = t.package_id WHERE t.state = 'SENT'"
-        f" AND{_OF_INDEX} AND t.destination >= ? AND t.destination < ? AND t.changed_ms < ?"
+        " AND t.destination >= ? AND t.destination < ? AND t.changed_ms < ?"
         " AND (t.destination, t.changed_ms, t.id) > (?, ?, ?)"
         " ORDER BY t.destination, t.changed_ms, t.id LIMIT ?",
         max(prefix, after.destination if after else ""),
@@ -214,7 +211,7 @@ def under_way(source: Tx | Reader, destination: str, *, large: bool) -> list[Row
     rows = source.all(
         f"SELECT {COLUMNS} FROM transfer t INDEXED BY transfer_open"  # noqa: S608
         " CROSS JOIN package p ON p.id = t.package_id"
-        f" WHERE t.state = 'SENDING' AND{_OF_INDEX} AND t.destination = ? AND t.is_large = ?"
+        " WHERE t.state = 'SENDING' AND t.destination = ? AND t.is_large = ?"
         " ORDER BY t.id LIMIT 500",
         destination,
         int(large),
@@ -226,7 +223,7 @@ def is_entry_open(source: Tx | Reader, destination: str, entry: str) -> bool:
     """Whether the last hop still has an entry of that name to deliver there."""
     row = source.one(
         "SELECT 1 FROM transfer t INDEXED BY transfer_open WHERE t.state IN ('QUEUED', 'SENDING')"  # noqa: S608
-        f" AND{_OF_INDEX} AND t.destination = ? AND t.entry = ? LIMIT 1",
+        f" AND {states.either(states.OPEN, 't')} AND t.destination = ? AND t.entry = ? LIMIT 1",
         destination,
         entry,
     )
@@ -235,7 +232,7 @@ def is_entry_open(source: Tx | Reader, destination: str, entry: str) -> bool:
 
 def older_than(
     source: Tx | Reader,
-    states: Sequence[Transfer],
+    meant: Sequence[Transfer],
     *,
     made_before_ms: int,
     destination_prefix: str,
@@ -243,12 +240,11 @@ def older_than(
     limit: int = 64,
 ) -> list[Row]:
     """Open transfers that were queued before then, oldest first. warned: how often that was told."""
-    marks = ", ".join(f"'{state.value}'" for state in states)
     times = ", ".join(str(int(n)) for n in warned)
     rows = source.all(
         f"SELECT {COLUMNS} FROM transfer t INDEXED BY transfer_age"  # noqa: S608
-        f" JOIN package p ON p.id = t.package_id WHERE t.state IN ({marks})"
-        " AND t.state IN ('QUEUED', 'SENDING', 'SENT', 'HELD')"
+        f" JOIN package p ON p.id = t.package_id WHERE {states.either((s.value for s in meant), 't')}"
+        f" AND {states.either(states.AGING, 't')}"
         f" AND t.warned IN ({times}) AND t.made_ms < ? AND substr(t.destination, 1, ?) = ?"
         " ORDER BY t.made_ms, t.id LIMIT ?",
         made_before_ms,

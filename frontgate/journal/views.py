@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from frontgate.journal.states import ENDED, OPEN, either
 from frontgate.journal.store import Reader
 
 
 def queues(reader: Reader) -> list[dict[str, Any]]:
     """Open transfers by destination and state, with the oldest of each."""
     rows = reader.all(
-        "SELECT destination, state, count(*), min(made_at) FROM transfer"
-        " WHERE state IN ('QUEUED', 'SENDING', 'SENT', 'HELD', 'UNCONFIRMED')"
+        "SELECT destination, state, count(*), min(made_at) FROM transfer"  # noqa: S608
+        f" WHERE {either(OPEN)}"
         " GROUP BY destination, state ORDER BY destination, state"
     )
     names = ("destination", "state", "count", "oldest")
@@ -81,10 +82,10 @@ def failed(
 ) -> list[dict[str, Any]]:
     """Newest attempts that failed, oldest first; page with `after` (an id)."""
     rows = reader.all(
-        "SELECT t.id, p.message_id, p.message_type, p.sender, t.destination, t.receiver, t.attempt,"
+        "SELECT t.id, p.message_id, p.message_type, p.sender, t.destination, t.receiver, t.attempt,"  # noqa: S608
         " t.state, t.reason, t.made_at, t.changed_at, p.case_uid, p.drop_name"
         " FROM transfer t INDEXED BY transfer_failed CROSS JOIN package p ON p.id = t.package_id"
-        " WHERE t.state IN ('FAILED', 'CANCELLED', 'UNCONFIRMED') AND t.id > ?"
+        f" WHERE {either(ENDED, 't')} AND t.id > ?"
         " AND (? = '' OR p.message_type = ? OR substr(p.message_type, 1, length(?) + 1) = ? || '.')"
         " AND (? = '' OR p.case_uid = ?) AND NOT EXISTS (SELECT 1 FROM transfer n"
         "   WHERE n.package_id = t.package_id AND n.destination = t.destination"

@@ -13,6 +13,7 @@ from frontgate import safexml
 from frontgate.core.reconcile import CODES
 from frontgate.errors import FrontgateError, advise, render
 from frontgate.journal import Reader, Tx, habits, reconcile
+from frontgate.journal.states import ENDED, IN_ORDER, OPEN, either
 from frontgate.model.message import CONTROL_NS
 from frontgate.model.unit import ACTIVE, Directory
 
@@ -148,9 +149,8 @@ def _of_journal(role: str, reader: Reader, now: datetime) -> list[Alarm]:
     late = int((now - WAITING_TOO_LONG).timestamp() * 1000) - jumped_ms
     day = (now - timedelta(days=1)).strftime("%Y-%m-%dT%H:%M:%S")
     for destination, count, oldest in reader.all(
-        "SELECT destination, count(*), min(made_at) FROM transfer INDEXED BY transfer_open"
-        " WHERE state IN ('QUEUED', 'SENDING', 'SENT', 'HELD', 'UNCONFIRMED')"
-        " AND state IN ('QUEUED', 'SENDING', 'SENT')"
+        "SELECT destination, count(*), min(made_at) FROM transfer INDEXED BY transfer_open"  # noqa: S608
+        f" WHERE {either(OPEN)} AND {either(IN_ORDER)}"
         " AND substr(destination, 1, 6) <> 'spool:' AND made_ms < ? GROUP BY destination",
         late,
     ):
@@ -160,8 +160,8 @@ def _of_journal(role: str, reader: Reader, now: datetime) -> list[Alarm]:
             unit = _unit_of(str(destination))
             found.append(Alarm(f"FG-ALM-010:{unit}", "FG-ALM-010", str(count), str(oldest), unit))
     failed = reader.one(
-        "SELECT count(*), min(t.changed_at) FROM transfer t INDEXED BY transfer_failed"
-        " WHERE t.state IN ('FAILED', 'CANCELLED', 'UNCONFIRMED') AND t.state <> 'CANCELLED'"
+        "SELECT count(*), min(t.changed_at) FROM transfer t INDEXED BY transfer_failed"  # noqa: S608
+        f" WHERE {either(ENDED, 't')} AND t.state <> 'CANCELLED'"
         " AND NOT EXISTS (SELECT 1 FROM transfer n WHERE n.package_id = t.package_id"
         "   AND n.destination = t.destination AND n.receiver = t.receiver"
         "   AND n.attempt > t.attempt)"
