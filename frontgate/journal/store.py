@@ -5,7 +5,7 @@ Guarantees: when `write()` ends without an error, all of it is on stable storage
 nothing of it is. The file is opened by apsw only (its SQLite has the WAL-reset fix of 3.51.3),
 and by one writing process: an exclusive lock on `<journal>.lock` is held while it is open.
 Fails: `JournalError` FG-JRN-001 (damaged), 002 (another process), 003 (newer), 004 (disk full or
-read-only), 010 (disk error: start again).
+read-only), 010 (disk error: start again); to readers 011 (older: no daemon has brought it up to date).
 """
 
 from __future__ import annotations
@@ -27,11 +27,8 @@ import apsw
 from frontgate import clock, durable
 from frontgate.core import chain
 from frontgate.errors import JournalError
+from frontgate.journal.versions import VERSION, migrate, wrong_version
 from frontgate.undo import on_failure
-
-VERSION = 3
-APPLICATION_ID = 0x46474A31  # "FGJ1"
-
 
 OFFSET = "clock-offset-ms"
 JUMP_S = 2.0
@@ -260,7 +257,7 @@ class Journal:
         with on_failure(partial(os.close, lock_fd)):
             try:
                 db = _connect(path)
-                _migrate(db, node, path)
+                migrate(db, node, path)
             except apsw.Error as error:
                 raise JournalError("FG-JRN-001", path=path.name, detail=str(error)) from error
             durable.fsync_dir(path.parent)
@@ -402,10 +399,11 @@ class Journal:
             os.close(self._lock_fd)
 
 
-def open_reader(path: Path) -> Reader:
-    """A read-only connection to a journal that may be in use.
+def open_reader(path: Path, *, any_version: bool = False) -> Reader:
+    """A read-only connection to a journal that may be in use. any_version: for who copies it as it is.
 
-    Raises: JournalError FG-JRN-001 where it is missing or damaged, 004 where it cannot be read now.
+    Raises: JournalError FG-JRN-001 where it is missing or damaged, 003 newer or 011 older than this program,
+    004 where it cannot be read now.
     """
     try:
         db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
@@ -414,10 +412,14 @@ def open_reader(path: Path) -> Reader:
         db.execute("PRAGMA query_only = ON")
         db.execute("PRAGMA cache_size = -500")  # some twenty of them in a process: see the writer's
         next(iter(db.execute("SELECT count(*) FROM meta")))
+        found = int(next(iter(db.execute("PRAGMA user_version")))[0])
     except apsw.Error as error:
         if isinstance(error, (apsw.IOError, *_DISK_REFUSES)) and path.is_file():
             raise _refused(error) from error  # as too many open files: it passes
         raise JournalError("FG-JRN-001", path=path.name, detail=str(error)) from error
+    if found != VERSION and not any_version:
+        db.close()
+        raise wrong_version(found, path)
     return Reader(db)
 
 
@@ -468,32 +470,3 @@ def _connect(path: Path) -> apsw.Connection:
     finally:
         os.umask(old)
     return db
-
-
-def _migrate(db: apsw.Connection, node: str, path: Path) -> None:
-    found = int(next(iter(db.execute("PRAGMA user_version")))[0])
-    if found > VERSION:
-        raise JournalError("FG-JRN-003", found=found, known=VERSION, detail=str(path))
-    for version in range(found + 1, VERSION + 1):
-        from importlib import resources  # once in a journal's life
-
-        sql = (
-            resources.files("frontgate.journal")
-            .joinpath(f"schema_{version}.sql")
-            .read_text("utf-8")
-        )
-        with db:
-            db.execute(sql)
-            if version == 1:
-                # The second of its making: a journal made anew for the same node differs in all
-                # its ids and numbers from the one it replaces.
-                epoch = str(max(1, int(clock.now().timestamp())))
-                db.execute(
-                    "INSERT INTO meta VALUES ('node', ?), ('epoch', ?), ('first-epoch', ?)",
-                    (node, epoch, epoch),
-                )
-                db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            db.execute(f"PRAGMA user_version = {version}")
-    known = next(iter(db.execute("SELECT value FROM meta WHERE key = 'node'")))[0]
-    if known != node:
-        raise JournalError("FG-JRN-001", path=path.name, detail=f"belongs to {known}, not {node}")

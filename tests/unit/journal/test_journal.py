@@ -105,6 +105,27 @@ def test_a_newer_journal_is_refused(journal: Journal, tmp_path: Path) -> None:
     with pytest.raises(JournalError) as caught:
         Journal.open(tmp_path / "journal.db", node="gateway:x")
     assert caught.value.code == "FG-JRN-003"
+    with pytest.raises(JournalError) as caught:
+        open_reader(tmp_path / "journal.db")
+    assert caught.value.code == "FG-JRN-003"
+
+
+def test_an_older_journal_is_read_once_a_daemon_has_brought_it_up_to_date(
+    journal: Journal, tmp_path: Path
+) -> None:
+    path = tmp_path / "journal.db"
+    journal.close()
+    db = apsw.Connection(str(path))
+    db.execute("PRAGMA user_version = 2")
+    db.close()
+    with pytest.raises(JournalError) as caught:
+        open_reader(path)
+    assert (caught.value.code, caught.value.is_transient) == ("FG-JRN-011", True)
+    copied = open_reader(path, any_version=True)  # as a backup before the first start does
+    assert copied.meta("node") == "gateway:x"
+    copied.close()
+    Journal.open(path, node="gateway:x").close()
+    open_reader(path).close()
 
 
 def test_audit_rows_cannot_be_changed_and_changes_by_other_means_are_found(
