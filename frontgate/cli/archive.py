@@ -41,7 +41,7 @@ def packages_of(
     from frontgate.journal import open_reader
 
     wanted = tuple(kinds)
-    with contextlib.closing(open_reader(state / "journal.db")) as reader:
+    with contextlib.closing(open_reader(state / "journal.db", any_version=True)) as reader:
         after = 0
         while True:
             rows = reader.all(

@@ -165,6 +165,13 @@ def _refused(error: apsw.Error) -> JournalError:
     return JournalError("FG-JRN-004", reason=type(error).__name__, detail=str(error))
 
 
+def _of_opening(error: apsw.Error, path: Path) -> JournalError:
+    """Why a journal cannot be opened: a full disk or too many open files pass."""
+    if isinstance(error, (apsw.IOError, *_DISK_REFUSES)) and path.is_file():
+        return _refused(error)
+    return JournalError("FG-JRN-001", path=path.name, detail=str(error))
+
+
 def _is_over_quota(error: apsw.IOError, db: apsw.Connection) -> bool:
     """Whether a write was refused for want of room that is only this user's. SQLite knows ENOSPC alone;
     as with that nothing was written, and all is known. An fsync that says so is an error of the disk.
@@ -259,7 +266,7 @@ class Journal:
                 db = _connect(path)
                 migrate(db, node, path)
             except apsw.Error as error:
-                raise JournalError("FG-JRN-001", path=path.name, detail=str(error)) from error
+                raise _of_opening(error, path) from error
             durable.fsync_dir(path.parent)
             return cls(path, db, lock_fd, node)
 
@@ -400,7 +407,7 @@ class Journal:
 
 
 def open_reader(path: Path, *, any_version: bool = False) -> Reader:
-    """A read-only connection to a journal that may be in use. any_version: for who copies it as it is.
+    """A read-only connection to a journal that may be in use. any_version: for who reads packages alone.
 
     Raises: JournalError FG-JRN-001 where it is missing or damaged, 003 newer or 011 older than this program,
     004 where it cannot be read now.
@@ -414,9 +421,7 @@ def open_reader(path: Path, *, any_version: bool = False) -> Reader:
         next(iter(db.execute("SELECT count(*) FROM meta")))
         found = int(next(iter(db.execute("PRAGMA user_version")))[0])
     except apsw.Error as error:
-        if isinstance(error, (apsw.IOError, *_DISK_REFUSES)) and path.is_file():
-            raise _refused(error) from error  # as too many open files: it passes
-        raise JournalError("FG-JRN-001", path=path.name, detail=str(error)) from error
+        raise _of_opening(error, path) from error
     if found != VERSION and not any_version:
         db.close()
         raise wrong_version(found, path)

@@ -119,7 +119,7 @@ def make_backup(
 
 
 def _meta(copied: Path, key: str) -> str:
-    reader = open_reader(copied, any_version=True)
+    reader = open_reader(copied)
     try:
         return reader.meta(key) or ""
     finally:
@@ -151,7 +151,7 @@ def _sources(
                 yield f"account-{path.name}", path
     if passphrase is not None:
         yield "keys.enc", close_keys(home.keys, passphrase)
-    reader = open_reader(copied, any_version=True)
+    reader = open_reader(copied)
     try:
         after = 0
         while rows := reader.all(

@@ -7,6 +7,7 @@ while the daemon runs: one process writes the journal.
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import signal
@@ -136,6 +137,7 @@ def made_when_writable(make: Callable[[], Made], stop: Stop) -> Made | None:
             get_logger().error("start-waits", code=error.code, text=text, detail=error.detail)
             more_us = int(4 * MOST_WAIT_S * 1e6)
             notify(f"STATUS={error.code}: {text}\nEXTEND_TIMEOUT_USEC={more_us}")
+            gc.collect()  # nobody else does while a daemon starts
             stop.event.wait(pause_s)
     return None
 

@@ -94,6 +94,7 @@ class Claimer:
         `outbound/` is not listed: a million may wait there, and each mark has its claim's folder.
         """
         durable.make_dir(self._paths.left)
+        self._unmade.clear()  # all that stands there is looked at here, and may be claimed by now
         with Folder.at(self._paths.outbound) as outbound, Folder.at(self._paths.claims) as claims:
             self._forget_left(outbound)
             for raw in sorted(claims.names()):
@@ -127,7 +128,7 @@ class Claimer:
         return None
 
     def _finish_copy(self, outbound: Folder, claims: Folder, claim_id: bytes) -> None:
-        """A copy that a crash cut off is made again from the marked entry."""
+        """A copy that a crash cut off is made again from the marked entry; one that has its name is whole."""
         mark = CLAIM_MARK + claim_id
         if not outbound.has(mark) or not claims.is_folder(claim_id):
             return
@@ -135,7 +136,10 @@ class Claimer:
             if folder.has(_ORIGIN):
                 name = folder.read(_ORIGIN)
                 try:
-                    beneath.copy(outbound, mark, folder, name)
+                    if folder.has(name):
+                        folder.fsync()
+                    else:
+                        beneath.copy(outbound, mark, folder, name)
                 except (OSError, SpoolError):
                     return  # still not ours to read; looked at again at the next start
                 durable.unlink(_ORIGIN, dir_fd=folder.fd)

@@ -10,7 +10,7 @@ import pytest
 from frontgate.core.lifecycle import IllegalTransition, Transfer, TransferEvent
 from frontgate.core.lifecycle import Intake as State
 from frontgate.errors import JournalError
-from frontgate.journal import Journal, Tx, audit, open_reader, packages, queues, transfers
+from frontgate.journal import Journal, Tx, audit, open_reader, packages, queues, store, transfers
 from frontgate.model.envelope import Envelope
 from frontgate.model.message import Address, Header
 
@@ -121,11 +121,38 @@ def test_an_older_journal_is_read_once_a_daemon_has_brought_it_up_to_date(
     with pytest.raises(JournalError) as caught:
         open_reader(path)
     assert (caught.value.code, caught.value.is_transient) == ("FG-JRN-011", True)
-    copied = open_reader(path, any_version=True)  # as a backup before the first start does
-    assert copied.meta("node") == "gateway:x"
-    copied.close()
+    read = open_reader(path, any_version=True)
+    assert read.meta("node") == "gateway:x"
+    read.close()
     Journal.open(path, node="gateway:x").close()
     open_reader(path).close()
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (apsw.FullError, "FG-JRN-004"),
+        (apsw.IOError, "FG-JRN-004"),
+        (apsw.CorruptError, "FG-JRN-001"),
+    ],
+)
+def test_a_full_disk_while_it_is_brought_up_to_date_is_no_damage(
+    journal: Journal,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: type[apsw.Error],
+    code: str,
+) -> None:
+    journal.close()
+
+    def refused(*_: object) -> None:
+        raise error("no")
+
+    with monkeypatch.context() as patched, pytest.raises(JournalError) as caught:
+        patched.setattr(store, "migrate", refused)
+        Journal.open(tmp_path / "journal.db", node="gateway:x")
+    assert caught.value.code == code
+    Journal.open(tmp_path / "journal.db", node="gateway:x").close()
 
 
 def test_audit_rows_cannot_be_changed_and_changes_by_other_means_are_found(

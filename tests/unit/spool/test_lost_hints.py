@@ -12,7 +12,7 @@ import pytest
 
 from frontgate import clock, durable
 from frontgate.errors import SpoolError
-from frontgate.spool import scan, sweep
+from frontgate.spool import beneath, scan, sweep
 from frontgate.spool.beneath import Folder
 from frontgate.spool.layout import SpoolPaths, prepare
 from frontgate.spool.quiet import Noted
@@ -340,6 +340,48 @@ def test_a_copy_that_was_cut_off_is_made_again(spool: Spool) -> None:
     assert (found.claim_id, found.name) == (claim_id, b"d1.xml")
     assert found.path.read_bytes() == b"<a></a>"
     assert not mark.exists()
+
+
+def test_a_copied_folder_is_not_copied_again(spool: Spool) -> None:
+    claim_id = "0000000000000001abcdef0123456789"
+    claim, mark = (
+        spool.paths.claims / claim_id,
+        spool.paths.outbound / f".frontgate-claim-{claim_id}",
+    )
+    for folder in (claim / "d1", mark):
+        folder.mkdir(parents=True)
+        (folder / "message.xml").write_bytes(b"<a></a>")
+    (claim / ".frontgate-origin").write_bytes(b"d1")
+    (found,) = spool.sweeper.recover()
+    assert (found.claim_id, found.name) == (claim_id, b"d1")
+    assert [path.name for path in claim.iterdir()] == ["d1"]
+    assert not mark.exists()
+
+
+def test_what_recovery_has_claimed_is_not_taken_back(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A claim that failed and could not be given back, because its name was taken meanwhile."""
+    spool.drop("d1.xml")
+    move, copy = Folder.move, beneath.copy
+
+    def elsewhere(source: Folder, name: bytes, target: Folder, new_name: bytes) -> None:
+        if os.fstat(source.fd).st_ino != os.fstat(target.fd).st_ino:
+            raise OSError(errno.EXDEV, "another mount")
+        move(source, name, target, new_name)
+
+    def failing(*_: object) -> None:
+        spool.drop("d1.xml")
+        raise OSError(errno.EIO, "disk")
+
+    monkeypatch.setattr(Folder, "move", elsewhere)
+    monkeypatch.setattr(beneath, "copy", failing)
+    with pytest.raises(SpoolError):
+        spool.sweep(0.0, "d1.xml")
+    monkeypatch.setattr(beneath, "copy", copy)
+    (found,) = spool.sweeper.recover()
+    spool.sweep(0.0)
+    assert found.path.read_bytes() == b"<a></a>"
 
 
 def test_a_folder_of_somebody_among_the_claims_stops_no_recovery(spool: Spool) -> None:
