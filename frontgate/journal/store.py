@@ -418,11 +418,12 @@ def open_reader(path: Path, *, any_version: bool = False) -> Reader:
         db.set_busy_timeout(5000)
         db.execute("PRAGMA query_only = ON")
         db.execute("PRAGMA cache_size = -500")  # some twenty of them in a process: see the writer's
-        next(iter(db.execute("SELECT count(*) FROM meta")))
         found = int(next(iter(db.execute("PRAGMA user_version")))[0])
+        if found:  # else it is being made at this moment
+            next(iter(db.execute("SELECT count(*) FROM meta")))
     except apsw.Error as error:
         raise _of_opening(error, path) from error
-    if found != VERSION and not any_version:
+    if found != VERSION and not (found and any_version):
         db.close()
         raise wrong_version(found, path)
     return Reader(db)

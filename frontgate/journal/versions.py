@@ -24,15 +24,15 @@ def migrate(db: apsw.Connection, node: str, path: Path) -> None:
     found = int(next(iter(db.execute("PRAGMA user_version")))[0])
     if found > VERSION:
         raise wrong_version(found, path)
-    for version in range(found + 1, VERSION + 1):
-        from importlib import resources  # once in a journal's life
+    with db:  # all in one: a reader sees the tables of before, or these
+        for version in range(found + 1, VERSION + 1):
+            from importlib import resources  # once in a journal's life
 
-        sql = (
-            resources.files("frontgate.journal")
-            .joinpath(f"schema_{version}.sql")
-            .read_text("utf-8")
-        )
-        with db:
+            sql = (
+                resources.files("frontgate.journal")
+                .joinpath(f"schema_{version}.sql")
+                .read_text("utf-8")
+            )
             db.execute(sql)
             if version == 1:
                 # The second of its making: a journal made anew for the same node differs in all

@@ -280,7 +280,7 @@ def test_send_waits_for_every_receiver(tmp_path: Path) -> None:
     ):
         (folder / "files" / name).write_bytes(b"x" * int(size))
     (folder / "message.xml").write_text(text, "utf-8")
-    assert wait_for((province.home / POLICE / "state" / "journal.db").exists)
+    assert wait_for(lambda: '"started"' in province.log(POLICE))
     late = frontgate(province, POLICE, "send", str(folder), "--wait", "4")
     assert late.returncode == 4, late.stdout + late.stderr
     assert f"delivered {DETENTION}" in late.stdout

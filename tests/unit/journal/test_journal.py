@@ -155,6 +155,16 @@ def test_a_full_disk_while_it_is_brought_up_to_date_is_no_damage(
     Journal.open(tmp_path / "journal.db", node="gateway:x").close()
 
 
+def test_a_journal_that_is_being_made_is_not_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    db = apsw.Connection(str(path))
+    db.execute("PRAGMA journal_mode = WAL")
+    with pytest.raises(JournalError) as caught:
+        open_reader(path, any_version=True)
+    assert (caught.value.code, caught.value.is_transient) == ("FG-JRN-011", True)
+    db.close()
+
+
 def test_audit_rows_cannot_be_changed_and_changes_by_other_means_are_found(
     journal: Journal, tmp_path: Path
 ) -> None:
