@@ -406,6 +406,21 @@ class Journal:
             os.close(self._lock_fd)
 
 
+def _is_open(path: Path) -> bool:
+    """Whether a process has it open for writing."""
+    try:
+        fd = os.open(path.with_name(path.name + ".lock"), os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
 def open_reader(path: Path, *, any_version: bool = False) -> Reader:
     """A read-only connection to a journal that may be in use. any_version: for who reads packages alone.
 
@@ -419,7 +434,7 @@ def open_reader(path: Path, *, any_version: bool = False) -> Reader:
         db.execute("PRAGMA query_only = ON")
         db.execute("PRAGMA cache_size = -500")  # some twenty of them in a process: see the writer's
         found = int(next(iter(db.execute("PRAGMA user_version")))[0])
-        if found:  # else it is being made at this moment
+        if found or not _is_open(path):  # else a daemon is making it at this moment
             next(iter(db.execute("SELECT count(*) FROM meta")))
     except apsw.Error as error:
         raise _of_opening(error, path) from error

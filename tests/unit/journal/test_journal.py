@@ -155,14 +155,25 @@ def test_a_full_disk_while_it_is_brought_up_to_date_is_no_damage(
     Journal.open(tmp_path / "journal.db", node="gateway:x").close()
 
 
-def test_a_journal_that_is_being_made_is_not_damaged(tmp_path: Path) -> None:
+def test_a_journal_that_is_being_made_is_not_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An empty one that no process has open is: its content is gone."""
     path = tmp_path / "journal.db"
-    db = apsw.Connection(str(path))
-    db.execute("PRAGMA journal_mode = WAL")
-    with pytest.raises(JournalError) as caught:
-        open_reader(path, any_version=True)
-    assert (caught.value.code, caught.value.is_transient) == ("FG-JRN-011", True)
-    db.close()
+    told: list[tuple[str, bool]] = []
+
+    def look(*_: object) -> None:
+        with pytest.raises(JournalError) as caught:
+            open_reader(path, any_version=True)
+        told.append((caught.value.code, caught.value.is_transient))
+        raise apsw.FullError("no")
+
+    monkeypatch.setattr(store, "migrate", look)
+    with pytest.raises(JournalError):
+        Journal.open(path, node="gateway:x")
+    with pytest.raises(apsw.FullError):
+        look()
+    assert told == [("FG-JRN-011", True), ("FG-JRN-001", False)]
 
 
 def test_audit_rows_cannot_be_changed_and_changes_by_other_means_are_found(
