@@ -76,18 +76,19 @@ class PickUp:
         began, is_settled = clock.monotonic(), seen.is_settled(time.time())
         seen.read(post.paths)
         fault: OSError | None = None
-        after: transfers.Row | None = None
-        while rows := transfers.sent_page(self._reader, destination, after=after):
-            after = rows[-1]
-            taken: list[transfers.Row] = []
-            for row in rows:
-                if row.destination != destination or seen.has_untaken(row.entry):
+        after = (0, 0)
+        while entries := transfers.sent_entries(self._reader, destination, after):
+            after = entries[-1][:2]
+            gone: list[int] = []
+            for _, transfer_id, entry in entries:
+                if seen.has_untaken(entry):
                     continue
                 try:
-                    if is_collected(post.paths, row.entry):
-                        taken.append(row)
+                    if is_collected(post.paths, entry):
+                        gone.append(transfer_id)
                 except OSError as error:
                     fault = error  # of this one entry: the others are looked at all the same
+            taken = transfers.of_ids(self._reader, gone)
             if taken:
                 self._settle(taken, Kind.HANDED_OVER)
         if fault is not None:

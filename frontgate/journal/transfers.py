@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -189,21 +189,57 @@ def sent_page(
     Ordered by destination and change; page by giving the last row of the page before. Each page
     costs what it holds, however many there are.
     """
-    rows = source.all(
+    columns = (
         f"SELECT {COLUMNS} FROM transfer t INDEXED BY transfer_open"  # noqa: S608
-        " CROSS JOIN package p ON p.id = t.package_id WHERE t.state = 'SENT'"
-        " AND t.destination >= ? AND t.destination < ? AND t.changed_ms < ?"
-        " AND (t.destination, t.changed_ms, t.id) > (?, ?, ?)"
-        " ORDER BY t.destination, t.changed_ms, t.id LIMIT ?",
-        max(prefix, after.destination if after else ""),
-        prefix + "\U0010ffff",
-        before_ms,
-        after.destination if after else "",
-        after.changed_ms if after else 0,
-        after.transfer_id if after else 0,
+        " CROSS JOIN package p ON p.id = t.package_id WHERE t.state = 'SENT' AND t.changed_ms < ?"
+    )
+    rows: list[tuple[Any, ...]] = []
+    if after is not None:
+        # By itself: along two columns at once SQLite would begin at the destination's first row.
+        rows = source.all(
+            columns + " AND t.destination = ? AND (t.changed_ms, t.id) > (?, ?)"
+            " ORDER BY t.changed_ms, t.id LIMIT ?",
+            before_ms,
+            after.destination,
+            after.changed_ms,
+            after.transfer_id,
+            limit,
+        )
+    if len(rows) < limit:
+        rows += source.all(
+            columns + f" AND t.destination {'>' if after else '>='} ? AND t.destination < ?"
+            " ORDER BY t.destination, t.changed_ms, t.id LIMIT ?",
+            before_ms,
+            after.destination if after else prefix,
+            prefix + "\U0010ffff",
+            limit - len(rows),
+        )
+    return [row_of(r) for r in rows]
+
+
+def sent_entries(
+    source: Tx | Reader, destination: str, after: tuple[int, int] = (0, 0), limit: int = 2000
+) -> list[tuple[int, int, str]]:
+    """(when it was sent, id, entry) of what was sent to one destination and has not ended, in that order; page
+    by giving the first two of the last one. No more than that is read: most of them are as they were.
+    """
+    return source.all(  # type: ignore[return-value]
+        "SELECT changed_ms, id, entry FROM transfer INDEXED BY transfer_open WHERE state = 'SENT'"
+        " AND destination = ? AND (changed_ms, id) > (?, ?) ORDER BY changed_ms, id LIMIT ?",
+        destination,
+        *after,
         limit,
     )
-    return [row_of(r) for r in rows]
+
+
+def of_ids(source: Tx | Reader, ids: Iterable[int]) -> list[Row]:
+    """Transfers by their ids, in that order; none for one that is gone."""
+    statement = (
+        f"SELECT {COLUMNS} FROM transfer t"  # noqa: S608
+        " JOIN package p ON p.id = t.package_id WHERE t.id = ?"
+    )
+    rows = (source.one(statement, number) for number in ids)
+    return [row_of(r) for r in rows if r is not None]
 
 
 def under_way(source: Tx | Reader, destination: str, *, large: bool) -> list[Row]:

@@ -260,10 +260,13 @@ class Standing:
         """Whether an entry stands there in any form, without the mark that it was taken. False
         where that has to be asked by name.
         """
-        return len(self.names) < MOST_NAMES and any(
-            name + suffix in self.names and name + suffix + DONE not in self.names
-            for suffix in _SUFFIX.values()
-        )
+        if len(self.names) >= MOST_NAMES:
+            return False
+        for suffix in _SUFFIX.values():
+            entry = name + suffix
+            if entry in self.names and entry + DONE not in self.names:
+                return True
+        return False
 
     def without_names(self) -> Standing:
         """For comparing later."""
