@@ -27,6 +27,7 @@ from typing import BinaryIO, cast
 from benchmarks import check, scan
 from benchmarks.chain import chain
 from benchmarks.crowd import crowd
+from benchmarks.floor import floor, sent, written
 from benchmarks.peers import copies, sshd
 from benchmarks.peers.shell import Pipeline
 from benchmarks.run import (
@@ -76,13 +77,14 @@ def spread(values: list[float]) -> str:
 
 def small_files(rounds: int, count: int, shell_count: int) -> list[Row]:
     """Drop to delivered with all receipts, against copies, the shell pipeline, and the cores by what one
-    package takes of them.
+    package takes of them. Limit: the cores by what libraries and the kernel take for a package.
     """
     rows = {
         "lftp": Row("20 KB, drop → delivered", "lftp mirror -P4, bare copy", "/s", "≥ 0.7x"),
         "rclone": Row("20 KB, drop → delivered", "rclone move, bare copy", "/s", "≥ 1.3x"),
         "sftp": Row("20 KB, drop → delivered", "sftp -b, put -f, one hop", "/s", ""),
         "shell": Row("20 KB, drop → delivered", "shell pipeline, same job", "/s", "≥ 20x"),
+        "cores": Row("20 KB, drop → delivered", "the cores by its processor time", "/s", "≥ 0.75x"),
     }
     data = message_of(20_000, "peer")
     with tempfile.TemporaryDirectory(prefix="frontgate-bench-") as name:
@@ -98,8 +100,12 @@ def small_files(rounds: int, count: int, shell_count: int) -> list[Row]:
                 run = throughput(count, 20_000)
                 ours = float(str(run["per_second_delivered"]))
                 processor_ms = cast(dict[str, float], run["cpu_ms"])["sum"]
+                cores_ms = (os.cpu_count() or 1) * 1000
+                rows["cores"].ours.append(ours)
+                rows["cores"].theirs.append(cores_ms / processor_ms)
+                alone = cores_ms / sum(floor(count).values())
                 for row in rows.values():
-                    row.limits.append((os.cpu_count() or 1) * 1000 / processor_ms)
+                    row.limits.append(alone)
                 for key, act in acts.items():
                     source, target = folder / f"{key}-in", folder / f"{key}-out"
                     copies.fill(source, count, data)
@@ -210,7 +216,9 @@ def idle_units(units: int) -> list[Row]:
 
 
 def bulk(rounds: int, size_bytes: int) -> list[Row]:
-    """One large attachment: over both hops, from drop to delivered; and one hop by our transport alone."""
+    """One large attachment: over both hops, from drop to delivered; and one hop by our transport alone. Limits:
+    writing it as often as two hops must; what the SSH library sends in OpenSSH's packets to nobody.
+    """
     whole = "attachment, drop → delivered"
     hops = {
         name: Row(f"one hop, {name} server", "plain sftp", "MB/s", "≥ 0.8x") for name in SERVERS
@@ -233,9 +241,14 @@ def bulk(rounds: int, size_bytes: int) -> list[Row]:
                 for front, row in hops.items():
                     row.ours.append(size_bytes / 1e6 / one_hop(file, SERVERS[front]))
                     row.theirs.append(speed[copies.sftp_bulk])
+                line = size_bytes / 1e6 / sent(size_bytes)
+                for row in (hops["openssh"], hashed):
+                    row.limits.append(line)
                 hashed.ours.append(hops["openssh"].ours[-1])
                 hashed.theirs.append(speed[copies.hashed_bulk])
+                disk = size_bytes / 1e6 / written(size_bytes)
                 for row, peer in ((both, copies.sftp_bulk), (careful, copies.hashed_bulk)):
+                    row.limits.append(disk)
                     row.ours.append(ours)
                     row.theirs.append(speed[peer])
         finally:
