@@ -223,7 +223,7 @@ def sent_entries(
     """(when it was sent, id, entry) of what was sent to one destination and has not ended, in that order; page
     by giving the first two of the last one. No more than that is read: most of them are as they were.
     """
-    return source.all(  # type: ignore[return-value]
+    return source.all(
         "SELECT changed_ms, id, entry FROM transfer INDEXED BY transfer_open WHERE state = 'SENT'"
         " AND destination = ? AND (changed_ms, id) > (?, ?) ORDER BY changed_ms, id LIMIT ?",
         destination,
