@@ -10,16 +10,16 @@ The table lives in `frontgate/error_codes/*.toml`, one file a family, and is rea
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType
+
+from frontgate.values import Struct
 
 TRANSIENT = "transient"
 PERMANENT = "permanent"
 
 
-@dataclass(frozen=True, slots=True)
-class CodeText:
+class CodeText(Struct, frozen=True):
     """What a code means. `zh`/`en` may hold `{name}` fields filled from the occurrence."""
 
     code: str

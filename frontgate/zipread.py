@@ -19,11 +19,11 @@ import struct
 import unicodedata
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import BinaryIO, Literal, NamedTuple
 
 from frontgate.errors import ContainerError
 from frontgate.model.finding import Finding, Severity, finding
+from frontgate.values import Struct
 
 Dialect = Literal["seal", "drop"]
 
@@ -43,8 +43,7 @@ _FOREIGN = ("__MACOSX/", ".DS_Store", "Thumbs.db", "desktop.ini")
 CHUNK = 1 << 18
 
 
-@dataclass(frozen=True, slots=True)
-class ZipLimits:
+class ZipLimits(Struct, frozen=True):
     """entries: most files. total_bytes: unpacked, all together. ratio: unpacked to packed."""
 
     entries: int = 2000
@@ -53,8 +52,10 @@ class ZipLimits:
     name_bytes: int = 1024
 
 
-@dataclass(frozen=True, slots=True)
-class ZipEntry:
+USUAL = ZipLimits()
+
+
+class ZipEntry(Struct, frozen=True):
     """One file of the archive. name: as text, `/`-separated. size_bytes: unpacked."""
 
     name: str
@@ -129,8 +130,7 @@ class ZipEntry:
             yield rest
 
 
-@dataclass(frozen=True, slots=True)
-class ZipArchive:
+class ZipArchive(Struct, frozen=True):
     """The files of an archive in their order, and what was read with a warning."""
 
     entries: tuple[ZipEntry, ...]
@@ -157,7 +157,7 @@ def open_zip(
     dialect: Dialect,
     offset: int = 0,
     length: int | None = None,
-    limits: ZipLimits = ZipLimits(),
+    limits: ZipLimits = USUAL,
 ) -> ZipArchive:
     """Read and judge the archive that lies at `offset` of an open file.
 

@@ -11,7 +11,6 @@ import re
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
@@ -39,6 +38,7 @@ from frontgate.settings import load_gateway, load_hub
 from frontgate.standard import Checker, Standards, copies
 from frontgate.suites import Signer, load_signer
 from frontgate.trust.store import load_trust
+from frontgate.values import replace
 
 HUB = "52000090005"
 ROLES = {

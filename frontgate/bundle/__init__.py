@@ -11,10 +11,10 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import BinaryIO
 
 from frontgate.errors import BundleError
+from frontgate.values import Struct
 
 BLOCK = 512
 TRAILER = b"\0" * (2 * BLOCK)
@@ -23,8 +23,7 @@ NAME = re.compile(r"[A-Za-z0-9._-]{1,99}")
 _BUNDLE_ID = re.compile(r"\d{16}-[0-9a-f]{64}")
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(Struct, frozen=True):
     """One member. digest: SHA-256 of its bytes, 64 lower-case hex."""
 
     name: str
@@ -32,8 +31,7 @@ class Member:
     digest: str
 
 
-@dataclass(frozen=True, slots=True)
-class Located(Member):
+class Located(Member, frozen=True):
     """A member found in a bundle. offset: of its first byte in the bundle's file."""
 
     offset: int

@@ -7,7 +7,6 @@ after a kill it may have begun as early as the last entry before, and both bound
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,12 +17,12 @@ from frontgate.core.deadlines import Custody as Kind
 from frontgate.journal import Reader
 from frontgate.suites import Signer
 from frontgate.trust.signed import write_signed
+from frontgate.values import Struct, asdict
 
 FORMAT = "frontgate-outage-1"
 
 
-@dataclass(frozen=True, slots=True)
-class Outage:
+class Outage(Struct, frozen=True):
     """The hub did not run. begin: when it stopped, or the last thing it did before it died.
 
     is_exact: it was stopped in order. before_seq, after_seq: the entries of the audit chain around it.
@@ -77,8 +76,7 @@ def certificate(
     return write_signed(FORMAT, body, signer)
 
 
-@dataclass(frozen=True, slots=True)
-class Absence:
+class Absence(Struct, frozen=True):
     """A gateway fetched nothing for longer than allowed in working hours. end: empty while it lasts."""
 
     unit: str

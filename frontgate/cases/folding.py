@@ -9,18 +9,17 @@ did is outside until a party admits it (contract, section 9).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from frontgate.cases.reading import Leaf, Said
 from frontgate.cases.rules import CaseRules, Plan
 from frontgate.journal.files import File
+from frontgate.values import Struct
 
 RETURN, ACCEPT = "return", "accept"
 """Step words of the standard: domain, flows.md 2.1."""
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(Struct, frozen=True):
     """A message as the projections have it. persons: of header and body."""
 
     id: int

@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
@@ -27,6 +26,7 @@ from frontgate.journal import Journal
 from frontgate.standard import Standards
 from frontgate.suites import Signer
 from frontgate.trust.signed import read_signed, write_signed
+from frontgate.values import Struct
 
 FORMAT = "frontgate-statistics-1"
 _MONTH = re.compile(r"20\d\d-(0[1-9]|1[0-2])")
@@ -51,8 +51,7 @@ DEFINITIONS = {
 NAME = re.compile(r"20\d\d-(0[1-9]|1[0-2])\.[0-9]{3}\.json")
 
 
-@dataclass(frozen=True, slots=True)
-class Published:
+class Published(Struct, frozen=True):
     """One file. number: 0 the sheet, then its corrections. changes: rows that a correction alters."""
 
     name: str

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -22,21 +21,20 @@ from frontgate.cases.times import legal_day, stored
 from frontgate.errors import CaseError
 from frontgate.journal import Reader
 from frontgate.standard import Catalogue
+from frontgate.values import Struct
 
 _AT = "WITH at(now, today, in_7_days, day_before) AS (VALUES (?, ?, ?, ?)), q AS ({sql})"
 # As a list, not as `EXISTS`: the planner may then begin with the unit's own cases.
 _PARTY = " WHERE case_uid IN (SELECT x.case_uid FROM party x WHERE x.unit = ?)"
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(Struct, frozen=True):
     name: str
     zh: str
     en: str
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(Struct, frozen=True):
     """One saved question. basis: articles. note: what exactly is listed."""
 
     name: str

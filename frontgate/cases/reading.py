@@ -8,20 +8,19 @@ A person's fields are those of the nearest element that names that person.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 from lxml import etree
 
 from frontgate.cases.records import Document
 from frontgate.standard.tree import text_of
 from frontgate.standard.view import body_of
+from frontgate.values import Struct, field
 
 PERSON, PROPERTY = "PersonUid", "PropertyUid"
 _DOCUMENTS = "{urn:frontgate:message:1}Documents"
 
 
-@dataclass(frozen=True, slots=True)
-class Leaf:
+class Leaf(Struct, frozen=True):
     """One stated value. group: local name of the element that holds it. person, item: whose it is."""
 
     person: str
@@ -31,8 +30,7 @@ class Leaf:
     value: str
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
+class Said(Struct, frozen=True):
     """leaves in document order. persons, items: every one that the body names, in order."""
 
     root: etree._Element

@@ -7,12 +7,12 @@ Offers: `Case`, `Person`, `Party`, `Node`, `Deadline`, `Timeline` and their part
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
 from typing import Any
 
+from frontgate.values import Struct, field
 
-@dataclass(frozen=True, slots=True)
-class Case:
+
+class Case(Struct, frozen=True):
     """A case as it stands. owner: the unit its CaseUid is bound to; is_bound: whether that unit was
     heard of. stage: code of `case-stage`; crime: code of `crime`. Times are RFC 3339 UTC."""
 
@@ -38,8 +38,7 @@ class Case:
     is_juvenile: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Person:
+class Person(Struct, frozen=True):
     """A person of a case. custody: code of `custody-status`; custody_due: last day, `YYYY-MM-DD`."""
 
     person_uid: str
@@ -60,8 +59,7 @@ class Person:
     measure: str
 
 
-@dataclass(frozen=True, slots=True)
-class Party:
+class Party(Struct, frozen=True):
     """A unit that takes part. how: owner, opener, receiver, copy, jurisdiction, confirmed."""
 
     unit: str
@@ -69,8 +67,7 @@ class Party:
     since: str
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(Struct, frozen=True):
     """One recipient's side of a message. mode: to or cc. Empty times did not come yet."""
 
     unit: str
@@ -83,8 +80,7 @@ class Received:
     delayed_at: str
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+class Document(Struct, frozen=True):
     """One `Documents/Document` of a message. digest: SHA-256, in hex. size_bytes: 0 where not stated."""
 
     doc_uid: str
@@ -95,8 +91,7 @@ class Document:
     size_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """A decision or result. list: the code list of `code`; empty where it is a plain truth."""
 
     person_uid: str
@@ -112,8 +107,7 @@ class Outcome:
     at: str
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(Struct, frozen=True):
     """A step of the course: one message. effective_at: its own time; relayed_at: the hub's.
 
     is_outside: of a unit that nothing brought into the case. is_sequence: it came before what it
@@ -143,8 +137,7 @@ class Node:
     persons: list[str] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class Deadline:
+class Deadline(Struct, frozen=True):
     """A term. state: open, paused, met, met-late, cancelled; and, as of `now`, due-soon and overdue.
 
     due_at: the first instant that is too late; safe_due_at: a day earlier for custody terms.
@@ -191,8 +184,7 @@ class Deadline:
         return "yellow" if now >= self.yellow_at else ""
 
 
-@dataclass(frozen=True, slots=True)
-class Act:
+class Act(Struct, frozen=True):
     """What a person did about a deadline or a case: explain, dispute, close, confirm, admit."""
 
     seq: int
@@ -206,8 +198,7 @@ class Act:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(Struct, frozen=True):
     """Another case that belongs to this one. kind: same-person, split, merge, persons-moved, replaces,
     shared-flow."""
 
@@ -217,8 +208,7 @@ class Link:
     at: str
 
 
-@dataclass(frozen=True, slots=True)
-class Alarm:
+class Alarm(Struct, frozen=True):
     """kind: case-clash, person-clash, outside, moved."""
 
     case_uid: str
@@ -229,8 +219,7 @@ class Alarm:
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
-class Instance:
+class Instance(Struct, frozen=True):
     """One flow of the case. goes_on: flows of this case that went on where this one ended."""
 
     flow: str
@@ -245,8 +234,7 @@ class Instance:
     goes_on: list[str] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class Timeline:
+class Timeline(Struct, frozen=True):
     """All of a case, in order of time; of its messages as many as were asked for.
 
     first: how many messages come before `nodes`; total: how many there are. left_off: by the name of a

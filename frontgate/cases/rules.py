@@ -20,10 +20,10 @@ from frontgate.standard.catalogue import Catalogue
 from frontgate.standard.deadlines import Rule, Term
 from frontgate.standard.flows import Step
 from frontgate.standard.reading import prefixes
+from frontgate.values import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class TermRule:
+class TermRule(Struct, frozen=True):
     """One timer. id: rule, and its part where there are several."""
 
     id: str
@@ -38,8 +38,7 @@ class TermRule:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Opening:
+class Opening(Struct, frozen=True):
     """What in a message starts a term. at: sent, delivered, or empty where a field says it. until: what
     states its last day. near, far: only where the message states an end of custody at most so many days
     off, or only where it does not; 0 for either."""
@@ -53,8 +52,7 @@ class Opening:
     far: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(Struct, frozen=True):
     """What in a message stops a term: the message, or a moment that a field states. by: how a
     message's own term is found, through `in_reply_to` or `replaces`. is_event: shown by data."""
 
@@ -64,8 +62,7 @@ class Ending:
     is_event: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Alters:
+class Alters(Struct, frozen=True):
     """What in a message changes a running term. reason, codes: where it says why, by which code list."""
 
     terms: tuple[TermRule, ...]
@@ -77,8 +74,7 @@ class Alters:
     codes: str
 
 
-@dataclass(frozen=True, slots=True)
-class Status:
+class Status(Struct, frozen=True):
     """What a message makes of its persons. name: the field that decides; codes: its values."""
 
     name: str

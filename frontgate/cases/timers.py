@@ -8,7 +8,6 @@ a term only by a message, and at most to the longest limit of the law.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import pairwise
 
@@ -26,14 +25,14 @@ from frontgate.core.deadlines import (
     due,
     follow,
 )
+from frontgate.values import Struct, replace
 
 IN_CUSTODY = frozenset({"02", "03", "04", "05"})
 """Codes of `custody-status` under which a term never rolls: domain, deadlines.md 3."""
 START, STOP, PAUSE = "start", "stop", "pause"
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(Struct, frozen=True):
     """What one message said of one term and subject. at: empty while its delivery is waited for.
 
     unit: who must act (start). due: the last day as an extension or a start states it. said_at: the
@@ -51,8 +50,7 @@ class Mark:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Timed:
+class Timed(Struct, frozen=True):
     """One timer as it stands by its marks. state: open, paused, met, met-late or cancelled.
 
     paused: the pause that nothing has ended.

@@ -3,7 +3,7 @@ what a node holds agrees with it."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ import click
 
 from frontgate.cli.node import find_node
 from frontgate.cli.output import Existing, Output, say
+from frontgate.values import asdict
 
 if TYPE_CHECKING:
     from frontgate.inspect.examine import Examination

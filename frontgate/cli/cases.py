@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +11,7 @@ import click
 
 from frontgate.cli.moments import SPAN, moment_of
 from frontgate.cli.output import Output, progress, say
+from frontgate.values import asdict
 
 if TYPE_CHECKING:
     from frontgate.cases.read import Cases
@@ -203,7 +203,7 @@ def cases(
         hits=len(found),
     )  # fmt: skip
     if out.as_json:
-        out.json({"cases": [dataclasses.asdict(c) for c in found], "more": is_more})
+        out.json({"cases": [asdict(c) for c in found], "more": is_more})
     for c in found if not out.as_json else ():
         mark = (
             "" if c.is_bound else out.pick("（立案单位未出现）", " (its opener was not heard of)")

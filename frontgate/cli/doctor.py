@@ -6,7 +6,6 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -14,10 +13,10 @@ import click
 from frontgate.cli.output import Output, say
 from frontgate.errors import FrontgateError
 from frontgate.settings import GatewaySettings
+from frontgate.values import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """One thing that was tried."""
 
     name: str

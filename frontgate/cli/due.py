@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ import click
 from frontgate.cli.cases import hub_settings, hub_standards, open_cases
 from frontgate.cli.moments import SPAN, moment_of
 from frontgate.cli.output import Output, say
+from frontgate.values import asdict
 
 if TYPE_CHECKING:
     from frontgate.cases.read import Cases
@@ -113,7 +113,7 @@ def due(
     )
     if out.as_json:
         for row in rows:
-            row["acts"] = [dataclasses.asdict(a) for a in acts[str(row["id"])]]
+            row["acts"] = [asdict(a) for a in acts[str(row["id"])]]
         out.json({"deadlines": rows, "more": is_more})
     else:
         for d, row in zip(found, rows, strict=True):
@@ -155,7 +155,7 @@ def _acts(source: Cases, item: str) -> list[Act]:
 
 
 def _row(d: Deadline, now: datetime, stored: Any) -> dict[str, Any]:
-    return {**dataclasses.asdict(d), "level": d.level(stored(now))}
+    return {**asdict(d), "level": d.level(stored(now))}
 
 
 def _rules(out: Output) -> None:

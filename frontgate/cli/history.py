@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import sys
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from pathlib import Path
 import click
 
 from frontgate.cli.output import Output, progress, say
+from frontgate.values import asdict
 
 
 @click.command("replay-history")
@@ -70,7 +70,7 @@ def replay_history(
     source.close()
     agrees = {r["flow"]: r["exchanges"] for r in table if r["flow"]} == wanted
     if out.as_json:
-        out.json({"figures": dataclasses.asdict(figures), "agrees": agrees, "table": table})
+        out.json({"figures": asdict(figures), "agrees": agrees, "table": table})
     else:
         show_table(out, table)
         f = figures

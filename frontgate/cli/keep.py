@@ -170,9 +170,8 @@ def restore(out: Output, source: Path, home: Path, passphrase_file: Path | None)
     of its audit chain and asks its peers for all that happened since the backup. JSON: node, made_at,
     digest, members, has_keys.
     """
-    from dataclasses import asdict
-
     from frontgate.pipeline.backup import restore as put_in_place
+    from frontgate.values import asdict
 
     text = _passphrase(passphrase_file)
     done = put_in_place(source, home, passphrase=text.encode() if text else None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -11,10 +10,10 @@ from frontgate.cli.output import Output
 from frontgate.errors import TrustError
 from frontgate.model.unit import Directory
 from frontgate.trust.directory import read_units
+from frontgate.values import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class KnownUnits:
+class KnownUnits(Struct, frozen=True):
     """homes: units whose folder may take a message; empty = not known. source: where it was read."""
 
     directory: Directory

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,10 @@ from frontgate.errors import FrontgateError, SettingsError
 from frontgate.journal import Journal, Reader, open_reader
 from frontgate.pipeline.service import ask
 from frontgate.settings import GatewaySettings, HubSettings, find_config, load_gateway, load_hub
+from frontgate.values import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(Struct, frozen=True):
     """role: `gateway` or `hub`. state: its state folder."""
 
     role: str

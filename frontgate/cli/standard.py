@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -19,6 +18,7 @@ from frontgate.standard.export import step_data
 from frontgate.standard.fields import fields_of
 from frontgate.standard.handbook import write_handbook
 from frontgate.standard.samples import BREAKS, pick, samples_of_flow, write_drop
+from frontgate.values import asdict
 
 _ROOT = click.option(
     "--standards",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from functools import cache
 from typing import Any
 
@@ -11,6 +10,7 @@ import click
 from frontgate.cli.node import Node, find_node
 from frontgate.cli.output import Output, say
 from frontgate.settings import HubSettings
+from frontgate.values import asdict
 
 _NO_ADVICE = {"zh": "", "en": "", "advice_zh": "", "advice_en": ""}
 

@@ -9,8 +9,9 @@ the answer is "not found", never "not yours".
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from enum import Enum, unique
+
+from frontgate.values import Struct
 
 
 @unique
@@ -62,8 +63,7 @@ ROLES = (CLERK, OPERATOR, COMMITTEE, HUB_OPERATOR, AUDITOR)
 """Roles that an account may have; `token` belongs to programs."""
 
 
-@dataclass(frozen=True, slots=True)
-class Person:
+class Person(Struct, frozen=True):
     """Who asks. login: of the account, or `token:<id>`. unit: empty for a role of the province.
 
     within: another role whose rights limit this one's: a token may no more than who made it.

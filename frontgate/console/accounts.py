@@ -14,7 +14,6 @@ import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
@@ -25,14 +24,14 @@ from frontgate.core.identifiers import is_unit_code
 from frontgate.errors import ConsoleError
 from frontgate.journal import timestamp
 from frontgate.journal.sidefile import SideFile
+from frontgate.values import Struct
 
 IDLE_S = 30 * 60
 LONGEST_S = 12 * 3600
 _LOGIN = re.compile(r"[a-z0-9][a-z0-9._-]{1,39}")
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
+class Account(Struct, frozen=True):
     """One account as lists show it; without its password."""
 
     login: str
@@ -49,8 +48,7 @@ class Account:
         return Person(self.login, self.name, self.role, self.unit)
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
+class Session(Struct, frozen=True):
     """A live session. csrf: what every form of it carries. must_change: the password is not theirs."""
 
     digest: str
@@ -59,8 +57,7 @@ class Session:
     must_change: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(Struct, frozen=True):
     """A token of a unit for the API, as lists show it."""
 
     id: int

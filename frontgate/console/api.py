@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from frontgate import __version__, clock
@@ -22,6 +22,7 @@ from frontgate.console.web import Answer, Data, Endpoint, Visit
 from frontgate.core.identifiers import is_person_uid, is_unit_code
 from frontgate.errors import CaseError, ConsoleError
 from frontgate.journal import timestamp, traffic, views
+from frontgate.values import Struct, asdict
 
 ROOT = "/api/v1"
 LIMIT = 50
@@ -30,8 +31,7 @@ COURSE = 500
 Json = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(Struct, frozen=True):
     """One call. query: name → (description, JSON schema). gives: JSON schema of a good answer."""
 
     path: str

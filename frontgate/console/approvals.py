@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -25,6 +24,7 @@ from frontgate.console.recorder import Entry
 from frontgate.errors import ConsoleError
 from frontgate.journal import timestamp
 from frontgate.journal.sidefile import SideFile
+from frontgate.values import Struct
 
 ACTS = {
     "suspend": Right.DIRECTORY,
@@ -42,8 +42,7 @@ BY_TIME, BY_ASKER = "time", "asker"
 _COLUMNS = "id, act, params, reason, asked_by, asked_at, state, decided_by, decided_at, result"
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Struct, frozen=True):
     """What somebody asked for. params: of the act, plain texts. result: what came of it, as JSON;
     `lapsed` in it: why nothing did."""
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from frontgate.console.access import Person, Right
+from frontgate.values import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(Struct, frozen=True):
     """key: of its text in the catalogue."""
 
     key: str
@@ -16,8 +14,7 @@ class Item:
     right: Right | None
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(Struct, frozen=True):
     key: str
     items: tuple[Item, ...]
 

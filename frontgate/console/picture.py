@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -19,6 +18,7 @@ from markupsafe import Markup
 from frontgate.cases.records import Deadline, Node, Timeline
 from frontgate.cases.times import last_of_term
 from frontgate.console.charts import box, columns, label, markup, shortened
+from frontgate.values import Struct
 
 GUTTER, LANE, HEAD, BAR = 190, 58, 44, 24
 NARROWEST, WIDEST, WANTED = 62.0, 150.0, 1020.0
@@ -27,8 +27,7 @@ MOST_NODES, MOST_BARS = 120, 24
 LEGAL_TIME = timezone(timedelta(hours=8))
 
 
-@dataclass(frozen=True, slots=True)
-class Words:
+class Words(Struct, frozen=True):
     """How the picture names things, in one language."""
 
     unit: Callable[[str], str]

@@ -28,11 +28,11 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 
 from frontgate.errors import ConsoleError
 from frontgate.journal.sidefile import SideFile
+from frontgate.values import Struct
 
 FREE = {"pair": 5, "known": 5, "session": 5, "from": 40, "name": 40}
 """So many failures cost nothing."""
@@ -47,8 +47,7 @@ _STRICT = ("pair", "known", "session")
 _EVICTED = ("pair", "from")
 
 
-@dataclass(frozen=True, slots=True)
-class Who:
+class Who(Struct, frozen=True):
     """Whose tries are counted together. keys: kind → key in the file, the strict one first."""
 
     keys: Mapping[str, str]

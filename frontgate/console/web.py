@@ -22,6 +22,7 @@ from frontgate.console.desk import Desk
 from frontgate.console.recorder import Entry
 from frontgate.core.visible import is_hidden
 from frontgate.errors import ConsoleError
+from frontgate.values import Struct
 
 MOST_FORM_BYTES = 64 * 1024
 MOST_TEXT = 200
@@ -30,8 +31,7 @@ _SECRETS = frozenset({"password", "old", "new", "again"})
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\u202a-\u202e\u2066-\u2069]")
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(Struct, frozen=True):
     """A template with its values."""
 
     template: str
@@ -39,15 +39,13 @@ class Page:
     status: int = 200
 
 
-@dataclass(frozen=True, slots=True)
-class Go:
+class Go(Struct, frozen=True):
     """On to another page of the console; `url` is made by the program, never taken from a request."""
 
     url: str
 
 
-@dataclass(frozen=True, slots=True)
-class Sheet:
+class Sheet(Struct, frozen=True):
     """A file to be saved."""
 
     data: bytes
@@ -55,16 +53,14 @@ class Sheet:
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Data:
+class Data(Struct, frozen=True):
     """A JSON value of the API."""
 
     value: Any
     status: int = 200
 
 
-@dataclass(frozen=True, slots=True)
-class Html:
+class Html(Struct, frozen=True):
     """A page that was rendered elsewhere, to stand within the layout."""
 
     title: str
@@ -166,8 +162,7 @@ def local_path(text: str) -> str:
     return "/"
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(Struct, frozen=True):
     """One URL. right: what a role must allow; None: everybody who is logged in. opens: it needs no
     login at all. method: GET reads, POST changes. is_api: JSON, by token."""
 

@@ -16,14 +16,15 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from frontgate.values import Struct
+
 EPOCH = "epoch"
 """The kind of the entry that opens an epoch after a restore."""
 NUMBERS_A_SECOND = 1_000_000
 """An epoch is the second in which it began; numbers that a peer counts begin at this times it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(Struct, frozen=True):
     """One entry as stored. at: RFC 3339 UTC. data: canonical JSON text. head: 64 hex digits."""
 
     seq: int
@@ -52,16 +53,14 @@ def head_after(head: str, seq: int, at: str, kind: str, data: str) -> str:
     return hashlib.sha256(bytes.fromhex(head) + body).hexdigest()
 
 
-@dataclass(frozen=True, slots=True)
-class Break:
+class Break(Struct, frozen=True):
     """Where a chain does not hold. seq: the first entry that is wrong or missing."""
 
     seq: int
     what: str
 
 
-@dataclass(frozen=True, slots=True)
-class Epoch:
+class Epoch(Struct, frozen=True):
     """A stretch of a chain between two restores. last_seq: 0 while it is the present one."""
 
     number: int

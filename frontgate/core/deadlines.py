@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import calendar as _months
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta, timezone
 from enum import StrEnum
+
+from frontgate.values import Struct, field
 
 LEGAL_TIME = timezone(timedelta(hours=8))
 """Legal days are days of UTC+08:00."""
@@ -43,8 +44,7 @@ class Custody(StrEnum):
     NONE = "none"
 
 
-@dataclass(frozen=True, slots=True)
-class Limit:
+class Limit(Struct, frozen=True):
     """How long. value: negative for "so long before" an event. plus_days: after the months, as in
     one and a half months."""
 
@@ -53,8 +53,7 @@ class Limit:
     plus_days: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Calendar:
+class Calendar(Struct, frozen=True):
     """Which days are off. days: every day of every year with a known arrangement → off or not."""
 
     days: Mapping[date, bool] = field(default_factory=dict)
@@ -164,8 +163,7 @@ class Change(StrEnum):
     CANCEL = "cancel"
 
 
-@dataclass(frozen=True, slots=True)
-class Happened:
+class Happened(Struct, frozen=True):
     """One change. limit: the whole new limit of an extension, counted from the term's start."""
 
     change: Change
@@ -183,8 +181,7 @@ class State(StrEnum):
     CANCELLED = "cancelled"
 
 
-@dataclass(frozen=True, slots=True)
-class Timer:
+class Timer(Struct, frozen=True):
     """A term as it stands. due: the first instant that is too late. safe_due: a day earlier for
     custody terms, for forms that print an inclusive span. warnings: the instants that have passed
     of those asked for. is_estimated: a year of the calendar is unknown. paused: when the pause began

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+
+from frontgate.values import Struct
 
 LOCAL = timezone(timedelta(hours=8))
 """Times of day are those of the offices: UTC+08:00, whatever the machine is set to."""
 
 
-@dataclass(frozen=True, slots=True)
-class RateWindow:
+class RateWindow(Struct, frozen=True):
     """From `begins` to `ends`, minutes after midnight; over midnight where `ends` is not later.
 
     bytes_per_s: 0 means that large files wait.
@@ -37,8 +37,7 @@ def rate_at(windows: Sequence[RateWindow], now: datetime) -> int | None:
     return min((w.bytes_per_s for w in windows if w.covers(minute)), default=None)
 
 
-@dataclass(frozen=True, slots=True)
-class Bucket:
+class Bucket(Struct, frozen=True):
     """A token bucket: tokens in bytes, at a monotonic moment in seconds. May be in debt."""
 
     tokens: float

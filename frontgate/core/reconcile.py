@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from enum import StrEnum
+
+from frontgate.values import Struct
 
 LOCAL = timezone(timedelta(hours=8))
 
@@ -75,8 +76,7 @@ CODES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
+class Said(Struct, frozen=True):
     """One receipt, as far as it counts here. at: its event time. by_hub: issued by a hub."""
 
     kind: str
@@ -85,8 +85,7 @@ class Said:
     at: str
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Key:
+class Key(Struct, frozen=True, order=True):
     """One message for one receiver, in one direction."""
 
     message_id: str
@@ -95,8 +94,7 @@ class Key:
     receiver: str
 
 
-@dataclass(frozen=True, slots=True)
-class View:
+class View(Struct, frozen=True):
     """What one side knows of a key.
 
     has_message: it holds the message, not only receipts about it. is_open: it is still bringing it
@@ -200,8 +198,7 @@ def _judge_down(hub: View, unit: View) -> Gap | None:
     return Gap.DIFFERENT
 
 
-@dataclass(frozen=True, slots=True)
-class Sum:
+class Sum(Struct, frozen=True):
     """Count and digest of a bucket. digest: SHA-256 in hex over its sorted lines."""
 
     count: int

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from frontgate.model.envelope import Envelope
 from frontgate.model.finding import Finding, Severity, finding
 from frontgate.model.message import Address
 from frontgate.model.unit import ACTIVE, Directory, Unit
+from frontgate.values import Struct
 
 HUB = "hub"
 
 
-@dataclass(frozen=True, slots=True)
-class StepRoles:
+class StepRoles(Struct, frozen=True):
     """What the standard says of one step: roles that may send it and receive it."""
 
     from_roles: tuple[str, ...]

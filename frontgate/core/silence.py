@@ -11,10 +11,10 @@ alarm when it is worth at least `FLOOR` messages and twice the second longest pa
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from frontgate.core.reconcile import LOCAL
+from frontgate.values import Struct
 
 WEEKS = 8
 FLOOR = 5.0
@@ -28,8 +28,7 @@ History = Mapping[tuple[date, int], int]
 """Messages by local day and hour (UTC+08:00); hours without any may be left out."""
 
 
-@dataclass(frozen=True, slots=True)
-class Silence:
+class Silence(Struct, frozen=True):
     """since: the last message, or the end of a suspension. expected: messages that usually come in
     such a time. usual: what its second longest pause was worth.
     """
@@ -39,8 +38,7 @@ class Silence:
     usual: float
 
 
-@dataclass(frozen=True, slots=True)
-class Rhythm:
+class Rhythm(Struct, frozen=True):
     """Expected messages by hour: of each weekday, of working days at large, and of days off."""
 
     by_weekday: Mapping[tuple[int, int], float]

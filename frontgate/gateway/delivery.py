@@ -8,7 +8,6 @@ was taken (receipt `handed-over`, see `pick_up`).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 
 from frontgate import clock, durable
@@ -34,6 +33,7 @@ from frontgate.spool.inbound import (
     stage,
     tidy,
 )
+from frontgate.values import replace
 
 log = get_logger()
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from frontgate import clock
@@ -35,12 +34,12 @@ from frontgate.spool.claiming import Claim, Refused
 from frontgate.spool.rejected import reject
 from frontgate.standard import Checker
 from frontgate.undo import on_failure
+from frontgate.values import Struct
 
 log = get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(Struct, frozen=True):
     """What one turn of intake did."""
 
     accepted: int = 0
@@ -439,7 +438,7 @@ def _warnings(findings: Sequence[Finding]) -> tuple[Reason, ...]:
 
 
 def _finding(row: dict[str, object]) -> Finding:
-    known = {name: row[name] for name in Finding.__dataclass_fields__ if name in row}
+    known = {name: row[name] for name in Finding.__struct_fields__ if name in row}
     known["severity"] = Severity(str(known.get("severity", "error")))
     return Finding(**known)  # type: ignore[arg-type]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from frontgate.pipeline.parcel import Manifest
 from frontgate.pipeline.segments import SegmentStore
 from frontgate.pipeline.take import take
 from frontgate.trust.store import TrustStore
+from frontgate.values import asdict
 
 
 class GatewayMedium:

@@ -6,7 +6,6 @@ import hashlib
 import heapq
 import secrets
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any
@@ -24,6 +23,7 @@ from frontgate.pipeline import reconcile as talk
 from frontgate.pipeline.issue import Issuer
 from frontgate.pipeline.reconcile import Range, Row, Tally
 from frontgate.seal.control import read_control
+from frontgate.values import Struct, replace
 
 log = get_logger()
 
@@ -37,8 +37,7 @@ SPREAD_S = 1800
 """Gateways begin over so many seconds, so that the hub does not get all of them at once."""
 
 
-@dataclass(frozen=True, slots=True)
-class GatewaySide:
+class GatewaySide(Struct, frozen=True):
     """The gateway's journal as `pipeline.reconcile.Side`. units: those that it carries."""
 
     reader: Reader
@@ -60,8 +59,7 @@ class GatewaySide:
         return _Lookup(self.reader, self.units).view(key, as_of)
 
 
-@dataclass(frozen=True, slots=True)
-class _Lookup:
+class _Lookup(Struct, frozen=True):
     reader: Reader
     units: frozenset[str]
 

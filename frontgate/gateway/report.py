@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +25,10 @@ from frontgate.spool import trash
 from frontgate.spool.watch import Watcher
 from frontgate.transports.directory import DirectoryPeer
 from frontgate.trust.store import TrustStore, certificate_days
+from frontgate.values import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(Struct, frozen=True):
     """The parts that are asked. device: the way over a gap device, where there is one."""
 
     reader: Reader

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
 from frontgate.core.routing import choose_app
 from frontgate.errors import FrontgateError, InternalError, JournalError
@@ -13,6 +12,7 @@ from frontgate.spool.claiming import spool_error
 from frontgate.spool.guard import SpoolGuard
 from frontgate.spool.layout import SpoolPaths
 from frontgate.spool.sweep import Sweeper
+from frontgate.values import Struct, field
 
 log = get_logger()
 
@@ -23,8 +23,7 @@ SPOOL = "spool:"
 """Destinations of the last hop are `spool:<key>`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Post:
+class Post(Struct, frozen=True):
     """One spool. key: `<unit>` or `<unit>/<app>`, as the journal names it."""
 
     key: str
@@ -78,8 +77,7 @@ class Post:
         return False
 
 
-@dataclass(frozen=True, slots=True)
-class Posts:
+class Posts(Struct, frozen=True):
     """All spools of this gateway, in the order of the settings."""
 
     posts: tuple[Post, ...]

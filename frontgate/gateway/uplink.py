@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from frontgate import clock
 from frontgate.core.routing import HUB
@@ -28,6 +27,7 @@ from frontgate.pipeline.segments import Composite, SegmentStore
 from frontgate.pipeline.take import Taken, Taking
 from frontgate.transports import Entry, Transport
 from frontgate.undo import on_failure
+from frontgate.values import Struct
 
 log = get_logger()
 
@@ -181,8 +181,7 @@ class Sender:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Doubt:
+class _Doubt(Struct, frozen=True):
     """Waiting for an answer about a bundle: so many looks, and these moments."""
 
     name: str

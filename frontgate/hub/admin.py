@@ -6,7 +6,6 @@ Every act writes a new signed directory; a running hub notices the changed file 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization
@@ -29,6 +28,7 @@ from frontgate.trust.request import Request, read_request
 from frontgate.trust.signed import write_signed
 from frontgate.trust.store import TrustStore, keep_earlier, load_trust
 from frontgate.trust.unit_bundle import UnitBundle, write_unit_bundle
+from frontgate.values import Struct, replace
 
 
 def new_ssh_key(path: Path) -> str:
@@ -89,8 +89,7 @@ def set_up(home: Path, unit: str, name: str) -> str:
     return fingerprint(authority.certificate)
 
 
-@dataclass(frozen=True, slots=True)
-class Admitted:
+class Admitted(Struct, frozen=True):
     """One result of a batch. error: set where the request was refused."""
 
     path: str

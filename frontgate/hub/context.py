@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
 from lxml import etree
 
@@ -14,10 +13,10 @@ from frontgate.model.message import Header
 from frontgate.standard import Catalogue, Flow, Step
 from frontgate.standard.context import Context, Earlier, Fact, Taken, read_context
 from frontgate.standard.extract import compact
+from frontgate.values import Struct, field
 
 
-@dataclass(frozen=True, slots=True)
-class Ledger:
+class Ledger(Struct, frozen=True):
     """The journal as `standard.context.History` sees it, for one message: a flow is read once, since
     nothing is written while it is judged.
     """
@@ -49,8 +48,7 @@ def _fact(s: facts.Said) -> Fact:
     return Fact(s.name, s.key, s.value, s.message_id, s.flow_uid)
 
 
-@dataclass(frozen=True, slots=True)
-class InContext:
+class InContext(Struct, frozen=True):
     """A message ready to be held against the ledger: parsed and its facts taken before."""
 
     context: Context

@@ -8,7 +8,6 @@ judged inside the transaction, by what `examine` returns.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import datetime
 
 from lxml import etree
@@ -28,6 +27,7 @@ from frontgate.seal.control import Control
 from frontgate.seal.receipts import ReceiptGroup
 from frontgate.standard import Catalogue, Checker, Standards, copies, step_of
 from frontgate.trust.store import TrustStore
+from frontgate.values import replace
 
 _XSD = frozenset({"xsd"})
 

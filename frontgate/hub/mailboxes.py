@@ -19,6 +19,7 @@ from frontgate import durable
 from frontgate.model.unit import Directory
 from frontgate.pipeline.dispatch import MOST_BYTES
 from frontgate.undo import on_failure
+from frontgate.values import Struct
 
 ACCOUNT = "account:"
 """Destinations of the hub are `account:<SFTP account>`."""
@@ -102,8 +103,7 @@ class Ahead:
         return self._is_large is None or (info.st_size > LARGE_UPLOAD_BYTES) == self._is_large
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(Struct, frozen=True):
     """What lies there of an upload that is not whole. written_s: when something was added last, POSIX.
     bundle_id: empty where the account gave a name that is no bundle's, which need not even be text.
     """

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from frontgate.pipeline.archive import Node
 from frontgate.pipeline.medium import Waiting, feed, read_medium, write_medium
 from frontgate.pipeline.parcel import Manifest
 from frontgate.trust.store import TrustStore
+from frontgate.values import asdict
 
 _GATEWAY = re.compile(r"gateway:([0-9X]{11})")
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -39,6 +38,7 @@ from frontgate.standard.copies import copies
 from frontgate.standard.extract import compact, head_of
 from frontgate.standard.view import read_view
 from frontgate.trust.store import TrustStore
+from frontgate.values import Struct
 
 log = get_logger()
 
@@ -49,8 +49,7 @@ MARK = "notices_until"
 _SPACE = uuid.UUID("5b0d0a52-6a5e-5c0b-9d51-3f0c7d9be7a1")
 
 
-@dataclass(frozen=True, slots=True)
-class Notice:
+class Notice(Struct, frozen=True):
     """One notice, written but not sealed."""
 
     header: Header

@@ -6,7 +6,6 @@ import heapq
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
@@ -25,6 +24,7 @@ from frontgate.pipeline import reconcile as talk
 from frontgate.pipeline.issue import Issuer
 from frontgate.pipeline.reconcile import Range, Row, Tally
 from frontgate.seal.control import read_control
+from frontgate.values import Struct
 
 log = get_logger()
 
@@ -34,8 +34,7 @@ KEPT_DAYS = 64
 """Days whose sums are kept: 500 gateways ask for the same ones in the same night."""
 
 
-@dataclass(frozen=True, slots=True)
-class HubSide:
+class HubSide(Struct, frozen=True):
     """The hub's journal as `pipeline.reconcile.Side`; peers are `account:<name>`."""
 
     reader: Reader

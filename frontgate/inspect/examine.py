@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from frontgate.inspect import across, evidence, ledger, spooled, stored
 from frontgate.inspect.home import Home
 from frontgate.inspect.verdict import INVARIANTS, Tally, Verdict
 from frontgate.journal import audit
+from frontgate.values import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Examination:
+class Examination(Struct, frozen=True):
     """verdicts: one per invariant, by number. chains: what walking each node's audit chain found."""
 
     verdicts: tuple[Verdict, ...]

@@ -12,6 +12,7 @@ from frontgate import clock
 from frontgate.journal import Reader, open_reader
 from frontgate.spool.layout import SpoolPaths
 from frontgate.trust.store import TrustStore
+from frontgate.values import Struct
 
 PAGE = 500
 YOUNG_S = 600.0
@@ -36,8 +37,7 @@ def is_text(name: str) -> bool:
     return True
 
 
-@dataclass(frozen=True, slots=True)
-class Spool:
+class Spool(Struct, frozen=True):
     """One spool. key: `<unit>` or `<unit>/<app>`. form: how packages are delivered into it."""
 
     key: str

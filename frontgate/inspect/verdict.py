@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from frontgate.values import Struct
+
 KEPT = 100
 """So many breaches of one invariant are kept; the others are only counted."""
 
@@ -31,8 +33,7 @@ INVARIANTS: Mapping[int, tuple[str, str]] = MappingProxyType(
 """Number → (zh, en)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Breach:
+class Breach(Struct, frozen=True):
     """One thing that is not as it must be. node: where. ident: message, file or entry."""
 
     node: str

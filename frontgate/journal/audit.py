@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from frontgate.core import chain, minting
 from frontgate.journal.store import Journal, Reader
+from frontgate.values import Struct
 
 UNITS = "units"
 """Meta key: all units that ever signed receipts on this node, separated by blanks."""
@@ -38,8 +39,7 @@ class Checkpoint:
     xml: bytes = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Examination:
+class Examination(Struct, frozen=True):
     """What walking a node's chain found.
 
     begins_at: first entry that is still in the journal; those before are in archives. lost: how many

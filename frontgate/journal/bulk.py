@@ -7,10 +7,10 @@ id, so that neither needs more memory for more rows; the walk's place is a row o
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
 
 from frontgate.journal.states import ENDED, OPEN, either
 from frontgate.journal.store import Reader, Tx
+from frontgate.values import Struct, asdict
 
 FAILED = "failed"
 NEEDED = "needed"
@@ -29,8 +29,7 @@ WINDOW = 5000
 """Ids of one page where no index leads from one match to the next."""
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(Struct, frozen=True):
     """Which transfers an act is about.
 
     act: replay, hold, release or cancel. scope: of a replay, see `SCOPES`. since, until: RFC 3339
@@ -57,8 +56,7 @@ class Choice:
         return made
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(Struct, frozen=True):
     """One line of a plan. bytes: of the packages as sealed."""
 
     destination: str
@@ -68,8 +66,7 @@ class Group:
     bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(Struct, frozen=True):
     """A transfer that the walk came by. is_meant: whether the choice means it."""
 
     transfer_id: int
@@ -78,8 +75,7 @@ class Candidate:
     state: str
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
+class Work(Struct, frozen=True):
     """A bulk act as journaled. at_id: the last transfer that was looked at."""
 
     work_id: int

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from frontgate.journal.store import Reader, Tx
+from frontgate.values import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class OutMember:
+class OutMember(Struct, frozen=True):
     """One member of an outgoing bundle. package_id: None where its bytes are in `extra`."""
 
     name: str
@@ -20,8 +19,7 @@ class OutMember:
     extra_offset: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+class Outgoing(Struct, frozen=True):
     """A composed bundle. extra: the bytes of receipt lists and control messages, one after another."""
 
     bundle_id: str

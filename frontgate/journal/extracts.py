@@ -4,14 +4,13 @@ once packages are pruned and old entries have gone to the archive."""
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import Any
 
 from frontgate.journal.store import Reader, Tx
+from frontgate.values import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Extract:
+class Extract(Struct, frozen=True):
     """head: see `standard.extract.head_of`. body: compressed message; empty where nothing was kept."""
 
     head: dict[str, Any]

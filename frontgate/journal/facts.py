@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from frontgate.journal.store import Reader, Tx
+from frontgate.values import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(Struct, frozen=True):
     """An admitted package that came by bundle."""
 
     message_id: str
@@ -19,8 +18,7 @@ class Message:
     in_reply_to: str
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
+class Said(Struct, frozen=True):
     """One fact, and the message that said it."""
 
     name: str

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from frontgate.core.reconcile import hour_of
 from frontgate.core.silence import Silence
 from frontgate.journal.store import Reader, Tx, timestamp
+from frontgate.values import Struct
 
 PAGE = 2000
 KEPT = timedelta(weeks=12)
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
+class Sent(Struct, frozen=True):
     """A unit's history. counts: messages by local day and hour."""
 
     unit: str

@@ -7,15 +7,14 @@ segment files and old audit entries go, and only what an archive holds.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from frontgate.journal import extracts
 from frontgate.journal.states import AGING, either
 from frontgate.journal.store import Reader, Tx
+from frontgate.values import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Border:
+class Border(Struct, frozen=True):
     """The last row of each table that archives hold. number, digest: of the newest archive."""
 
     number: int = 0
@@ -28,8 +27,7 @@ class Border:
     epoch: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Original:
+class Original(Struct, frozen=True):
     """A sealed package, or set-aside bytes, as they lie in a segment."""
 
     row: int
@@ -42,8 +40,7 @@ class Original:
     made_at: str
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
+class Terms(Struct, frozen=True):
     """RFC 3339 times: what happened before may go.
 
     payload: handed over. sent: delivered everywhere (the sender's copy). audit: everything else.

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from frontgate.core.lifecycle import Intake
 from frontgate.journal.store import Reader, Tx
 from frontgate.model.envelope import Envelope
 from frontgate.model.finding import Finding
+from frontgate.values import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """Where a package's bytes are. path: the segment's file, relative to the node's state folder."""
 
     segment_id: int
@@ -23,8 +22,7 @@ class Place:
     digest: str
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(Struct, frozen=True):
     """An admitted package as it is bound in the journal."""
 
     package_id: int
@@ -32,8 +30,7 @@ class Known:
     drop_digest: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(Struct, frozen=True):
     """Where an outgoing package came from; empty for one that came by bundle."""
 
     unit: str = ""
@@ -41,6 +38,9 @@ class Origin:
     drop_name: str = ""
     drop_digest: str = ""
     claim_id: str = ""
+
+
+NOWHERE = Origin()
 
 
 def add_segment(tx: Tx, path: str, size_bytes: int, origin: str) -> int:
@@ -87,7 +87,7 @@ def add(
     offset: int = 0,
     size_bytes: int = 0,
     digest: str = "",
-    origin: Origin = Origin(),
+    origin: Origin = NOWHERE,
     findings: Sequence[Finding] = (),
 ) -> int:
     """Bind a package, or keep a refused or repeated one. Returns: its row id."""
@@ -206,8 +206,7 @@ def of_claim(source: Tx | Reader, claim_id: str) -> tuple[int, str, str] | None:
     return None if row is None else (int(row[0]), str(row[1]), str(row[2]))
 
 
-@dataclass(frozen=True, slots=True)
-class Bound:
+class Bound(Struct, frozen=True):
     """Which admitted package somebody speaks of, and whose it is."""
 
     package_id: int

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from frontgate.journal.store import Reader, Tx
 from frontgate.model.receipt import Kind, Receipt
+from frontgate.values import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
+class Kept(Struct, frozen=True):
     """A stored receipt: its canonical XML and the signature it verifies with."""
 
     row_id: int
@@ -222,8 +221,7 @@ def add_file(tx: Tx, receipt_row: int, spool: str, stem: str, name: str) -> None
     )
 
 
-@dataclass(frozen=True, slots=True)
-class FileToWrite:
+class FileToWrite(Struct, frozen=True):
     """A receipt file that is planned. receipt: row id of the receipt, grows with time. asked: which
     asking this writing answers."""
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import asdict, dataclass
 
 from frontgate.core.reconcile import Gap, Key, Said, Sum
 from frontgate.journal.store import Reader, Tx
+from frontgate.values import Struct, asdict
 
 _OPEN = frozenset({"QUEUED", "SENDING", "SENT", "HELD"})
 
@@ -20,8 +20,7 @@ MOST_WAITING = 500
 """Tallies of one peer that wait; a run of a sound gateway has fewer."""
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(Struct, frozen=True):
     """An admitted package as reconciliation needs it."""
 
     package_id: int
@@ -29,8 +28,7 @@ class Held:
     made_at: str
 
 
-@dataclass(frozen=True, slots=True)
-class FoundGap:
+class FoundGap(Struct, frozen=True):
     """A gap with its place. bucket: the hour, UTC+08:00. hub_says, unit_says: words of `View`."""
 
     key: Key

@@ -7,16 +7,15 @@ twice is recognised by whoever gets it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from frontgate.journal.store import Reader, Tx
+from frontgate.values import Struct
 
 PAGE = 200
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Struct, frozen=True):
     """One resync. epoch: of the node that asked. since_epoch, since_seq, since_at: what it knew last."""
 
     peer: str

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
-from dataclasses import dataclass
 from typing import Any
 
 from frontgate.journal.states import OPEN, TROUBLED, either
 from frontgate.journal.store import Reader
+from frontgate.values import Struct
 
 NEWEST = 1 << 62
 
 
-@dataclass(frozen=True, slots=True)
-class Traffic:
+class Traffic(Struct, frozen=True):
     """One transfer. recipients: every unit that the package is for. is_newest: no later attempt."""
 
     id: int
@@ -173,8 +172,7 @@ def transfer(reader: Reader, transfer_id: int) -> Traffic | None:
     return _transfer(rows[0]) if rows else None
 
 
-@dataclass(frozen=True, slots=True)
-class Queue:
+class Queue(Struct, frozen=True):
     """Open transfers to a destination by state. oldest_at: when the oldest of them was made."""
 
     destination: str
@@ -203,8 +201,7 @@ def queues(reader: Reader, destinations: Collection[str] | None) -> list[Queue]:
     return sorted(queues, key=lambda q: q.oldest_at)
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(Struct, frozen=True):
     """A package that this node refused. rules: (rule, zh, en) of its report, without values."""
 
     id: int
@@ -242,8 +239,7 @@ def refused(
     ]
 
 
-@dataclass(frozen=True, slots=True)
-class SetAside:
+class SetAside(Struct, frozen=True):
     """Damaged or unusable input. origin: the account that it came from."""
 
     id: int
@@ -304,8 +300,7 @@ def flows_since(
     return [(str(r[0]), int(r[1]), int(r[2])) for r in rows]
 
 
-@dataclass(frozen=True, slots=True)
-class Heartbeat:
+class Heartbeat(Struct, frozen=True):
     """The newest heartbeat of a gateway. issuer: its unit. xml: as it came, verified then."""
 
     issuer: str
@@ -323,8 +318,7 @@ def heartbeats(reader: Reader, issuers: Collection[str]) -> dict[str, Heartbeat]
     return {str(r[0]): Heartbeat(str(r[0]), str(r[1]), bytes(r[2])) for r in rows}
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(Struct, frozen=True):
     """An entry of the audit chain. data: its canonical JSON, read."""
 
     seq: int

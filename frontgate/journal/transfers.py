@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from frontgate.core.lifecycle import FINAL, Transfer, TransferEvent, advance
 from frontgate.errors import InternalError
 from frontgate.journal import states
 from frontgate.journal.store import Reader, Tx
+from frontgate.values import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Struct, frozen=True):
     """A transfer and what its way needs of the package."""
 
     transfer_id: int

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from frontgate.model.message import Header
+from frontgate.values import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(Struct, frozen=True):
     """One entry of the manifest. path: name in the ZIP. digest: SHA-256, 64 lower-case hex."""
 
     path: str
@@ -17,16 +15,14 @@ class Part:
     digest: str
 
 
-@dataclass(frozen=True, slots=True)
-class Copy:
+class Copy(Struct, frozen=True):
     """A cc recipient. mode: `full` (the same package) or `narrowed` (an extract, its own package)."""
 
     unit: str
     mode: str = "full"
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(Struct, frozen=True):
     """`envelope.xml`. It holds no time of sealing and nothing random: its SHA-256 is the
     ContentDigest, the same for the same content sealed again.
 

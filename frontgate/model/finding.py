@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 
 from frontgate.errors import FrontgateError, describe, render
+from frontgate.values import Struct, field
 
 
 class Severity(StrEnum):
@@ -22,8 +22,7 @@ class Severity(StrEnum):
         return self in (Severity.FATAL, Severity.ERROR)
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """One finding, ready for people in both languages.
 
     rule: stable id, a code of the error table or a rule of the standard (`FG-<flow>-nnn`).
@@ -107,8 +106,7 @@ def finding_of(error: FrontgateError, *, file: str = "", line: int | None = None
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(Struct, frozen=True):
     """All that the checks of one input found, in the order of layers, then of the document."""
 
     findings: tuple[Finding, ...] = field(default=())

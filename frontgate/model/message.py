@@ -5,8 +5,9 @@ Source: the exchange standard 1.0, `standards/1.0/xsd/message.xsd`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, NewType
+
+from frontgate.values import Struct
 
 UnitCode = NewType("UnitCode", str)
 MessageId = NewType("MessageId", str)
@@ -21,16 +22,14 @@ CONTROL_MAP: Any = {None: CONTROL_NS}
 """For building control messages: the default namespace."""
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(Struct, frozen=True):
     """A receiver as written: a unit code (`scheme` empty) or an external code with its scheme."""
 
     code: str
     scheme: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Software:
+class Software(Struct, frozen=True):
     """The case software that wrote the message."""
 
     vendor: str
@@ -38,8 +37,7 @@ class Software:
     version: str
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(Struct, frozen=True):
     """`Message/Header`. Optional ids are empty until the gateway has minted them.
 
     business_time, reply_by: as written, RFC 3339 with offset. urgency: 1 normal, 2 urgent,
@@ -83,8 +81,7 @@ class Carrier:
     PAPER = "paper"
 
 
-@dataclass(frozen=True, slots=True)
-class DocumentRef:
+class DocumentRef(Struct, frozen=True):
     """One `Documents/Document`. file_name, bytes: only where the carrier is the network."""
 
     doc_uid: str
@@ -98,8 +95,7 @@ class DocumentRef:
     line: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class MessageView:
+class MessageView(Struct, frozen=True):
     """What the exchange needs of a message: header, documents, and the body's element name."""
 
     header: Header

@@ -5,8 +5,9 @@ Source: exchange standard 1.0, `standards/1.0/xsd/receipt.xsd`; events after ETS
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from frontgate.values import Struct
 
 
 class Kind(StrEnum):
@@ -40,8 +41,7 @@ _NEGATIVE = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Reason:
+class Reason(Struct, frozen=True):
     """Why: a stable code, both texts, and the place where there is one."""
 
     code: str
@@ -54,8 +54,7 @@ class Reason:
     severity: str = "error"
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(Struct, frozen=True):
     """One receipt, unsigned; its signature stands beside it (`seal.receipts`).
 
     receipt_id: UUID. event_time: RFC 3339 UTC with `Z`. issuer: unit code of the signer;

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from frontgate.values import Struct, field
 
 ACTIVE = "active"
 SUSPENDED = "suspended"
 REVOKED = "revoked"
 
 
-@dataclass(frozen=True, slots=True)
-class Unit:
+class Unit(Struct, frozen=True):
     """One row of the signed unit directory.
 
     code: 11 characters (division 6, type 2, serial 2, check). roles: see code list `unit-role`.
@@ -50,8 +50,7 @@ def account_of(unit_code: str) -> str:
     return "u" + unit_code.lower()
 
 
-@dataclass(frozen=True, slots=True)
-class Directory:
+class Directory(Struct, frozen=True):
     """The signed list of all units. version: number that only grows, set by the hub."""
 
     version: int

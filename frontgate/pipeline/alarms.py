@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,6 +15,7 @@ from frontgate.journal import Reader, Tx, habits, reconcile
 from frontgate.journal.states import ENDED, IN_ORDER, OPEN, either
 from frontgate.model.message import CONTROL_NS
 from frontgate.model.unit import ACTIVE, Directory
+from frontgate.values import Struct, field, replace
 
 WAITING_TOO_LONG = timedelta(minutes=30)
 AWAY_AFTER = timedelta(minutes=10)
@@ -42,8 +42,7 @@ _SEVERITY = {
 _ORDER = (CRITICAL, MAJOR, MINOR)
 
 
-@dataclass(frozen=True, slots=True)
-class Alarm:
+class Alarm(Struct, frozen=True):
     """id: stable, `<code>[:<what>]`. since: RFC 3339, empty where it is not known. unit: whom it is
     about at the hub. said: its text by language, where the daemon told more than the code's own.
     """

@@ -13,7 +13,7 @@ import json
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -30,6 +30,7 @@ from frontgate.pipeline.segments import read_slice
 from frontgate.seal.receipts import write_list
 from frontgate.suites import Signer
 from frontgate.undo import on_failure
+from frontgate.values import Struct, replace
 
 log = get_logger()
 
@@ -45,8 +46,7 @@ MOST_ENTRIES = 200_000
 _ODD = re.compile(r"[^A-Za-z0-9-]")
 
 
-@dataclass(frozen=True, slots=True)
-class Archived:
+class Archived(Struct, frozen=True):
     """A registered archive. is_more: whether there is enough left for another one."""
 
     name: str
@@ -57,8 +57,7 @@ class Archived:
     is_more: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(Struct, frozen=True):
     """Who archives and where. trust: folder of what is trusted, to go along."""
 
     journal: Journal

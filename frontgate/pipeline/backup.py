@@ -41,6 +41,7 @@ from frontgate.pipeline.parcel import (
 )
 from frontgate.suites import Signer
 from frontgate.undo import on_failure
+from frontgate.values import Struct
 
 KIND = "backup"
 _SEGMENT = re.compile(r"segment-(\d{8})-(\d{6}-[0-9a-f]{16}\.bundle)")
@@ -50,8 +51,7 @@ _ACCOUNT = re.compile(r"account-(u[0-9a-z]{1,40})")
 PAGE = 500
 
 
-@dataclass(frozen=True, slots=True)
-class Home:
+class Home(Struct, frozen=True):
     """What a node is made of. node: the journal's name for it. accounts: a hub's public SSH keys."""
 
     node: str
@@ -282,8 +282,7 @@ def _write_file(
 # -- putting it in place ---------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Restored:
+class Restored(Struct, frozen=True):
     """node: whose backup it was. has_keys: its keys came along. made_at: when it was made."""
 
     node: str

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import errno
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 from frontgate import clock, durable
 from frontgate.errors import JournalError
 from frontgate.journal import Journal
 from frontgate.log import get_logger
+from frontgate.values import Struct
 
 log = get_logger()
 
@@ -24,8 +24,7 @@ REOPEN = 0.02
 """A closed gate opens when the disk is this share of its size below the mark: no flutter."""
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """high_water: used share of 0..1 above which intake pauses. reserve_bytes: likewise free bytes."""
 
     high_water: float

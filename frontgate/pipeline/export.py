@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import json
 import re
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -20,14 +19,14 @@ from frontgate.pipeline.archive import Node
 from frontgate.pipeline.parcel import ParcelWriter
 from frontgate.pipeline.segments import read_slice
 from frontgate.seal.receipts import write_list
+from frontgate.values import Struct
 
 KIND = "evidence"
 PAGE = 200
 _ODD = re.compile(r"[^A-Za-z0-9-]")
 
 
-@dataclass(frozen=True, slots=True)
-class Exported:
+class Exported(Struct, frozen=True):
     """pruned: MessageIds whose packages are only in an archive any more, with its name."""
 
     path: str

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from frontgate.core import minting
 from frontgate.errors import FrontgateError
@@ -19,22 +18,21 @@ from frontgate.model.finding import Finding
 from frontgate.model.receipt import Kind, Reason, Receipt
 from frontgate.seal.receipts import receipt_digest, receipt_xml, sign_receipts
 from frontgate.suites import Signer
+from frontgate.values import Struct
 
 GROUP = 8
 """Receipts of one signature. Each file carries the digests of all of its group, so that it verifies
 alone: small groups keep the files small, large ones save signatures."""
 
 
-@dataclass(frozen=True, slots=True)
-class FilePlan:
+class FilePlan(Struct, frozen=True):
     """A receipt file to stand in a spool. stem: MessageId, or `drop-` + 16 hex of the drop."""
 
     spool: str
     stem: str
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(Struct, frozen=True):
     """A receipt before it has an id, a place in the audit chain and a signature.
 
     destinations: where it must travel (`hub`, `account:<name>`). file: where it shows.
@@ -60,8 +58,7 @@ class Draft:
     dialect: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Issuer:
+class Issuer(Struct, frozen=True):
     """Who signs. node: `gateway` or `hub`. name_file: how a receipt file is called, from
     (stem, number, kind, receiver); the spool room knows it.
     """

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from frontgate.pipeline.archive import Node
 from frontgate.pipeline.backup import Home
 from frontgate.pipeline.export import export_about
 from frontgate.pipeline.prune import prune, terms
+from frontgate.values import Struct, asdict
 
 RAN = "retention-ran"
 """Meta key: when the schedule ran last."""
@@ -28,8 +28,7 @@ SETTLED_H = 24.0
 """The schedule archives what is older than this; younger things wait for the next run."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
+class Rules(Struct, frozen=True):
     """Terms in days and the schedule, from the settings."""
 
     payload_days: float = 30.0

@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable, Iterable
 from contextlib import closing
-from dataclasses import dataclass
 from datetime import datetime
 from io import RawIOBase
 from pathlib import Path
@@ -22,6 +21,7 @@ from frontgate.journal import Reader
 from frontgate.pipeline.archive import Node
 from frontgate.pipeline.parcel import CHUNK, Manifest, ParcelWriter, check_parcel, slice_of
 from frontgate.pipeline.segments import read_slice
+from frontgate.values import Struct
 
 KIND = "transfer"
 TAKEN = "taken.txt"
@@ -29,8 +29,7 @@ MOST_TAKEN = 50_000
 MOST_LIST_BYTES = 8 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
+class Waiting(Struct, frozen=True):
     """One bundle to go along. open: gives what its bytes are read from."""
 
     name: str
@@ -38,8 +37,7 @@ class Waiting:
     open: Callable[[], IO[bytes] | RawIOBase]
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(Struct, frozen=True):
     """A finished medium file."""
 
     path: str

@@ -16,13 +16,13 @@ from frontgate.pipeline.segments import SegmentStore
 from frontgate.pipeline.take import Opened, Taken, open_member
 from frontgate.seal.control import Control, read_control
 from frontgate.seal.receipts import ReceiptGroup, read_list
+from frontgate.values import Struct
 
 MOST_LIST_BYTES = 64 << 20
 """A receipt list or control message above this is refused unread."""
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(Struct, frozen=True):
     """What cannot be used, where it lies in the segment, and why."""
 
     name: str

@@ -8,7 +8,6 @@ choice (`journal.bulk`) they begin a journaled walk that `pipeline.bulk` takes t
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from typing import Any
 
 from frontgate.core.lifecycle import Transfer, TransferEvent
@@ -16,6 +15,7 @@ from frontgate.errors import FrontgateError, JournalError, RoutingError
 from frontgate.journal import Journal, Reader, Tx, bulk, reconcile, transfers
 from frontgate.journal.bulk import Choice, Group, Work
 from frontgate.journal.reconcile import FoundGap
+from frontgate.values import asdict
 
 Cancelled = Callable[[Tx, Sequence[transfers.Row], FrontgateError], None]
 """Issues the signed `relay-failed` of cancelled transfers, in the transaction that cancels them."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import BinaryIO
 
@@ -22,6 +21,7 @@ from frontgate.errors import BundleError, FrontgateError, ParcelError
 from frontgate.model.message import CONTROL_MAP, CONTROL_NS
 from frontgate.seal.control import Control, read_control, write_control
 from frontgate.suites import Signer
+from frontgate.values import Struct
 
 LIST_MEMBERS = 10_000
 MANIFEST = "manifest.xml"
@@ -31,8 +31,7 @@ MOST_MANIFEST_BYTES = 8 << 20
 CHUNK = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Manifest:
+class Manifest(Struct, frozen=True):
     """What a parcel is. about: its attributes, as `kind`, `node`, `number`. control: the signed document."""
 
     about: Mapping[str, str]

@@ -11,7 +11,6 @@ import hashlib
 import io
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import BinaryIO
 
@@ -39,6 +38,7 @@ from frontgate.standard import (
 )
 from frontgate.standard.dialects import Dialect
 from frontgate.suites import Signer
+from frontgate.values import Struct, replace
 
 _MEDIA_TYPES: Mapping[str, str] = {
     "pdf": "application/pdf",
@@ -61,8 +61,7 @@ TRIES = 3
 """How often a source that changes while it is read is read again before it is refused."""
 
 
-@dataclass(frozen=True, slots=True)
-class Station:
+class Station(Struct, frozen=True):
     """Whose drop it is. The spool fixes the sender."""
 
     unit: str
@@ -71,8 +70,7 @@ class Station:
     dialect: Dialect | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Kit:
+class Kit(Struct, frozen=True):
     """What preparing needs of the node. mint_case: a CaseUid for a key, the same again for the same.
     known_flow: FlowUid of a message of that flow known here, else empty. known_case: CaseUid likewise,
     whatever its flow.
@@ -86,8 +84,7 @@ class Kit:
     known_case: Callable[[str], str]
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
+class Prepared(Struct, frozen=True):
     """A sealed package, not yet durable. offset: in the target file. extracts: narrowed copies."""
 
     claim: Claim
@@ -103,16 +100,14 @@ class Prepared:
         return self.sealed.envelope.header
 
 
-@dataclass(frozen=True, slots=True)
-class Extract:
+class Extract(Struct, frozen=True):
     """A narrowed copy: a package of its own, sealed by the sender's gateway."""
 
     sealed: Sealed
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(Struct, frozen=True):
     """Why a drop is refused. header: as far as it could be read."""
 
     claim: Claim

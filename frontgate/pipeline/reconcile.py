@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from typing import Protocol
 
 from lxml import etree
@@ -33,6 +32,7 @@ from frontgate.core.reconcile import (
 from frontgate.errors import SignatureError
 from frontgate.journal.store import timestamp
 from frontgate.model.message import CONTROL_MAP, CONTROL_NS
+from frontgate.values import Struct, field
 
 KIND = "tally"
 STEPS = ("run", "days", "hours", "entries", "ask", "views", "result")
@@ -59,8 +59,7 @@ class Side(Protocol):
         """What this side knows of one key."""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Struct, frozen=True):
     """One entry, asked id, view or gap. here: the sender of the message's word for it."""
 
     key: Key
@@ -70,8 +69,7 @@ class Row:
     hub_says: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Range:
+class Range(Struct, frozen=True):
     """Rows of one hour and direction with MessageIds in (after, last]; last empty: to the end."""
 
     bucket: str
@@ -81,8 +79,7 @@ class Range:
     rows: tuple[Row, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Tally:
+class Tally(Struct, frozen=True):
     """One message. buckets: (day or hour, direction, sum). agreed: (day or hour, direction)."""
 
     step: str

@@ -24,6 +24,7 @@ from frontgate.pipeline import answers
 from frontgate.pipeline.epochs import RESYNC
 from frontgate.pipeline.issue import Issuer
 from frontgate.seal.control import Control
+from frontgate.values import Struct
 
 log = get_logger()
 
@@ -38,8 +39,7 @@ HOLD_S = 60.0
 ASK_AGAIN_S = 600.0
 
 
-@dataclass(frozen=True, slots=True)
-class Since:
+class Since(Struct, frozen=True):
     """What the asking node knew last. seq: its audit entry; at: RFC 3339, empty if nothing."""
 
     epoch: int

@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import BinaryIO
 
@@ -19,10 +18,10 @@ from frontgate.pipeline.segments import CHUNK, OpenSegment, SegmentStore
 from frontgate.seal import Package, open_package
 from frontgate.transports import RESUME_BLOCK
 from frontgate.undo import on_failure
+from frontgate.values import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
+class Taken(Struct, frozen=True):
     """A bundle that is durable here. path: of its segment. error: why its structure is no good."""
 
     bundle_id: str
@@ -165,8 +164,7 @@ class _Tolerant:
             self._failed = True
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
+class Opened(Struct, frozen=True):
     """A member that is a sealed package: opened and verified, or the reason why not."""
 
     member: bundle.Located

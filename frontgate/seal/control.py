@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from lxml import etree
@@ -18,6 +17,7 @@ from frontgate.errors import SignatureError
 from frontgate.model.message import CONTROL_MAP, CONTROL_NS
 from frontgate.seal.xml import DS, ENVELOPED, EXCLUSIVE, attribute, b64, child_text, unb64
 from frontgate.suites import Signer, by_uri, public_key_of
+from frontgate.values import Struct
 
 SHA256 = "http://www.w3.org/2001/04/xmlenc#sha256"
 MAX_BYTES = 32 << 20
@@ -25,8 +25,7 @@ _NS = {"c": CONTROL_NS, "ds": DS}
 _KIND = re.compile(r"[a-z][a-z-]{1,40}")
 
 
-@dataclass(frozen=True, slots=True)
-class Control:
+class Control(Struct, frozen=True):
     """A verified control message. certificate: DER of who signed; its right is judged elsewhere."""
 
     kind: str

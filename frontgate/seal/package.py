@@ -15,7 +15,7 @@ import re
 import struct
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import BinaryIO
 
@@ -26,6 +26,7 @@ from frontgate.seal.envelope import MAX_BYTES as MAX_ENVELOPE
 from frontgate.seal.envelope import read_envelope, write_envelope
 from frontgate.seal.xml import attribute
 from frontgate.suites import Signer
+from frontgate.values import Struct, replace
 from frontgate.zipread import ZipArchive, ZipEntry, ZipLimits, open_zip
 
 MIMETYPE = "application/vnd.etsi.asic-e+zip"
@@ -37,8 +38,7 @@ _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 _LIMITS = ZipLimits(entries=2100, total_bytes=1 << 62, ratio=2, name_bytes=160)
 
 
-@dataclass(frozen=True, slots=True)
-class Sealed:
+class Sealed(Struct, frozen=True):
     """A finished package. content_digest: SHA-256 of envelope.xml; seal_digest: of signatures.xml."""
 
     envelope: Envelope

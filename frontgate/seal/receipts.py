@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from lxml import etree
 
@@ -36,6 +35,7 @@ from frontgate.seal.xml import (
     unb64,
 )
 from frontgate.suites import Signer, by_uri, public_key_of
+from frontgate.values import Struct
 
 SHA256 = "http://www.w3.org/2001/04/xmlenc#sha256"
 _R = f"{{{RECEIPT_NS}}}"
@@ -45,16 +45,14 @@ _OPEN = f'<ReceiptList xmlns="{RECEIPT_NS}">'
 MAX_BYTES = 64 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class SignedReceipts:
+class SignedReceipts(Struct, frozen=True):
     """items: (receipt, canonical XML, digest) in the given order; one signature for all."""
 
     signature: bytes
     items: tuple[tuple[Receipt, bytes, str], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ReceiptGroup:
+class ReceiptGroup(Struct, frozen=True):
     """The receipts of one signature in a list. error: set where they do not verify."""
 
     signature: bytes
@@ -261,8 +259,7 @@ def read_receipt_file(data: bytes) -> tuple[Receipt, bytes, str]:
     return receipt, group.certificate, digest
 
 
-@dataclass(frozen=True, slots=True)
-class _Signature:
+class _Signature(Struct, frozen=True):
     """A `ds:Signature` whose bytes are those that its values give."""
 
     xml: bytes

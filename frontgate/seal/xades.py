@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from urllib.parse import quote, unquote
 
@@ -31,6 +30,7 @@ from frontgate.seal.xml import (
     unb64,
 )
 from frontgate.suites import Signer, by_uri, public_key_of
+from frontgate.values import Struct, replace
 
 ASIC = "http://uri.etsi.org/02918/v1.2.1#"
 XADES = "http://uri.etsi.org/01903/v1.3.2#"
@@ -41,8 +41,7 @@ _NS = {"asic": ASIC, "ds": DS, "xades": XADES}
 _DIGEST = f'<ds:DigestMethod Algorithm="{SHA256}"></ds:DigestMethod>'
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(Struct, frozen=True):
     """All that varies in a signature file. references: part path → SHA-256 hex.
 
     properties, info: the inner text of SignedProperties and SignedInfo, written from the others;

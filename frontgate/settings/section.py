@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from frontgate.core.identifiers import is_unit_code
 from frontgate.lean import without
+from frontgate.values import Struct
 
 with without("typing_extensions"):  # for Pythons before 3.11
     from msgspec import NODEFAULT, Meta, Struct, field
@@ -35,8 +35,7 @@ def _unit_code(value: str) -> None:
 UnitCode = Annotated[str, Meta(extra={"check": _unit_code})]
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(Struct, frozen=True):
     """One key of a section.
 
     name: as in the file. attribute: as in Python. section: what a table or, with is_list, each

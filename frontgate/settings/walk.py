@@ -9,12 +9,12 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from frontgate.lean import without
 from frontgate.settings.section import Key, Section, keys_of
+from frontgate.values import Struct
 
 with without("typing_extensions"):
     from msgspec import ValidationError, convert
@@ -23,8 +23,7 @@ _S = TypeVar("_S", bound=Section)
 Place = tuple[str | int, ...]  # keys, and the index in an array of tables
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(Struct, frozen=True):
     place: Place
     what: str
 

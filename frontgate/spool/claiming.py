@@ -13,7 +13,6 @@ import hashlib
 import os
 import secrets
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from frontgate.spool.beneath import Folder
 from frontgate.spool.complete import kind_of
 from frontgate.spool.layout import SpoolPaths
 from frontgate.undo import on_failure
+from frontgate.values import Struct
 
 CLAIM_MARK = b".frontgate-claim-"
 LEFT = "left"
@@ -46,8 +46,7 @@ OF_THE_SPOOL = (
 """Errors that say something of the spool or the machine, nothing of the one drop."""
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(Struct, frozen=True):
     """A drop that is ours. path: in `.frontgate/claims/<claim_id>/`. name: as dropped, any bytes."""
 
     claim_id: str
@@ -57,8 +56,7 @@ class Claim:
     dropped_at_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(Struct, frozen=True):
     """A drop that is claimed only to be answered."""
 
     claim: Claim

@@ -25,6 +25,7 @@ from frontgate.spool import trash
 from frontgate.spool.beneath import Folder
 from frontgate.spool.claiming import Claim
 from frontgate.spool.layout import SpoolPaths
+from frontgate.values import Struct
 from frontgate.zipread import ZipLimits, open_zip
 
 _CHUNK = 1 << 18
@@ -36,8 +37,7 @@ Way = tuple[bytes, ...]
 """Names from the claim's folder down to a file."""
 
 
-@dataclass(frozen=True, slots=True)
-class DropLimits:
+class DropLimits(Struct, frozen=True):
     """message_bytes, files, package_bytes, ratio, name_bytes: see the contract, section 2."""
 
     message_bytes: int = 32 << 20
@@ -47,8 +47,7 @@ class DropLimits:
     name_bytes: int = 255
 
 
-@dataclass(frozen=True, slots=True)
-class DropFile:
+class DropFile(Struct, frozen=True):
     """A file beside the message. size_bytes: as found when the drop was opened."""
 
     size_bytes: int

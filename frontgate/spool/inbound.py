@@ -16,7 +16,6 @@ import itertools
 import os
 import zipfile
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,13 +24,13 @@ from frontgate.spool import beneath, trash
 from frontgate.spool.beneath import Folder
 from frontgate.spool.layout import SHARED_FILE_MODE, SHARED_MODE, SpoolPaths
 from frontgate.undo import on_failure
+from frontgate.values import Struct
 
 DONE = ".done"
 INTENT = ".intent"
 
 
-@dataclass(frozen=True, slots=True)
-class DeliveryPart:
+class DeliveryPart(Struct, frozen=True):
     """One file of an entry. path: relative, `/`-separated, safe. open: yields its bytes."""
 
     path: str
@@ -235,8 +234,7 @@ SETTLED_S = 3.0
 in steps of up to two seconds."""
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(Struct, frozen=True):
     """What stood in `inbound/` at one moment. names: filled by `read`."""
 
     identity: tuple[int, int]

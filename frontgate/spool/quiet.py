@@ -10,26 +10,24 @@ import hashlib
 import itertools
 import os
 import stat
-from dataclasses import dataclass
 
 from frontgate import clock
 from frontgate.spool.beneath import Folder
+from frontgate.values import Struct
 
 JUMP_S = 0.2
 MOST_INNER = 5000
 MOST_DEPTH = 16
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(Struct, frozen=True):
     """One reading of both clocks, in seconds."""
 
     steady_s: float
     wall_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Noted:
+class Noted(Struct, frozen=True):
     """What a start goes by: since when the wall clock is known not to have jumped, in monotonic seconds, and
     how far it was from the monotonic one then.
     """
@@ -56,8 +54,7 @@ class Ages:
         return max(0.0, min(at.wall_s - wall_s, at.steady_s - self._steady.since))
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class State(Struct, frozen=True):
     """What an entry was like: two that differ were not quiet between. inner: a digest over all below a folder,
     in place of what may be thousands of rows. newest_s: the newest of all its times, POSIX.
     """

@@ -13,7 +13,6 @@ import os
 import stat
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from frontgate import clock
 from frontgate.errors import SpoolError
@@ -34,6 +33,7 @@ from frontgate.spool.layout import SpoolPaths, filesystem_kind
 from frontgate.spool.quiet import UNKNOWN, Ages, Moment, Noted, State, state_of, state_of_folder
 from frontgate.spool.scan import Scan
 from frontgate.spool.unsettled import Unsettled
+from frontgate.values import Struct
 
 __all__ = ["CLAIM_MARK", "LEFT", "Claim", "Refused", "Sweeper", "Timing", "is_ignored"]
 
@@ -51,8 +51,7 @@ Hints = Callable[[int], list[tuple[bytes, bool]]]
 """Gives the oldest hints, at most that many: (name, is ready)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Timing:
+class Timing(Struct, frozen=True):
     """settle_s: quiet time before an entry is taken. incomplete_after_s: then it is refused."""
 
     settle_s: float = 2.0

@@ -7,17 +7,16 @@ looked at later has not settled sooner.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from dataclasses import dataclass
 
 from frontgate import clock
 from frontgate.spool.quiet import Moment, State
+from frontgate.values import Struct
 
 MOST = 65_536
 """As many as a window of a scan; of more, those that have been the same for longest are left to the next scan."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
+class _Seen(Struct, frozen=True):
     state: State
     since: float
 

@@ -7,7 +7,6 @@ the message; reads no clock and no network.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import replace
 
 from lxml import etree
 
@@ -19,6 +18,7 @@ from frontgate.model.unit import Directory
 from frontgate.standard.catalogue import Standards
 from frontgate.standard.copies import copies
 from frontgate.standard.tree import line_of, text_of
+from frontgate.values import replace
 
 _M = f"{{{MESSAGE_NS}}}"
 FILE = "message.xml"

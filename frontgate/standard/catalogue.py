@@ -12,7 +12,6 @@ from __future__ import annotations
 import difflib
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -32,6 +31,7 @@ from frontgate.standard.flows import Flow, Step, read_flow
 from frontgate.standard.quick import QuickTexts, Rewriter
 from frontgate.standard.reading import Table
 from frontgate.standard.rules import Rule, RuleSet, applying, compile_rules
+from frontgate.values import Struct
 
 MESSAGE = f"{{{MESSAGE_NS}}}Message"
 BODY = f"{{{MESSAGE_NS}}}Body"
@@ -39,8 +39,7 @@ MESSAGE_TYPES = "message-type"
 """The one code list that is not a file: it follows from the flows."""
 
 
-@dataclass(frozen=True, slots=True)
-class Role:
+class Role(Struct, frozen=True):
     """A role that units play. unit_types: the types (digits 7 and 8 of a unit code) that have it
     by nature; the directory may give it to others too."""
 

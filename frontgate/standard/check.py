@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 
@@ -34,6 +33,7 @@ from frontgate.standard.rules import Rules
 from frontgate.standard.schema import compile_schema, flood, flooded, validate
 from frontgate.standard.tree import line_of
 from frontgate.standard.view import body_of, read_view
+from frontgate.values import Struct
 
 XSD = "xsd"
 CODES = "codes"
@@ -52,8 +52,7 @@ FILE = "message.xml"
 _M = f"{{{MESSAGE_NS}}}"
 
 
-@dataclass(frozen=True, slots=True)
-class Checked:
+class Checked(Struct, frozen=True):
     """view, root: None if the header cannot be read. root: the parsed message, not to be changed."""
 
     report: Report
@@ -61,8 +60,7 @@ class Checked:
     root: etree._Element | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Read:
+class Read(Struct, frozen=True):
     """A message that was parsed and whose header can be read. root: not to be changed."""
 
     view: MessageView

@@ -13,18 +13,17 @@ import difflib
 import io
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 
 from frontgate.errors import CatalogueError
+from frontgate.values import Struct
 
 LOCAL_PREFIX = "L"
 """Codes that begin so are a province's own; receivers take unknown ones as 'other'."""
 
 
-@dataclass(frozen=True, slots=True)
-class Code:
+class Code(Struct, frozen=True):
     """One row. valid_from, valid_to: both days included; None where open."""
 
     code: str
@@ -42,8 +41,7 @@ class Code:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class CodeList:
+class CodeList(Struct, frozen=True):
     """A named list. codes: in the order of the file; a code may have several periods."""
 
     name: str

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping
-from dataclasses import dataclass
 
 from frontgate.standard.catalogue import Catalogue
 from frontgate.standard.fields import fields_of
+from frontgate.values import Struct
 
 ADDED = "added"
 REMOVED = "removed"
 CHANGED = "changed"
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """One difference. area: `message`, `field`, `rule`, `document` or `code`. before, after: empty
     for what was added or removed."""
 

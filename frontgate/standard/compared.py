@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from lxml import etree
 
 from frontgate.standard.tree import line_of, select, text_of
+from frontgate.values import Struct
 
 MOST_NODES = 4
 """Nodes shown of one path."""
@@ -29,8 +29,7 @@ _WORD = re.compile(r"[\w-]+")
 _MORE = re.compile(rf"//?(?:\.\.|{_NAME})")
 
 
-@dataclass(frozen=True, slots=True)
-class Path:
+class Path(Struct, frozen=True):
     """A location path. plain: without its predicates. inner: what the predicates of its last step ask."""
 
     text: str
@@ -86,8 +85,7 @@ def _closing(test: str, at: int) -> int:
     return at
 
 
-@dataclass(frozen=True, slots=True)
-class Compared:
+class Compared(Struct, frozen=True):
     """text: `TermFrom = 2026-10-29 [L41]; TermTo = –`, a dash for what is not there. element: the one
     element that stands for all that was found inside the context; None where there are several.
     """

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from frontgate import safexml
 from frontgate.errors import CatalogueError
 from frontgate.model.message import Header
 from frontgate.safexml import escape
 from frontgate.standard.view import read_view
+from frontgate.values import Struct
 
 ORDER: tuple[str, ...] = (
     "MessageId", "MessageType", "FlowUid", "InReplyTo", "Replaces", "SenderRef", "Revision",
@@ -32,8 +32,7 @@ _MARKUP = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Child:
+class _Child(Struct, frozen=True):
     """A child of Header in the text: offsets of its first byte and of the byte after it."""
 
     local: str

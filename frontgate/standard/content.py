@@ -7,17 +7,16 @@ Guarantees: only for words, in time linear in the siblings; where the declaratio
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from lxml import etree
 
 from frontgate.standard.declarations import Declaration, Declarations
+from frontgate.values import Struct
 
 MISSING, ORDER, TOO_OFTEN = "FG-XSD-017", "FG-XSD-018", "FG-XSD-019"
 
 
-@dataclass(frozen=True, slots=True)
-class Misplaced:
+class Misplaced(Struct, frozen=True):
     """code: one of the three. MISSING: `names` before the element (`is_choice`: one of them). ORDER:
     `names[0]` must stand before `names[1]`. TOO_OFTEN: at most `limit`.
     """

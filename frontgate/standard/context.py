@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -27,10 +26,10 @@ from frontgate.model.message import Header
 from frontgate.standard.catalogue import Catalogue
 from frontgate.standard.flows import Flow, Step
 from frontgate.standard.reading import prefixes
+from frontgate.values import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Fact:
+class Fact(Struct, frozen=True):
     """Something that a message says and later ones are held against. key: of what or whom."""
 
     name: str
@@ -40,8 +39,7 @@ class Fact:
     flow_uid: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Earlier:
+class Earlier(Struct, frozen=True):
     """An earlier message, as the ledger has it."""
 
     message_id: str
@@ -67,8 +65,7 @@ class History(Protocol):
     def facts_of(self, message_id: str, name: str) -> Sequence[Fact]: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
+class Taken(Struct, frozen=True):
     """A message about to be judged."""
 
     catalogue: Catalogue
@@ -103,8 +100,7 @@ Hit = str
 Predicate = Callable[[Taken, History, Mapping[str, Any]], Iterable[Hit]]
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(Struct, frozen=True):
     id: str
     predicate: Predicate
     severity: Severity
@@ -124,8 +120,7 @@ class Check:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class FactRule:
+class FactRule(Struct, frozen=True):
     name: str
     types: tuple[str, ...]
     select: str
@@ -133,8 +128,7 @@ class FactRule:
     value: str
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(Struct, frozen=True):
     """The context checks of one version."""
 
     facts: tuple[FactRule, ...]

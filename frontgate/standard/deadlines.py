@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,13 +19,13 @@ from lxml import etree
 from frontgate.core.deadlines import Custody, Limit, Unit
 from frontgate.errors import CatalogueError
 from frontgate.standard.reading import prefixes
+from frontgate.values import Struct
 
 _WARN = re.compile(r"(\d+)([mhd])")
 _STUB = etree.Element("stub")
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
+class Start(Struct, frozen=True):
     """What opens a term: a message (its sending, its delivery, or a day that it states) or an event
     that no message shows. when: XPath that must hold in the message. after_days: the stated day opens
     another term of so many days, and this one begins when that is over. flows, near_custody_days: of an
@@ -43,8 +42,7 @@ class Start:
     near_custody_days: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Variant:
+class Variant(Struct, frozen=True):
     """Another limit that applies only where a message or a decision says so."""
 
     name: str
@@ -52,8 +50,7 @@ class Variant:
     limit: Limit
 
 
-@dataclass(frozen=True, slots=True)
-class Term:
+class Term(Struct, frozen=True):
     """One timer of a rule. stop_messages, stop_events: whatever comes first ends it. actor: roles of
     the unit that must act; none takes part, then no term begins. per: person, case, item or message. stops_itself: the message that states
     the start is at once what was due, as a request that names the day of detention. lapses: its end
@@ -76,8 +73,7 @@ class Term:
     until: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Struct, frozen=True):
     """One rule with its articles. certainty: statute, joint, design or memory. warn: before the end."""
 
     id: str

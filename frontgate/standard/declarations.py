@@ -21,6 +21,7 @@ from frontgate import safexml
 from frontgate.errors import CatalogueError, XmlError
 from frontgate.standard.reading import SCHEMA_NS
 from frontgate.standard.tree import all_text
+from frontgate.values import Struct
 
 XS = "http://www.w3.org/2001/XMLSchema"
 _LANG = "{http://www.w3.org/XML/1998/namespace}lang"
@@ -30,8 +31,7 @@ _FACETS = frozenset(
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Checks:
+class Checks(Struct, frozen=True):
     """The standard's own attributes on an element declaration.
 
     list: name of its code list. check: name of its check-character rule. when_sibling: `Name=value`

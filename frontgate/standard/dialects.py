@@ -14,7 +14,6 @@ import csv
 import io
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from lxml import etree
@@ -24,13 +23,13 @@ from frontgate.errors import CatalogueError
 from frontgate.model.message import MESSAGE_NS
 from frontgate.standard.reading import TYPES_NS
 from frontgate.standard.tree import NO_ACCESS
+from frontgate.values import Struct
 
 _BODY_PREFIX = "b"
 _PREFIXES = {"m": MESSAGE_NS, "t": TYPES_NS}
 
 
-@dataclass(frozen=True, slots=True)
-class Dialect:
+class Dialect(Struct, frozen=True):
     """names: element of the dialect → element of the standard, as `m:`, `t:` or `b:Name`. codes:
     (element of the standard, code of the dialect) → code of the standard."""
 

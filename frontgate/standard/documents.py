@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from lxml import etree
@@ -18,6 +17,7 @@ from frontgate.model.message import Carrier, DocumentRef, MessageView
 from frontgate.standard.catalogue import Catalogue
 from frontgate.standard.flows import DocumentRule, Step, Variant
 from frontgate.standard.reading import prefixes
+from frontgate.values import Struct
 
 MAX_NAME_BYTES = 255
 """Longest FileName in UTF-8: the limit of the file systems that receivers use."""
@@ -25,8 +25,7 @@ _DOC_TYPES = "doc-type"
 _UNSAFE = re.compile(r"[/\\\x00-\x1f\x7f-\x9f]")
 
 
-@dataclass(frozen=True, slots=True)
-class FileFact:
+class FileFact(Struct, frozen=True):
     """A file beside the message. digest: SHA-256, 64 lower-case hex."""
 
     size_bytes: int

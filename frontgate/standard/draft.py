@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
 
 from lxml import etree
@@ -23,6 +22,7 @@ from frontgate.standard.flows import Step
 from frontgate.standard.known import PERSON, PERSON_UID, Known, lasting_of, library_type
 from frontgate.standard.places import Places
 from frontgate.standard.reading import prefixes
+from frontgate.values import Struct
 
 _M = f"{{{MESSAGE_NS}}}"
 _MAX_DEPTH = 24
@@ -30,8 +30,7 @@ _STAGE = "CaseStage"
 """The stage of the case: of the message's own step, whatever an earlier one said."""
 
 
-@dataclass(frozen=True, slots=True)
-class Open:
+class Open(Struct, frozen=True):
     """A place that is left to be filled. xpath: with the standard's prefixes. codes: a code list."""
 
     xpath: str
@@ -41,8 +40,7 @@ class Open:
     codes: str
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(Struct, frozen=True):
     """data: UTF-8 XML. answers: MessageId of the message that it replies to, empty if none."""
 
     data: bytes

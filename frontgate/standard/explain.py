@@ -6,20 +6,18 @@ only here, only when asked, and only for documents of bounded size.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from lxml import etree
 
 from frontgate import safexml
 from frontgate.standard.catalogue import Catalogue
 from frontgate.standard.schema import driver
+from frontgate.values import Struct
 
 MAX_BYTES = 1 << 20
 MAX_REASONS = 20
 
 
-@dataclass(frozen=True, slots=True)
-class Reason:
+class Reason(Struct, frozen=True):
     """One reason in English, with the path and line that xmlschema gives (line None if unknown)."""
 
     text: str

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from frontgate.model.message import MESSAGE_NS
 from frontgate.standard.catalogue import BODY, MESSAGE, Catalogue
 from frontgate.standard.declarations import Declaration, Declarations
 from frontgate.standard.reading import TYPES_NS
+from frontgate.values import Struct
 
 _MAX_DEPTH = 24
 _SHOWN_VALUES = 20
 _PREFIXES = {MESSAGE_NS: "m", TYPES_NS: "t"}
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(Struct, frozen=True):
     """One row. path: element names from the Message down, without prefixes. depth: 0 = the top.
     prefix: of the element's namespace, as samples write it.
     occurs: `1`, `0..1`, `1..*`. limits: what the value must keep to. codes: name of a code list.

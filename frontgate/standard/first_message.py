@@ -5,13 +5,11 @@ The worked check characters are counted here by the code that judges them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from frontgate.core.identifiers import case_uid, mod11_2, unit_code
+from frontgate.values import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Section:
+class Section(Struct, frozen=True):
     """A heading, paragraphs (zh, en) and an example, empty without one. list: a code list shown below."""
 
     zh: str

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +18,10 @@ from lxml import etree
 from frontgate.errors import CatalogueError
 from frontgate.model.message import MESSAGE_NS
 from frontgate.standard.reading import Table, prefixes
+from frontgate.values import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class DocumentRule:
+class DocumentRule(Struct, frozen=True):
     """A document that a step must carry. min, max: how many; max 0 = without limit.
 
     types: the doc-type code and those accepted in its place. when: XPath over the message, empty
@@ -37,8 +36,7 @@ class DocumentRule:
     en: str
 
 
-@dataclass(frozen=True, slots=True)
-class CopyRule:
+class CopyRule(Struct, frozen=True):
     """Who gets a copy. mode: `full` or `narrowed` (through the XSLT named by `extract`).
 
     unit: XPath that names the units in the message; empty = the units of `role` in the division
@@ -54,8 +52,7 @@ class CopyRule:
     nearest: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Variant:
+class Variant(Struct, frozen=True):
     """A form of a step that differs by sender, receiver or content, with documents of its own."""
 
     name: str
@@ -67,8 +64,7 @@ class Variant:
     documents: tuple[DocumentRule, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """One message type of a flow.
 
     stage: the case stage it leads to, empty where it leaves it. opens: it begins an instance.
@@ -98,8 +94,7 @@ class Step:
         return f"{self.flow}.{self.name}"
 
 
-@dataclass(frozen=True, slots=True)
-class Flow:
+class Flow(Struct, frozen=True):
     """One flow with its folder. law: articles. business_key: XPaths relative to the message."""
 
     name: str

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 from lxml import etree
@@ -23,6 +22,7 @@ from frontgate.standard.picture import sequence
 from frontgate.standard.rule_rows import anchor, places, rules_table, shown
 from frontgate.standard.rules import Rule
 from frontgate.standard.samples import Sample, samples_of_flow
+from frontgate.values import Struct
 
 STYLE = """
 body{font:15px/1.6 "Noto Sans CJK SC","Microsoft YaHei",sans-serif;margin:0 auto;max-width:72rem;padding:1rem 2rem;color:#1a1a1a}
@@ -49,8 +49,7 @@ def write_handbook(catalogue: Catalogue, target: Path) -> tuple[Path, ...]:
     return tuple(pages)
 
 
-@dataclass(frozen=True, slots=True)
-class Content:
+class Content(Struct, frozen=True):
     """One page without its frame. script: what its search box runs, empty without one."""
 
     title_zh: str

@@ -18,14 +18,14 @@ from frontgate.standard.declarations import Declaration, Declarations
 from frontgate.standard.reading import TYPES_NS
 from frontgate.standard.tree import text_of
 from frontgate.standard.view import body_of, read_view
+from frontgate.values import Struct
 
 PERSON_UID = "PersonUid"
 PERSON = "Person"
 """The library's type for a person; its PersonUid says whose the facts beside it are."""
 
 
-@dataclass(frozen=True, slots=True)
-class Lasting:
+class Lasting(Struct, frozen=True):
     """`[draft]`: what an earlier message may say for a later one.
 
     groups: names of types of the shared library that are taken over whole. fields: names of

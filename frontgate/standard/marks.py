@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Set
-from dataclasses import dataclass, replace
 
 from lxml import etree
 
 from frontgate.errors import CatalogueError
 from frontgate.standard.declarations import Checks, Declaration, Declarations
+from frontgate.values import Struct, replace
 
 _MAX_DEPTH = 24
 """Deeper than any message of the standard (19 levels); stops recursive types."""
@@ -23,8 +23,7 @@ _MAX_DEPTH = 24
 NONE = Checks()
 
 
-@dataclass(frozen=True, slots=True)
-class Marks:
+class Marks(Struct, frozen=True):
     """by_name: checks where the name alone decides. by_tail: for the other names, path tail →
     checks, tails as tuples from the element upwards. settled: names in `by_name` about which the
     schema has said all already. paths: of each element name all paths that the declarations give,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from lxml import etree
@@ -16,6 +15,7 @@ from lxml import etree
 from frontgate import safexml
 from frontgate.standard.declarations import XS, Declarations
 from frontgate.standard.reading import SCHEMA_NS
+from frontgate.values import Struct
 
 NOT_BLANK = r"\s*\S[\s\S]*"
 """How the standard's text types ask for one visible character."""
@@ -29,8 +29,7 @@ _LIST, _CHECK = f"{{{SCHEMA_NS}}}list", f"{{{SCHEMA_NS}}}check"
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9-]")
 
 
-@dataclass(frozen=True, slots=True)
-class RewrittenFile:
+class RewrittenFile(Struct, frozen=True):
     """One XSD file rewritten.
 
     lists: generated type → (base type, code list). texts: generated type → longest length. long:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 
 from lxml import etree
 
@@ -18,6 +17,7 @@ from frontgate.standard.fields import Field
 from frontgate.standard.flows import Flow
 from frontgate.standard.markup import Node, both, el, table
 from frontgate.standard.rules import Rule
+from frontgate.values import Struct
 
 MOST_LINKS = 6
 """Fields shown of one rule; in the messages of a flow most of them repeat."""
@@ -25,8 +25,7 @@ MOST_LINKS = 6
 _PREDICATE = re.compile(r"\[[^\[\]]*\]")
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """A field that a rule looks at. anchor: where it stands on the page. label: `step · name`."""
 
     anchor: str

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from lxml import etree
@@ -31,6 +30,7 @@ from frontgate.standard.places import Places
 from frontgate.standard.reading import SCHEMA_NS
 from frontgate.standard.straight import Straight, Ways
 from frontgate.standard.tree import NO_ACCESS, all_text, select, text_of
+from frontgate.values import Struct
 
 SCH = "http://purl.oclc.org/dsdl/schematron"
 XSL = "http://www.w3.org/1999/XSL/Transform"
@@ -40,8 +40,7 @@ MAX_FINDINGS = 200
 _UNSUPPORTED = ("include", "extends", "phase")
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Struct, frozen=True):
     """One assertion of the standard. severity: what a breach means. basis: law article.
 
     at: XPath from the context to the element that a breach points at (`fg:at`); empty = where the
@@ -61,8 +60,7 @@ class Rule:
     advice_en: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class RuleSet:
+class RuleSet(Struct, frozen=True):
     """One `.sch` file. stylesheet: XSLT 1.0 that writes one `hit` (id, path, text) a breach.
 
     suspect: XPath 1.0 that is true of every document in which some rule may be broken; empty

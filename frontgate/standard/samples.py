@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from lxml import etree
@@ -21,6 +20,7 @@ from frontgate.standard.catalogue import Catalogue
 from frontgate.standard.check import Checker
 from frontgate.standard.documents import is_safe_name
 from frontgate.standard.fields import Field, fields_of
+from frontgate.values import Struct
 
 _TYPE = re.compile(rb"<(?:[\w.-]+:)?MessageType>\s*([^<]{1,80}?)\s*<")
 _RULE = re.compile(r"FG-[A-Za-z0-9-]+?-\d{3}(?![0-9])")
@@ -33,8 +33,7 @@ BREAKS: Mapping[str, tuple[str, str]] = {
 """Rules that a drop breaks by its files alone: any valid sample can show them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(Struct, frozen=True):
     """A message of the standard. rule: what an invalid one breaks, empty for a valid one."""
 
     name: str

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,6 +18,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 
 from frontgate.errors import SignatureError
+from frontgate.values import Struct
 
 DIGEST_SHA256 = "http://www.w3.org/2001/04/xmlenc#sha256"
 _FILES = ("ecdsa_p256", "rsa_3072")
@@ -79,8 +79,7 @@ def for_key(public_key: object) -> Suite:
     raise SignatureError("FG-SIG-001", value=type(public_key).__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Signer:
+class Signer(Struct, frozen=True):
     """A unit's key in use. certificate, chain: DER. sign: data → SignatureValue octets."""
 
     unit: str

@@ -11,8 +11,9 @@ a new one is made.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
+
+from frontgate.values import Struct
 
 RESUME_BLOCK = 1 << 20
 """A download that goes on after a restart goes back a whole block of this size."""
@@ -20,8 +21,7 @@ UPLOAD_BACK = 256 << 10
 """A resumed upload goes back at most this far before the end of what is there."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """One complete file that waits."""
 
     name: str

@@ -22,11 +22,11 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from frontgate import durable
+from frontgate.values import Struct, asdict
 
 TRAILER = 512
 SEAL = 64
@@ -60,8 +60,7 @@ def plain(file_name: str) -> str:
     return file_name
 
 
-@dataclass(frozen=True, slots=True)
-class Trailer:
+class Trailer(Struct, frozen=True):
     """side: who wrote it, `gateway` or `hub`. floor: below this number it waits for nothing any more,
     so nothing is missing there. name: of the bundle; empty for an acknowledgement.
     """
@@ -109,8 +108,7 @@ class Trailer:
         return trailer
 
 
-@dataclass(frozen=True, slots=True)
-class Stamp:
+class Stamp(Struct, frozen=True):
     """What shows that a file has changed."""
 
     inode: int

@@ -15,6 +15,7 @@ from typing import Any
 
 from frontgate import durable
 from frontgate.log import get_logger
+from frontgate.values import Struct
 
 log = get_logger()
 
@@ -59,8 +60,7 @@ class Came:
             self.also.discard(self.below)
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """What an acknowledgement says. names: of ours that the far end has. strange: (number, digest) that
     it took in our name and that we never sent. damaged: files that it could not use lately.
     """

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from frontgate.values import Struct
 
-@dataclass(frozen=True, slots=True)
-class Way:
+
+class Way(Struct, frozen=True):
     """One end. side: `gateway` or `hub`. into: the device's folder for us, `out`: ours for it.
 
     resend_s: without acknowledgement it is written again. gap_after_s: a number that is missing

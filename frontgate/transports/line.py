@@ -16,8 +16,9 @@ import errno
 import socket
 import struct
 import time
-from dataclasses import dataclass
 from typing import Any, Protocol
+
+from frontgate.values import Struct
 
 LEAST_PACE = 10
 """Bytes a second that count as progress: more than what both ends send to show that they live."""
@@ -35,8 +36,7 @@ _INFO_BYTES, _UNACKED, _MOVED, _SEGMENTS = 148, 24, 120, 140
 received, segments received and bytes waiting."""
 
 
-@dataclass(frozen=True, slots=True)
-class Moved:
+class Moved(Struct, frozen=True):
     """acked, received: bytes since the connection began; segments: that came. in_flight: something sent
     is not confirmed. is_owed: or waits to be sent.
     """

@@ -13,7 +13,6 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +29,7 @@ from frontgate.transports.sftp_wire import (
     UnsyncedError,
 )
 from frontgate.undo import on_failure
+from frontgate.values import Struct
 
 with without("invoke"):  # runs programs for `Match exec` of an ssh_config, which nobody reads here
     import paramiko
@@ -49,8 +49,7 @@ _NEW_KEYS_S = 3600.0
 goes for that waits behind all that is under way: on a slow line for many minutes. `line` watches it."""
 
 
-@dataclass(frozen=True, slots=True)
-class SftpPeer:
+class SftpPeer(Struct, frozen=True):
     """The hub as a gateway sees it. host_keys: `ssh-ed25519 AAAA…` lines, any of which may answer."""
 
     host: str

@@ -6,7 +6,6 @@ Source: RFC 5280; ETSI EN 319 412-2 (natural use of serialNumber for the unit co
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from cryptography.x509.oid import NameOID
 from frontgate import clock, durable
 from frontgate.errors import TrustError
 from frontgate.suites import for_key, suite
+from frontgate.values import Struct
 
 CA_YEARS = 20
 LEAF_DAYS = 3 * 365
@@ -72,8 +72,7 @@ def unit_of(certificate: x509.Certificate) -> str:
     return str(found[0].value) if len(found) == 1 else ""
 
 
-@dataclass(frozen=True, slots=True)
-class Authority:
+class Authority(Struct, frozen=True):
     """The CA with its key. Only the hub's administration holds one."""
 
     certificate: x509.Certificate

@@ -6,12 +6,12 @@ import csv
 import difflib
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from frontgate.core.identifiers import is_unit_code
 from frontgate.errors import TrustError
 from frontgate.model.unit import ACTIVE, REVOKED, SUSPENDED, Directory, Unit
+from frontgate.values import replace
 
 COLUMNS = (
     "code",

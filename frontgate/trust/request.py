@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
 from typing import Any
 
 from cryptography import x509
@@ -18,13 +17,13 @@ from cryptography.x509.oid import NameOID
 from frontgate import __version__
 from frontgate.core.identifiers import is_unit_code
 from frontgate.errors import TrustError
+from frontgate.values import Struct
 
 FORMAT = "frontgate-request-1"
 MAX_BYTES = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Struct, frozen=True):
     """units: code → public key. ssh_key: `ssh-ed25519 AAAA…`. fingerprint: of the whole, hex."""
 
     units: dict[str, Any]

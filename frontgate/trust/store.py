@@ -6,7 +6,6 @@ judgement is a numbered list of checks with a code of its own each, and no netwo
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -20,6 +19,7 @@ from frontgate.model.unit import REVOKED, Directory
 from frontgate.trust.authority import certificate_der, fingerprint, unit_of
 from frontgate.trust.directory import FORMAT, from_body
 from frontgate.trust.signed import read_signed
+from frontgate.values import Struct, replace
 
 EARLIER = "earlier"
 
@@ -29,8 +29,7 @@ def _certificate(der: bytes) -> x509.Certificate:
     return x509.load_der_x509_certificate(der)
 
 
-@dataclass(frozen=True, slots=True)
-class _Stated:
+class _Stated(Struct, frozen=True):
     """What a certificate says of itself."""
 
     start: datetime
@@ -67,8 +66,7 @@ def _is_issued_by(der: bytes, ca_der: bytes) -> bool:
     return True
 
 
-@dataclass(frozen=True, slots=True)
-class TrustStore:
+class TrustStore(Struct, frozen=True):
     """A snapshot. ca, hub_certificate: DER. directory_document: the signed bytes."""
 
     ca: bytes

@@ -8,7 +8,6 @@ that comparison it is trust on first use, and `enrol` says so.
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass
 from typing import Any
 
 from frontgate import clock
@@ -19,12 +18,12 @@ from frontgate.trust.directory import FORMAT as DIRECTORY_FORMAT
 from frontgate.trust.directory import from_body
 from frontgate.trust.signed import read_signed, write_signed
 from frontgate.trust.store import TrustStore
+from frontgate.values import Struct
 
 FORMAT = "frontgate-unit-bundle-1"
 
 
-@dataclass(frozen=True, slots=True)
-class UnitBundle:
+class UnitBundle(Struct, frozen=True):
     """certificates: unit code → DER. host_keys: public key lines. trust: CA, hub, directory."""
 
     certificates: dict[str, bytes]

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import paramiko
@@ -30,6 +30,7 @@ from frontgate.transports.directory import DirectoryPeer
 from frontgate.transports.ferry import Ferry
 from frontgate.transports.ferry_way import Way
 from frontgate.transports.sftp import SftpPeer, connect_sftp
+from frontgate.values import replace
 
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]
 ACCOUNT = f"u520999000{int(WORKER) % 10}x"

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +15,8 @@ from typing import Any
 import pytest
 from faults.points import Ended, Range
 from unit.transports import test_ferry_wrong_builds
+
+from frontgate.values import replace
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from by_hand import ByHand, failing
+from msgspec.structs import force_setattr
 from province import POLICE, PROCURATORATE, message
 
 from frontgate import durable
@@ -205,7 +206,7 @@ def test_a_crash_at_any_step_of_a_delivery_delivers_each_once(
             raise Died(name)
 
     while True:
-        object.__setattr__(by_hand.gateways[PROCURATORATE].posts.posts[0], "form", form)
+        force_setattr(by_hand.gateways[PROCURATORATE].posts.posts[0], "form", form)
         n, seen = n + 1, 0
         durable.probe = probe
         try:

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from province import free_port, wait_for
@@ -17,6 +17,7 @@ from province import free_port, wait_for
 from frontgate.hub.admin import new_ssh_key
 from frontgate.hub.sshd import prepare_accounts, sshd_config
 from frontgate.transports.sftp import SftpPeer
+from frontgate.values import replace
 
 _WORKER = os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]
 ACCOUNT = f"u520999001{int(_WORKER) % 10}x"

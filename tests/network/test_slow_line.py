@@ -13,7 +13,6 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import paramiko
@@ -26,6 +25,7 @@ from frontgate.transports import Transport, sftp
 from frontgate.transports import line as line_module
 from frontgate.transports.line import Line, Moved, Patient
 from frontgate.transports.sftp import SftpPeer, connect_sftp
+from frontgate.values import replace
 from network.servers import SERVERS, Server, openssh
 
 STEP_S = 2.0

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 import pytest
 import structlog
 from chaos_table import begin, is_long
+from msgspec.structs import force_setattr
 
 from frontgate.core.lifecycle import Transfer
 from frontgate.gateway import delivery, discards, pick_up
@@ -238,7 +239,7 @@ def test_a_changed_byte_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
         for part in parts:
             if part.path.startswith("files/"):
                 open_it = part.open
-                object.__setattr__(part, "open", lambda open_it=open_it: _flipped(open_it()))
+                force_setattr(part, "open", lambda open_it=open_it: _flipped(open_it()))
         return parts
 
     monkeypatch.setattr(delivery, "_parts", careless)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 
 from frontgate import clock
@@ -15,6 +14,7 @@ from frontgate.console.picture import state_of
 from frontgate.console.web import Answer, Endpoint, Page, Visit
 from frontgate.journal import timestamp, traffic
 from frontgate.pipeline.alarms import Alarm, alarms
+from frontgate.values import Struct
 
 QUEUES = 20
 COUNTED = 500
@@ -64,8 +64,7 @@ def show(visit: Visit) -> Answer:
     return Page("overview.html", data)
 
 
-@dataclass(frozen=True, slots=True)
-class Figure:
+class Figure(Struct, frozen=True):
     """One number, its name, where it leads. mood: how it is coloured where it is not nought."""
 
     name: str
@@ -75,8 +74,7 @@ class Figure:
     is_more: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Due:
+class Due(Struct, frozen=True):
     """One line of the next deadlines."""
 
     name: str

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from frontgate import clock
@@ -13,6 +12,7 @@ from frontgate.errors import ConsoleError
 from frontgate.journal import traffic
 from frontgate.model.unit import Unit
 from frontgate.pipeline.alarms import AWAY_AFTER, CERTIFICATE_DAYS, facts_of
+from frontgate.values import Struct
 
 ROWS = 50
 STANDING = {"suspend": "suspended", "lift": "active", "revoke": "revoked"}
@@ -20,8 +20,7 @@ POSSIBLE = {"active": ("suspend", "revoke"), "suspended": ("lift", "revoke")}
 """Status → acts on it. A revoked unit comes back by a new enrolment alone."""
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class State(Struct, frozen=True):
     """A unit and its gateway. health: good, warn, bad or none (never heard of). facts: of the
     heartbeat. open, oldest_at: what waits at the hub for its mailbox."""
 

@@ -7,16 +7,15 @@ from __future__ import annotations
 import random
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import date, timedelta
 from fractions import Fraction
 from importlib import resources
 
 from frontgate.core.deadlines import Calendar
+from frontgate.values import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Volumes:
+class Volumes(Struct, frozen=True):
     """counts: exchanges a flow. spread: flows whose count is a share of the unnamed remainder."""
 
     total: int
@@ -43,8 +42,7 @@ def scaled(counts: dict[str, int], share: Fraction) -> dict[str, int]:
     return {name: max(1, round(n * share)) if n else 0 for name, n in counts.items()}
 
 
-@dataclass(frozen=True, slots=True)
-class Day:
+class Day(Struct, frozen=True):
     """One working day's exchanges. flows: a flow's name for each, in no order."""
 
     day: date

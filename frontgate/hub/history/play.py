@@ -15,7 +15,6 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from datetime import date, datetime
 from datetime import time as of_day
 from fractions import Fraction
@@ -40,12 +39,12 @@ from frontgate.settings import HubSettings
 from frontgate.standard import Checker, Standards
 from frontgate.suites import load_signer
 from frontgate.trust.store import load_trust
+from frontgate.values import Struct
 
 LOOK_S = 0.2
 
 
-@dataclass(frozen=True, slots=True)
-class Figures:
+class Figures(Struct, frozen=True):
     """messages, receipts: of units and hub together. Seconds of the clock on the wall, `cpu` those of
     the processor. making: by the units, before. whole: from the first upload to the last projection;
     ledger: of that, until the hub had taken the last upload.
@@ -66,8 +65,7 @@ class Figures:
     refused: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Made:
+class _Made(Struct, frozen=True):
     """A bundle that lies ready below `uploads/`."""
 
     path: Path

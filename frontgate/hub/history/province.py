@@ -6,7 +6,6 @@ legal aid; each prefecture the upper ones and a prison. The units of a prefectur
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from frontgate.trust.authority import Authority, fingerprint
 from frontgate.trust.directory import FORMAT, to_body
 from frontgate.trust.signed import write_signed
 from frontgate.trust.store import load_trust
+from frontgate.values import Struct
 
 HUB = "52000090005"
 VALID_DAYS = 1100
@@ -30,8 +30,7 @@ PROVINCE = ("0100", "1100", "2100", "3100", "5100")
 """Type and serial of the units that each level has."""
 
 
-@dataclass(frozen=True, slots=True)
-class Province:
+class Province(Struct, frozen=True):
     """signers: by unit code. counties: divisions that units of every kind have."""
 
     home: Path

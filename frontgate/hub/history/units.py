@@ -13,7 +13,6 @@ import random
 import re
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from datetime import datetime, time, timedelta
 from functools import cached_property
 
@@ -29,6 +28,7 @@ from frontgate.seal import PackageWriter
 from frontgate.seal.receipts import sign_receipts, write_list
 from frontgate.standard import Catalogue, Standards, copies
 from frontgate.standard.view import read_view
+from frontgate.values import Struct, replace
 
 GROUP = 8
 MEMBERS = 64
@@ -41,8 +41,7 @@ _NAME = re.compile(r"<t:Name>[^<]*")
 _ACCOUNTS = "赵钱孙李周吴郑王冯陈褚卫蒋沈韩杨朱秦尤许何吕施张孔曹严华金魏陶姜"
 
 
-@dataclass(frozen=True, slots=True)
-class Upload:
+class Upload(Struct, frozen=True):
     """One bundle for the mailbox of an account, at a moment."""
 
     account: str
@@ -261,8 +260,7 @@ class Units:
         return Upload(account, name, body + bundle.TRAILER, at, messages, receipts)
 
 
-@dataclass(frozen=True, slots=True)
-class _Made:
+class _Made(Struct, frozen=True):
     """A message with all that its seal and its receipts need."""
 
     text: bytes

@@ -1,7 +1,6 @@
 """Notices of the hub: one a term and level, valid by the standard, sealed, in the ledger, queued."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from frontgate.journal import packages
 from frontgate.pipeline.segments import SegmentStore
 from frontgate.seal import open_package
 from frontgate.standard import Checker
+from frontgate.values import replace
 
 COMMITTEE = "52010001002"
 

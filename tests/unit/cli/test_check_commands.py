@@ -200,7 +200,7 @@ def test_they_run_without_posix_only_modules(toy: Path, tmp_path: Path) -> None:
 IMPORTS = """
 import sys
 import frontgate.cli.check, frontgate.cli.standard
-heavy = ["xmlschema", "cryptography", "paramiko", "asyncssh", "apsw", "msgspec", "structlog", "rich",
+heavy = ["xmlschema", "cryptography", "paramiko", "asyncssh", "apsw", "structlog", "rich",
          "watchdog", "asyncio", "multiprocessing", "fcntl", "pwd", "grp", "resource"]
 print([name for name in heavy if name in sys.modules])
 """

@@ -1,7 +1,5 @@
 """Chain, identifiers, back-off, minting, routing: pure values in, pure values out."""
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,6 +19,7 @@ from frontgate.model.envelope import Envelope
 from frontgate.model.finding import Finding
 from frontgate.model.message import Address, Header
 from frontgate.model.unit import Directory, Unit
+from frontgate.values import replace
 
 POLICE, PROCURATORATE = "5201021100X", "52010221005"
 

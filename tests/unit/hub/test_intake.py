@@ -2,7 +2,6 @@
 
 import io
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import apsw
@@ -14,6 +13,7 @@ from frontgate.journal.files import open_file, open_reading
 from frontgate.model.envelope import Envelope
 from frontgate.model.receipt import Kind
 from frontgate.seal import PackageWriter
+from frontgate.values import replace
 
 
 @pytest.fixture

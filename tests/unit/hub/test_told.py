@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import uuid
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,6 +15,7 @@ from frontgate.hub.told import Told
 from frontgate.journal import Journal, packages, receipts, transfers
 from frontgate.model.receipt import Kind, Receipt
 from frontgate.seal.receipts import ReceiptGroup
+from frontgate.values import replace
 
 SENDER, RECEIVER, PEER = "5201021100X", "52010221005", "account:u52010221005"
 MESSAGE = str(uuid.uuid4())

@@ -2,7 +2,6 @@
 
 import random
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 from signing import HEADER, NOW, POLICE, PROCURATORATE, signer
@@ -14,6 +13,7 @@ from frontgate.model.receipt import Kind, Reason, Receipt
 from frontgate.seal import envelope as envelopes
 from frontgate.seal import receipts, xades
 from frontgate.seal.xml import QUICK_BYTES, clean_text
+from frontgate.values import replace
 
 PARTS = (
     Part("files/a.pdf", 400, "application/pdf", "ab" * 32),

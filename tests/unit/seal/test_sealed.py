@@ -6,7 +6,6 @@ import random
 import subprocess
 import sys
 import zipfile
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from frontgate.model.envelope import Copy, Envelope
 from frontgate.model.message import Header
 from frontgate.seal import open_package, open_stored
 from frontgate.seal.envelope import read_envelope, write_envelope
+from frontgate.values import replace
 
 
 def verified(data: bytes, **kwargs: frozenset[str]) -> None:

@@ -5,7 +5,6 @@ import hashlib
 import io
 import os
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from frontgate.errors import TransportError
 from frontgate.transports.carried import TRAILER, NotWhole, Trailer, read_trailer
 from frontgate.transports.directory import DirectoryPeer
 from frontgate.transports.ferry import Ferry
+from frontgate.values import replace
 
 __all__ = ["ends"]
 

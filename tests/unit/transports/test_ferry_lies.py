@@ -4,13 +4,13 @@ import hashlib
 import json
 import os
 import random
-from dataclasses import replace
 
 import pytest
 from ferry_ends import GAP_S, RESEND_S, Ends, again, ends
 
 from frontgate.transports.carried import TRAILER, Trailer
 from frontgate.transports.ferry import Ferry
+from frontgate.values import replace
 
 __all__ = ["ends"]
 

@@ -1,7 +1,6 @@
 """Enrolment, the signed directory and every judgement of a certificate."""
 
 import json
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from frontgate.trust.request import read_request
 from frontgate.trust.signed import read_signed, write_signed
 from frontgate.trust.store import load_trust
 from frontgate.trust.unit_bundle import read_unit_bundle
+from frontgate.values import replace
 
 TABLE = f"""code,name_zh,name_en,roles
 {POLICE},公安,police,police

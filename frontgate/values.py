@@ -1,0 +1,23 @@
+"""Values: what the rooms hand each other. Frozen, compared and hashed by what is in them.
+
+Made by msgspec, which is imported here and in the settings alone. A class of fifteen fields costs a start 0.03 ms where a
+frozen dataclass costs 1.6; an object is made five times, a changed copy twenty times as fast (ADR 0022).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from frontgate.lean import without
+
+with without("typing_extensions"):
+    from msgspec import Struct, field, to_builtins
+    from msgspec.structs import replace
+
+__all__ = ["Struct", "asdict", "field", "replace"]
+
+
+def asdict(value: object) -> dict[str, Any]:
+    """A value's fields by name as JSON has them, those of values within it too: times and enumerations are text."""
+    made: dict[str, Any] = to_builtins(value)
+    return made
