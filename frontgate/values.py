@@ -18,6 +18,12 @@ __all__ = ["Struct", "asdict", "field", "replace"]
 
 
 def asdict(value: object) -> dict[str, Any]:
-    """A value's fields by name as JSON has them, those of values within it too: times and enumerations are text."""
-    made: dict[str, Any] = to_builtins(value)
+    """A value's fields by name as JSON has them, those of values within it too: times and enumerations are text.
+
+    Bytes stay what they are: who writes JSON of them has to say how. Raises: TypeError for what is no value, or
+    holds a path, an error or anything else that JSON has no form for.
+    """
+    made = to_builtins(value, builtin_types=(bytes,))
+    if not isinstance(made, dict) or isinstance(value, dict):
+        raise TypeError(f"{type(value).__name__} is no value")
     return made

@@ -57,7 +57,7 @@ def _list(name: str, items: Json) -> Json:
 
 
 def _schema(kind: type) -> Json:
-    """The schema of a dataclass of plain values."""
+    """The schema of a class of plain values."""
     kinds = {"str": TEXT, "int": {"type": "integer"}, "bool": TRUTH}
     return _object(**{n: kinds.get(str(t), {}) for n, t in kind.__annotations__.items()})
 

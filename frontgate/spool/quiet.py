@@ -55,28 +55,32 @@ class Ages:
 
 
 class State(Struct, frozen=True):
-    """What an entry was like: two that differ were not quiet between. inner: a digest over all below a folder,
-    in place of what may be thousands of rows. newest_s: the newest of all its times, POSIX.
+    """What an entry was like: two whose marks differ were not quiet between. newest_s: the newest of all its
+    times, POSIX.
     """
 
-    own: tuple[int, ...]
-    inner: bytes
+    mark: bytes
     newest_s: float
 
 
-UNKNOWN = State((), b"", 0.0)
+UNKNOWN = State(b"", 0.0)
 
 
 def state_of(info: os.stat_result) -> State:
     """Of an entry alone."""
-    own = (info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns)
-    return State(own, b"", max(own[2:]) / 1e9)
+    return State(_mark(info), max(info.st_mtime_ns, info.st_ctime_ns) / 1e9)
+
+
+def _mark(info: os.stat_result) -> bytes:
+    """As text: a time may have more digits than a machine's integer, and be before 1970."""
+    return b"%d %d %d %d" % (info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns)
 
 
 def state_of_folder(outbound: Folder, name: bytes, info: os.stat_result) -> State:
-    """With all below it, as far as `MOST_INNER` entries. Raises: OSError."""
-    own = state_of(info)
-    newest_ns, count, sha = max(own.own[2:]), 0, hashlib.sha256()
+    """With all below it, as far as `MOST_INNER` entries: its mark has a digest in place of thousands of rows.
+    Raises: OSError.
+    """
+    newest_ns, count, sha = max(info.st_mtime_ns, info.st_ctime_ns), 0, hashlib.sha256()
     pending: list[tuple[bytes, ...]] = [(name,)]
     while pending and count <= MOST_INNER:
         way = pending.pop()
@@ -85,8 +89,7 @@ def state_of_folder(outbound: Folder, name: bytes, info: os.stat_result) -> Stat
                 i = folder.lstat(below)
                 count += 1
                 newest_ns = max(newest_ns, i.st_mtime_ns, i.st_ctime_ns)
-                row = (below, i.st_ino, i.st_size, i.st_mtime_ns, i.st_ctime_ns)
-                sha.update(repr(row).encode())
+                sha.update(b"%d %b %b\n" % (len(below), below, _mark(i)))
                 if stat.S_ISDIR(i.st_mode) and len(way) < MOST_DEPTH:
                     pending.append((*way, below))
-    return State(own.own, sha.digest(), newest_ns / 1e9)
+    return State(_mark(info) + sha.digest(), newest_ns / 1e9)

@@ -6,26 +6,23 @@ looked at later has not settled sooner.
 
 from __future__ import annotations
 
+import struct
 from collections import OrderedDict, deque
 
 from frontgate import clock
 from frontgate.spool.quiet import Moment, State
-from frontgate.values import Struct
 
 MOST = 65_536
 """As many as a window of a scan; of more, those that have been the same for longest are left to the next scan."""
-
-
-class _Seen(Struct, frozen=True):
-    state: State
-    since: float
+_TIME = struct.Struct("d")
 
 
 class Unsettled:
     """See the module. Used by one thread; `names` by any."""
 
     def __init__(self) -> None:
-        self._seen: OrderedDict[bytes, _Seen] = OrderedDict()
+        self._seen: OrderedDict[bytes, bytes] = OrderedDict()
+        """By name: since when, and the mark of the state, in one object. There may be a window of them."""
         self._look: deque[bytes] | None = None
         self._look_at = Moment(0.0, 0.0)
         self._next_s = 0.0
@@ -40,12 +37,12 @@ class Unsettled:
     def see(self, name: bytes, state: State) -> float:
         """Note how an entry is. Returns: since when it is so, in monotonic seconds."""
         seen = self._seen.get(name)
-        if seen is None or seen.state != state:
+        if seen is None or seen[_TIME.size :] != state.mark:
             if seen is None and len(self._seen) >= MOST:
                 self._seen.popitem(last=False)
-            seen = self._seen[name] = _Seen(state, clock.monotonic())
+            seen = self._seen[name] = _TIME.pack(clock.monotonic()) + state.mark
             self._seen.move_to_end(name)
-        return seen.since
+        return _since(seen)
 
     def forget(self, name: bytes) -> None:
         self._seen.pop(name, None)
@@ -59,7 +56,7 @@ class Unsettled:
         """What is here goes before anything else, as soon as it can have settled. Who writes on and on holds
         up nobody for longer.
         """
-        newest = max((seen.since for seen in self._seen.values()), default=None)
+        newest = max(map(_since, self._seen.values()), default=None)
         self._awaited_until = None if newest is None else newest + settle_s
 
     @property
@@ -92,3 +89,8 @@ class Unsettled:
 
     def _have_settled(self, at: Moment) -> bool:
         return self._awaited_until is not None and at.steady_s >= self._awaited_until
+
+
+def _since(seen: bytes) -> float:
+    since: float = _TIME.unpack_from(seen)[0]
+    return since

@@ -101,6 +101,10 @@ class Trailer(Struct, frozen=True):
                 raise NotWhole
             trailer = cls(**fields)
             counts = (trailer.number, trailer.floor, trailer.size_bytes)
+            told = (trailer.kind, trailer.side, trailer.account, trailer.epoch)
+            texts = (*told, trailer.name, trailer.digest)
+            if any(type(text) is not str for text in texts):
+                raise NotWhole
             if any(type(n) is not int or n < 0 for n in counts) or trailer.encoded() != data:
                 raise NotWhole
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError, AssertionError):

@@ -3,6 +3,7 @@
 import json
 from datetime import UTC, datetime
 from enum import StrEnum
+from pathlib import Path
 
 import pytest
 
@@ -46,3 +47,15 @@ def test_as_json_has_it_all_the_way_down() -> None:
         "inner": [{"at": "2026-01-02T03:04:05Z", "colour": "red"}],
         "notes": {"k": "v"},
     }
+
+
+def test_what_is_no_value_is_refused_rather_than_passed_on() -> None:
+    for wrong in (
+        None,
+        [Inner(datetime(2026, 1, 2, tzinfo=UTC))],
+        {"a": 1},
+        Outer("a", notes=Path("/")),
+    ):  # type: ignore[arg-type]
+        with pytest.raises(TypeError):
+            asdict(wrong)
+    assert asdict(Outer("a", notes={"k": b"v"}))["notes"] == {"k": b"v"}  # type: ignore[dict-item]

@@ -294,6 +294,7 @@ def test_a_trailer_has_one_form(tmp_path: Path) -> None:
         with_digest(text.replace(b'"number":7', b'"number":"7"')),
         with_digest(text.replace(b'"number":7', b'"number":-7')),
         with_digest(text.replace(b'"number":7', b'"number":true')),
+        with_digest(text.replace(b'"name":"a"', b'"name":null')[: TRAILER - 65]),
         with_digest(text.replace(b":", b": ", 1)[: TRAILER - 65]),
         with_digest(text.replace(b"carried-2", b"carried-1")),
         with_digest(b"[" * (TRAILER - 65)),
