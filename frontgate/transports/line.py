@@ -27,7 +27,6 @@ LEAST_ANSWER = 32
 something between holds back what it took, answers are all that moves: on the slowest lines one a minute or two."""
 LONG = 10
 """Over so many `standstill_s` they are counted together."""
-_AHEAD = 64 << 10
 _LOOK_S = 0.25
 _HEADERS_BYTES = 52
 """What each segment that comes takes of the line by itself. A line whose queue holds minutes carries for
@@ -78,7 +77,6 @@ class Line(socket.socket):
         super().__init__(fileno=sock.detach())
         self.settimeout(timeout)
         self._standstill_s = standstill_s
-        self._came, self._at = b"", 0
         self._looked = time.monotonic()
         self._last = self._long = (self.moved(), self._looked)
 
@@ -90,18 +88,11 @@ class Line(socket.socket):
         return Moved(acked, received, segments, unacked > 0, unacked > 0 or not_sent > 0)
 
     def recv(self, size: int, flags: int = 0, /) -> bytes:
-        """At most `size` bytes. What came with them is kept for the next call: the library asks for the head and
-        the rest of each packet by itself, and each call lets other threads go first.
-        """
-        if self._at == len(self._came):
-            try:
-                self._came, self._at = super().recv(max(size, _AHEAD), flags), 0
-            except TimeoutError:
-                self._look()
-                raise
-        data = self._came[self._at : self._at + size]
-        self._at += len(data)
-        return data
+        try:
+            return super().recv(size, flags)
+        except TimeoutError:
+            self._look()
+            raise
 
     def send(self, data: Any, flags: int = 0, /) -> int:
         try:
