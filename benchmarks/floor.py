@@ -1,12 +1,11 @@
 """What a package costs in libraries and the kernel alone: with these promises no program could exchange more.
 
-Usage: `python -m benchmarks.floor [--packages 1000] [--attachment BYTES] [--line BYTES]`. A province exchanges the packages.
+Usage: `python -m benchmarks.floor [--packages 1000] [--attachment BYTES]`. A province exchanges the packages.
 Then one process does once more, in batches of 64, only what libraries and the kernel did for them: parsing and
 schema twice, seal and digests, their encryption on two hops, the rows which that very run left in three journals
 (`synchronous=FULL`), their files in three spools with all syncs. CPU time of that process. Left out is whatever
 decides anything, rows that change or go, requests and answers, control messages; so the sum is a floor.
-`--attachment` writes one large file as often as two hops must, each time synced, three times hashed. `--line` sends
-one by the SSH library alone, in packets as OpenSSH takes them: no requests, no answers, nobody who decrypts.
+`--attachment` writes one large file as often as two hops must, each time synced, three times hashed.
 """
 
 from __future__ import annotations
@@ -14,8 +13,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
-import socket
-import struct
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -28,8 +25,6 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from lxml import etree
-from paramiko.message import Message
-from paramiko.packet import Packetizer
 
 from benchmarks.check import ROOT
 from benchmarks.run import POLICE, PROCURATORATE, Province, Spawned, message_of, wait_for
@@ -47,9 +42,6 @@ STEPS = 6
 """A file of two hops is written so often: sealed, uploaded, taken, placed, downloaded, delivered."""
 HASHED = (1, 3, 5)
 CHUNK = 1 << 20
-PACKET = 32 << 10
-"""What OpenSSH takes in one packet."""
-CHANNEL_DATA = 94
 
 
 def floor(packages: int, size_bytes: int = 20_000) -> dict[str, float]:
@@ -268,43 +260,11 @@ def written(size_bytes: int) -> float:
         return time.perf_counter() - began
 
 
-def sent(size_bytes: int) -> float:
-    """Seconds in which one process reads a file, hashes, encrypts and sends it; another throws away what comes."""
-    with tempfile.TemporaryFile() as file, socket.create_server(("127.0.0.1", 0)) as server:
-        for _ in range(size_bytes // CHUNK):
-            file.write(os.urandom(CHUNK))
-        file.seek(0)
-        if os.fork() == 0:
-            taken, room = socket.create_connection(server.getsockname()), bytearray(CHUNK)
-            while taken.recv_into(room):
-                pass
-            os._exit(0)
-        end, _ = server.accept()
-        end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        packets = Packetizer(end)
-        cipher, nonce = AESGCM(os.urandom(16)), os.urandom(12)
-        packets.set_outbound_cipher(cipher, 16, None, 0, b"", aead=True, iv_out=nonce)
-        sha = hashlib.sha256()
-        began = time.perf_counter()
-        while data := file.read(PACKET):
-            sha.update(data)
-            message = Message()
-            message.add_bytes(struct.pack(">BLL", CHANNEL_DATA, 0, len(data)) + data)
-            packets.send_message(message)
-        end.shutdown(socket.SHUT_WR)
-        os.wait()
-        return time.perf_counter() - began
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks.floor", description=__doc__)
     parser.add_argument("--packages", type=int, default=1000)
     parser.add_argument("--attachment", type=int, default=0, metavar="BYTES")
-    parser.add_argument("--line", type=int, default=0, metavar="BYTES")
     options = parser.parse_args()
-    if options.line:
-        print(f"sent: {options.line / 1e6 / sent(options.line):.0f} MB/s")
-        return
     if options.attachment:
         seconds = written(options.attachment)
         print(f"{STEPS} times: {seconds:.1f} s, {options.attachment / 1e6 / seconds:.0f} MB/s")

@@ -15,7 +15,10 @@ from __future__ import annotations
 import errno
 import socket
 import struct
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 from frontgate.values import Struct
@@ -27,6 +30,7 @@ LEAST_ANSWER = 32
 something between holds back what it took, answers are all that moves: on the slowest lines one a minute or two."""
 LONG = 10
 """Over so many `standstill_s` they are counted together."""
+_AHEAD = 64 << 10
 _LOOK_S = 0.25
 _HEADERS_BYTES = 52
 """What each segment that comes takes of the line by itself. A line whose queue holds minutes carries for
@@ -69,7 +73,7 @@ class Line(socket.socket):
     """A connected socket that takes the place of `sock`. For a reader that waits in short steps: a
     receive or send that times out looks whether anything moves.
 
-    Raises: ConnectionAbortedError from `recv` and `send` at a standstill.
+    Raises: ConnectionAbortedError from `recv` and `send`, and at the end of `gathering`, at a standstill.
     """
 
     def __init__(self, sock: socket.socket, standstill_s: float) -> None:
@@ -77,8 +81,12 @@ class Line(socket.socket):
         super().__init__(fileno=sock.detach())
         self.settimeout(timeout)
         self._standstill_s = standstill_s
+        self._came, self._at = b"", 0
         self._looked = time.monotonic()
         self._last = self._long = (self.moved(), self._looked)
+        self._sending = threading.Lock()
+        self._gatherer: int | None = None
+        self._gathered = bytearray()
 
     def moved(self) -> Moved:
         info = self.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO_BYTES)
@@ -88,13 +96,50 @@ class Line(socket.socket):
         return Moved(acked, received, segments, unacked > 0, unacked > 0 or not_sent > 0)
 
     def recv(self, size: int, flags: int = 0, /) -> bytes:
-        try:
-            return super().recv(size, flags)
-        except TimeoutError:
-            self._look()
-            raise
+        """At most `size` bytes. What came with them is kept for the next call: the library asks for the head and
+        the rest of each packet by itself, and each call lets other threads go first.
+        """
+        if self._at == len(self._came):
+            try:
+                self._came, self._at = super().recv(max(size, _AHEAD), flags), 0
+            except TimeoutError:
+                self._look()
+                raise
+        data = self._came[self._at : self._at + size]
+        self._at += len(data)
+        return data
 
     def send(self, data: Any, flags: int = 0, /) -> int:
+        if self._gatherer == threading.get_ident():
+            self._gathered += data
+            return len(data)
+        with self._sending:
+            self._send_gathered()
+            return self._send_some(data, flags)
+
+    @contextmanager
+    def gathering(self) -> Iterator[None]:
+        """What this thread sends meanwhile goes out at the end, in one call of the system for all of it; before
+        that, where another thread sends something: the order is kept. Not to be used around what waits for
+        the other end.
+        """
+        self._gatherer = threading.get_ident()
+        try:
+            yield
+        finally:
+            self._gatherer = None
+            with self._sending:
+                while self._gathered:
+                    try:
+                        self._send_gathered()
+                    except TimeoutError:
+                        continue
+
+    def _send_gathered(self) -> None:
+        while self._gathered:
+            del self._gathered[: self._send_some(self._gathered, 0)]
+
+    def _send_some(self, data: Any, flags: int) -> int:
         try:
             return super().send(data, flags)
         except TimeoutError:
@@ -128,7 +173,12 @@ class Line(socket.socket):
 
 
 class SteppedChannel(Protocol):
-    """A channel of the library: each call raises TimeoutError when its deadline passes."""
+    """A channel of the library: each call raises TimeoutError when its deadline passes. Bytes: the most of a
+    packet, and what may be sent before the other end takes some.
+    """
+
+    out_max_packet_size: int
+    out_window_size: int
 
     def send(self, data: bytes, /) -> int: ...
 
@@ -147,18 +197,24 @@ class Patient:
         self._step_s = step_s
 
     def sendall(self, data: bytes) -> None:
-        at = 0
+        at, most = 0, self._channel.out_max_packet_size
         while at < len(data):
             before = self._line.moved()
             try:
-                sent = self._channel.send(data[at:])
+                with self._line.gathering():
+                    at += self._send_packet(data[at : at + most])
+                    # As many more as need not be waited for.
+                    while at < len(data) and self._channel.out_window_size >= most:
+                        at += self._send_packet(data[at : at + most])
             except TimeoutError:
                 if not self._moves(before):
                     raise
-                continue
-            if not sent:
-                raise EOFError("the channel is closed")
-            at += sent
+
+    def _send_packet(self, data: bytes) -> int:
+        sent = self._channel.send(data)
+        if not sent:
+            raise EOFError("the channel is closed")
+        return sent
 
     def recv(self, size: int) -> bytes:
         while True:

@@ -140,6 +140,26 @@ def test_new_keys_that_wait_behind_what_is_under_way(
         transport.close()
 
 
+def test_new_keys_now_and_then_while_packets_go_out_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was gathered when the keys change goes out before the library's own part of that."""
+    changes: list[object] = []
+    real = paramiko.Transport._send_kex_init
+
+    def counted(self: paramiko.Transport) -> None:
+        changes.append(self)
+        real(self)
+
+    monkeypatch.setattr(paramiko.Transport, "_send_kex_init", counted)
+    data = random.Random(5).randbytes(64 << 20)
+    with openssh(tmp_path, "RekeyLimit 4M\n") as server:
+        transport = connect_sftp(server.peer)
+        upload(server, transport, data)
+        transport.close()
+    assert len(changes) > 10
+
+
 @pytest.mark.timeout(60)
 def test_a_middle_that_confirms_nothing_for_long_while_answers_come(tmp_path: Path) -> None:
     """Its window stays shut for longer than the line may stand still, and what it holds goes on."""
@@ -278,6 +298,9 @@ def test_a_line_that_owes_and_hears_next_to_nothing_ends(
 
 class Silent:
     """A channel on which nothing comes within a step. during: what the line does meanwhile."""
+
+    out_max_packet_size = 32_768
+    out_window_size = 0
 
     def __init__(self, during: Callable[[], object]) -> None:
         self._during = during
