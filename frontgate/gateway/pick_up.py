@@ -2,7 +2,7 @@
 
 A unit may leave a hundred thousand entries standing, so a look costs what changed: a folder whose
 time is the same as at a look well after it is not read again, except now and then, because the
-clocks of network file systems are not ours. What is read is one list of names, not every entry.
+clocks of network file systems are not ours. What is read is one list of names, unless there are very many.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from frontgate.journal import Journal, Reader, transfers
 from frontgate.model.receipt import Kind, Reason
 from frontgate.pipeline import issue
 from frontgate.pipeline.issue import Draft, Issuer
-from frontgate.spool.inbound import Standing, is_collected, standing
+from frontgate.spool.inbound import Standing, is_collected, standing, untaken
 
 TOGETHER = 256
 """So many are told of in one transaction, so that others who wait to write do not wait long: 23 ms here."""
@@ -76,14 +76,21 @@ class PickUp:
         if before is not None and before.is_same(seen) and clock.monotonic() - at < self.ANYWAY_S:
             return
         began, is_settled = clock.monotonic(), seen.is_settled(time.time())
-        seen.read(post.paths)
+        with untaken(post.paths) as is_untaken:
+            self._look_at_all(post, destination, is_untaken)
+        if is_settled:
+            self._seen[destination] = (seen, began)
+        else:
+            self._seen.pop(destination, None)
+
+    def _look_at_all(self, post: Post, destination: str, is_untaken: Callable[[str], bool]) -> None:
         fault: OSError | None = None
         after = (0, 0)
         gone: list[int] = []
         while entries := transfers.sent_entries(self._reader, destination, after):
             after = entries[-1][:2]
             for _, transfer_id, entry in entries:
-                if seen.has_untaken(entry):
+                if is_untaken(entry):
                     continue
                 try:
                     if is_collected(post.paths, entry):
@@ -97,10 +104,6 @@ class PickUp:
             self._settle(gone, Kind.HANDED_OVER)
         if fault is not None:
             raise fault
-        if is_settled:
-            self._seen[destination] = (seen.without_names(), began)
-        else:
-            self._seen.pop(destination, None)
 
     def _tell_late(self) -> None:
         """Entries that stand longer than the limit: said once, the transfer stays as it is."""

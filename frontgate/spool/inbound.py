@@ -17,6 +17,7 @@ import os
 import zipfile
 from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from frontgate import durable
@@ -227,7 +228,7 @@ def _stage_zip(
             durable.fsync_file(file)
 
 
-MOST_NAMES = 50_000
+MOST_NAMES = 8192
 """Names of one folder held in memory at a time."""
 SETTLED_S = 3.0
 """A folder's time says that nothing changed since only if it is older than this: file systems count
@@ -235,40 +236,18 @@ in steps of up to two seconds."""
 
 
 class Standing(Struct, frozen=True):
-    """What stood in `inbound/` at one moment. names: filled by `read`."""
+    """How `inbound/` stood at one moment."""
 
     identity: tuple[int, int]
     changed_ns: int
-    names: set[str]
 
     def is_same(self, other: Standing) -> bool:
         """Whether the folder seems not to have changed between the two."""
-        return (self.identity, self.changed_ns) == (other.identity, other.changed_ns)
+        return self == other
 
     def is_settled(self, now_s: float) -> bool:
         """Whether a later change is sure to give the folder another time. now_s: by the system."""
         return now_s - self.changed_ns / 1e9 > SETTLED_S
-
-    def read(self, paths: SpoolPaths) -> None:
-        """List the folder's names, after its time was taken; of a very full one only so many."""
-        with os.scandir(paths.inbound) as entries:
-            self.names.update(entry.name for entry in itertools.islice(entries, MOST_NAMES))
-
-    def has_untaken(self, name: str) -> bool:
-        """Whether an entry stands there in any form, without the mark that it was taken. False
-        where that has to be asked by name.
-        """
-        if len(self.names) >= MOST_NAMES:
-            return False
-        for suffix in _SUFFIX.values():
-            entry = name + suffix
-            if entry in self.names and entry + DONE not in self.names:
-                return True
-        return False
-
-    def without_names(self) -> Standing:
-        """For comparing later."""
-        return Standing(self.identity, self.changed_ns, set())
 
 
 def standing(paths: SpoolPaths) -> Standing | None:
@@ -277,14 +256,37 @@ def standing(paths: SpoolPaths) -> Standing | None:
         info = os.stat(paths.inbound, follow_symlinks=False)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    return Standing((info.st_dev, info.st_ino), info.st_mtime_ns, set())
+    return Standing((info.st_dev, info.st_ino), info.st_mtime_ns)
+
+
+@contextlib.contextmanager
+def untaken(paths: SpoolPaths) -> Iterator[Callable[[str], bool]]:
+    """Tells of an entry whether it stands there in any form, without the mark that it was taken: from one list
+    of names; where there are very many, each is looked for when it is asked about.
+    """
+    with os.scandir(paths.inbound) as entries:
+        names = {entry.name for entry in itertools.islice(entries, MOST_NAMES)}
+    if len(names) < MOST_NAMES:
+        yield partial(_is_untaken, names.__contains__)
+        return
+    names.clear()
+    with Folder.at(paths.inbound) as inbound:
+        yield partial(_is_untaken, inbound.has)
+
+
+def _is_untaken(has: Callable[[str], bool], name: str) -> bool:
+    return any(has(entry) and not has(entry + DONE) for entry in _forms(name))
+
+
+def _forms(name: str) -> list[str]:
+    return [name + suffix for suffix in _SUFFIX.values()]
 
 
 def is_collected(paths: SpoolPaths, name: str) -> bool:
     """Whether the case software took an entry: it is gone, or `<entry>.done` stands beside it
     (then both are removed).
     """
-    forms = [name + suffix for suffix in _SUFFIX.values()]
+    forms = _forms(name)
     try:
         inbound = Folder.at(paths.inbound)
     except (FileNotFoundError, NotADirectoryError):

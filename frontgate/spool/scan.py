@@ -8,7 +8,7 @@ from pathlib import Path
 from frontgate.spool.beneath import Folder
 from frontgate.spool.quiet import Ages, Moment
 
-WINDOW = 65_536
+WINDOW = 16_384
 """Entries are ordered by mtime and name within windows of this many."""
 _TIME_BYTES = 12
 _EPOCH = 1 << 95

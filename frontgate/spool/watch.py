@@ -27,7 +27,7 @@ log = get_logger()
 
 _READY = InotifyConstants.IN_MOVED_TO | InotifyConstants.IN_CLOSE_WRITE
 _MASK = _READY | InotifyConstants.IN_CREATE | InotifyConstants.IN_ONLYDIR
-MOST_HINTS = 32_768
+MOST_HINTS = 8192
 """Of more a scan finds all, in windows twice as large: what is remembered of a backlog does not grow with it."""
 
 

@@ -25,7 +25,7 @@ from frontgate.gateway import delivery, discards, pick_up
 from frontgate.gateway.tend import Tend
 from frontgate.hub.intake import HubIntake
 from frontgate.journal import Reader, Tx, bundles, packages, queues, receipts, transfers
-from frontgate.spool.inbound import Standing
+from frontgate.spool import inbound
 from frontgate.spool.layout import SpoolPaths
 from frontgate.transports.ferry import Ferry
 
@@ -258,7 +258,7 @@ def test_a_pick_up_that_nobody_made_is_found(monkeypatch: pytest.MonkeyPatch) ->
         return True
 
     monkeypatch.setattr(pick_up, "is_collected", removed)
-    monkeypatch.setattr(Standing, "has_untaken", lambda *_: False)
+    monkeypatch.setattr(inbound, "_is_untaken", lambda *_: False)
     assert _is_found("handed-over by .*, and nobody took it")
 
 

@@ -2,12 +2,13 @@
 
 import os
 import time
+import tracemalloc
 from pathlib import Path
 
 import pytest
 
 from frontgate.spool import inbound
-from frontgate.spool.inbound import standing
+from frontgate.spool.inbound import Standing, standing, untaken
 from frontgate.spool.layout import SpoolPaths
 
 
@@ -18,36 +19,48 @@ def paths(tmp_path: Path) -> SpoolPaths:
     return made
 
 
-def seen(paths: SpoolPaths) -> inbound.Standing:
+def seen(paths: SpoolPaths) -> Standing:
     found = standing(paths)
     assert found is not None
-    found.read(paths)
     return found
 
 
-def test_entries_in_every_form_stand_until_they_go_or_are_marked(paths: SpoolPaths) -> None:
+@pytest.mark.parametrize("most", [100, 3])
+def test_entries_in_every_form_stand_until_they_go_or_are_marked(
+    paths: SpoolPaths, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    """Whether the names are read, or there are too many of them."""
+    monkeypatch.setattr(inbound, "MOST_NAMES", most)
     for name in ("a", "b.zip", "c.asice", "d", "d.done", "e.zip", "e.zip.done"):
         (paths.inbound / name).touch()
-    look = seen(paths)
-    assert [look.has_untaken(n) for n in "abcdef"] == [True, True, True, False, False, False]
+    with untaken(paths) as is_untaken:
+        assert [is_untaken(n) for n in "abcdef"] == [True, True, True, False, False, False]
 
 
-def test_a_very_full_folder_is_asked_by_name(
+def test_a_very_full_folder_costs_no_memory(
     paths: SpoolPaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inbound, "MOST_NAMES", 3)
-    for name in ("a", "b"):
-        (paths.inbound / name).touch()
-    assert seen(paths).has_untaken("a")
-    (paths.inbound / "c").touch()
-    assert not seen(paths).has_untaken("a")
+    for number in range(2000):
+        (paths.inbound / f"{number:060d}").touch()
+
+    def peak(most: int) -> int:
+        monkeypatch.setattr(inbound, "MOST_NAMES", most)
+        tracemalloc.start()
+        try:
+            with untaken(paths) as is_untaken:
+                assert all(is_untaken(f"{number:060d}") for number in range(2000))
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    assert peak(most=50) < peak(most=5000) / 10
 
 
 def test_a_change_shows_and_a_recent_time_is_not_trusted(paths: SpoolPaths) -> None:
     (paths.inbound / "a").touch()
     old = time.time() - 60
     os.utime(paths.inbound, (old, old))
-    first = seen(paths).without_names()
+    first = seen(paths)
     assert first.is_settled(time.time())
     assert first.is_same(seen(paths))
     (paths.inbound / "a").unlink()
