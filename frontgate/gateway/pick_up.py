@@ -2,7 +2,7 @@
 
 A unit may leave a hundred thousand entries standing, so a look costs what changed: a folder whose
 time is the same as at a look well after it is not read again, except now and then, because the
-clocks of network file systems are not ours. What is read is one list of names, unless there are very many.
+clocks of network file systems are not ours. What is read is one list of names, not every entry.
 """
 
 from __future__ import annotations
@@ -90,10 +90,8 @@ class PickUp:
         while entries := transfers.sent_entries(self._reader, destination, after):
             after = entries[-1][:2]
             for _, transfer_id, entry in entries:
-                if is_untaken(entry):
-                    continue
                 try:
-                    if is_collected(post.paths, entry):
+                    if not is_untaken(entry) and is_collected(post.paths, entry):
                         gone.append(transfer_id)
                 except OSError as error:
                     fault = error  # of this one entry: the others are looked at all the same

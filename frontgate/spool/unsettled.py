@@ -12,8 +12,8 @@ from collections import OrderedDict, deque
 from frontgate import clock
 from frontgate.spool.quiet import Moment, State
 
-MOST = 16_384
-"""As many as a window of a scan; of more, those that have been the same for longest are left to the next scan."""
+MOST = 65_536
+"""Four windows of a scan; of more, those that have been the same for longest are left to the next scan."""
 _TIME = struct.Struct("d")
 
 

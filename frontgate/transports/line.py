@@ -73,7 +73,8 @@ class Line(socket.socket):
     """A connected socket that takes the place of `sock`. For a reader that waits in short steps: a
     receive or send that times out looks whether anything moves.
 
-    Raises: ConnectionAbortedError from `recv` and `send`, and at the end of `gathering`, at a standstill.
+    Raises: ConnectionAbortedError from `recv` and `send`, and at the end of `gathering`, at a standstill; other
+    OSErrors as a socket does, there too.
     """
 
     def __init__(self, sock: socket.socket, standstill_s: float) -> None:
@@ -110,30 +111,30 @@ class Line(socket.socket):
         return data
 
     def send(self, data: Any, flags: int = 0, /) -> int:
-        if self._gatherer == threading.get_ident():
-            self._gathered += data
-            return len(data)
         with self._sending:
+            if self._gatherer == threading.get_ident():
+                self._gathered += data
+                return len(data)
             self._send_gathered()
             return self._send_some(data, flags)
 
     @contextmanager
     def gathering(self) -> Iterator[None]:
         """What this thread sends meanwhile goes out at the end, in one call of the system for all of it; before
-        that, where another thread sends something: the order is kept. Not to be used around what waits for
-        the other end.
+        that, where another thread sends something: the order is kept. For one thread at a time, which must
+        not wait for the other end once it has sent something.
         """
         self._gatherer = threading.get_ident()
         try:
             yield
         finally:
             self._gatherer = None
-            with self._sending:
-                while self._gathered:
-                    try:
+            while self._gathered:
+                try:
+                    with self._sending:
                         self._send_gathered()
-                    except TimeoutError:
-                        continue
+                except TimeoutError:
+                    continue
 
     def _send_gathered(self) -> None:
         while self._gathered:
@@ -188,7 +189,8 @@ class SteppedChannel(Protocol):
 class Patient:
     """A channel whose deadline begins anew as long as its line moves.
 
-    Raises: TimeoutError after a step in which less than `LEAST_PACE` bytes a second moved.
+    Raises: TimeoutError after a step in which less than `LEAST_PACE` bytes a second moved; EOFError and other
+    OSErrors where the channel or the line has ended.
     """
 
     def __init__(self, channel: SteppedChannel, line: Line, step_s: float) -> None:

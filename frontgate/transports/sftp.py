@@ -12,6 +12,7 @@ import contextlib
 import socket
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,7 @@ _CIPHERS = (
 )
 
 
+_SIGN_OF_LIFE_S = 30
 _NEW_KEYS_S = 3600.0
 """Either end changes the keys of a long connection now and then. It sends nothing else meanwhile, and what
 goes for that waits behind all that is under way: on a slow line for many minutes. `line` watches it."""
@@ -161,7 +163,7 @@ def _login(
         raise TransportError("FG-TRN-005", what="login", detail=str(error)) from error
     except (paramiko.SSHException, OSError, EOFError) as error:
         raise TransportError("FG-TRN-005", what="login", detail=str(error)) from error
-    session.set_keepalive(30)
+    _keep_alive(session)
     with _translated("session"), _within(session, peer.login_timeout_s):
         channel = session.open_session(max_packet_size=BIG_PACKET, timeout=peer.login_timeout_s)
         channel.settimeout(peer.step_timeout_s)
@@ -169,6 +171,19 @@ def _login(
         bell = _bell(session, peer) if with_bell else None
         sftp = Sftp(Patient(channel, line, peer.step_timeout_s))
         return _SftpTransport(session, sftp, bell, begun)
+
+
+def _keep_alive(session: paramiko.Transport) -> None:
+    """Show now and then that this end lives; not while keys are exchanged. The library's own sends it from the
+    thread that reads, where it would wait for an exchange that this very thread has to go on with.
+    """
+    living = weakref.proxy(session)
+
+    def show() -> None:
+        if living.clear_to_send.is_set():
+            living.global_request("keepalive@openssh.com", wait=False)
+
+    session.packetizer.set_keepalive(_SIGN_OF_LIFE_S, show)
 
 
 def _key_types(peer: SftpPeer) -> set[str]:

@@ -1,5 +1,7 @@
 """What the case software took is told of once, in parts that hold up nobody for long."""
 
+import errno
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +14,8 @@ from frontgate.core.lifecycle import TransferEvent
 from frontgate.gateway import pick_up
 from frontgate.journal import transfers
 from frontgate.model.receipt import Kind
+from frontgate.spool import inbound
+from frontgate.spool.beneath import Folder
 from frontgate.spool.layout import SpoolPaths
 
 HANDED_OVER = "SELECT message_id FROM receipt WHERE kind = 'handed-over'"
@@ -67,3 +71,27 @@ def test_one_that_ended_while_the_folder_was_looked_at_is_not_told_of_again(
     assert len(by_hand.rows(PROCURATORATE, HANDED_OVER)) == 4
     late = "SELECT count(*) FROM event WHERE kind = 'late-evidence'"
     assert by_hand.rows(PROCURATORATE, late) == [(0,)]
+
+
+def test_one_that_cannot_be_read_holds_up_no_other(
+    by_hand: ByHand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a folder with so many names that each is looked for."""
+    monkeypatch.setattr(inbound, "MOST_NAMES", 0)
+    (name,) = by_hand.rows(
+        PROCURATORATE,
+        "SELECT entry FROM transfer WHERE state = 'SENT' ORDER BY id LIMIT 1 OFFSET 2",
+    )[0]
+    real = Folder.lstat
+
+    def broken(self: Folder, asked: str | bytes) -> os.stat_result:
+        if str(asked) == str(name):
+            raise OSError(errno.EIO, "cannot be read")
+        return real(self, asked)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Folder, "lstat", broken)
+        by_hand.turn(PROCURATORATE, "pick-up")
+    assert by_hand.states(PROCURATORATE, "spool:").count("ACKNOWLEDGED") == 4
+    by_hand.turn(PROCURATORATE, "pick-up")
+    assert by_hand.states(PROCURATORATE, "spool:").count("ACKNOWLEDGED") == 5

@@ -140,6 +140,29 @@ def test_new_keys_that_wait_behind_what_is_under_way(
         transport.close()
 
 
+@pytest.mark.timeout(60)
+def test_new_keys_that_take_longer_than_signs_of_life_are_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thread that would send one is the one that exchanges the keys: it must not wait for them."""
+    data = random.Random(6).randbytes(150_000)
+    monkeypatch.setattr(sftp, "_SIGN_OF_LIFE_S", 0.5)
+    monkeypatch.setattr(sftp, "_NEW_KEYS_S", 12.0)
+    monkeypatch.setattr(sftp, "_probe_when_idle", holds_little)
+    with (
+        openssh(tmp_path, "RekeyLimit default 2s\n") as server,
+        FaultProxy(
+            server.peer.port,
+            lambda n: Fault("slow", 5_000, True, 1e9, pace=20_000),
+            is_bare=True,
+        ) as proxy,
+    ):
+        transport = connect_sftp(server.through(proxy.port, step_timeout_s=STEP_S))
+        upload(server, transport, data)
+        assert proxy.connections == 1
+        transport.close()
+
+
 def test_new_keys_now_and_then_while_packets_go_out_together(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

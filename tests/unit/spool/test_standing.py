@@ -31,29 +31,35 @@ def test_entries_in_every_form_stand_until_they_go_or_are_marked(
 ) -> None:
     """Whether the names are read, or there are too many of them."""
     monkeypatch.setattr(inbound, "MOST_NAMES", most)
+    with untaken(paths) as is_untaken:
+        assert not is_untaken("a")
     for name in ("a", "b.zip", "c.asice", "d", "d.done", "e.zip", "e.zip.done"):
         (paths.inbound / name).touch()
     with untaken(paths) as is_untaken:
         assert [is_untaken(n) for n in "abcdef"] == [True, True, True, False, False, False]
 
 
-def test_a_very_full_folder_costs_no_memory(
+def test_names_cost_little_and_too_many_nothing(
     paths: SpoolPaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for number in range(2000):
+    count = 20_000
+    for number in range(count):
         (paths.inbound / f"{number:060d}").touch()
 
-    def peak(most: int) -> int:
-        monkeypatch.setattr(inbound, "MOST_NAMES", most)
+    def peak() -> int:
+        """Bytes for each name."""
         tracemalloc.start()
         try:
             with untaken(paths) as is_untaken:
-                assert all(is_untaken(f"{number:060d}") for number in range(2000))
-            return tracemalloc.get_traced_memory()[1]
+                assert all(is_untaken(f"{number:060d}") for number in range(count))
+                assert not is_untaken("not there")
+            return tracemalloc.get_traced_memory()[1] // count
         finally:
             tracemalloc.stop()
 
-    assert peak(most=50) < peak(most=5000) / 10
+    assert peak() < 50
+    monkeypatch.setattr(inbound, "MOST_NAMES", 50)
+    assert peak() < 3
 
 
 def test_a_change_shows_and_a_recent_time_is_not_trusted(paths: SpoolPaths) -> None:

@@ -51,10 +51,11 @@ def test_a_large_piece_comes_whole(ends: tuple[Line, socket.socket]) -> None:
     data = bytes(range(256)) * 1024
     far.settimeout(5)
     far.sendall(data)
-    got = b""
-    while len(got) < len(data):
-        got += line.recv(200_000)
-    assert got == data
+    got: list[bytes] = []
+    while sum(map(len, got)) < len(data):
+        got.append(line.recv(200_000))
+    assert b"".join(got) == data
+    assert 65_536 < max(map(len, got)) <= 200_000
 
 
 def test_a_wait_that_ends_without_a_byte_says_so(ends: tuple[Line, socket.socket]) -> None:
@@ -150,6 +151,19 @@ def test_a_line_that_stands_still_ends_what_is_gathered(ends: tuple[Line, socket
                 line.send(b"x" * 65_536)
     finally:
         line.close()
+
+
+def test_a_line_closed_meanwhile_ends_what_is_gathered(ends: tuple[Line, socket.socket]) -> None:
+    line, _ = ends
+    line.settimeout(0.05)
+
+    def close_soon() -> None:
+        time.sleep(0.3)
+        line.close()
+
+    with other_thread(close_soon), pytest.raises(OSError), line.gathering():
+        for _ in range(200):
+            line.send(b"x" * 65_536)
 
 
 class Window:
