@@ -141,8 +141,8 @@ class Hub:
         self._state.mkdir(parents=True, exist_ok=True, mode=0o700)
         keys = settings.path(settings.node.keys)
         self._trust_folder = keys / "trust"
+        self._trust_stamp = self._stamp()  # before it is read: what changes from now on is seen
         self.trust: TrustStore = load_trust(self._trust_folder)
-        self._trust_stamp = self._stamp()
         self._trust_lock = threading.Lock()
         self._earlier_s = settings.relay.delivery_limit_days * 86400
         self._earlier = self._earlier_directories()
