@@ -118,6 +118,21 @@ class Hasty:
         return self._began + (time.time() - self._began) * self._times
 
 
+@contextlib.contextmanager
+def new_keys_on_a_slow_line(tmp_path: Path) -> Iterator[tuple[Server, Transport]]:
+    """The server changes keys every two seconds, and 20 kB/s come through; over one connection to the end."""
+    with (
+        openssh(tmp_path, "RekeyLimit default 2s\n") as server,
+        FaultProxy(
+            server.peer.port, lambda n: Fault("slow", 5_000, True, 1e9, pace=20_000), is_bare=True
+        ) as proxy,
+    ):
+        transport = connect_sftp(server.through(proxy.port, step_timeout_s=STEP_S))
+        yield server, transport
+        assert proxy.connections == 1
+        transport.close()
+
+
 @pytest.mark.timeout(90)
 def test_new_keys_that_wait_behind_what_is_under_way(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -125,19 +140,9 @@ def test_new_keys_that_wait_behind_what_is_under_way(
     """The library gives a change of keys half a minute; here 1.5 s, and what lies before it takes three."""
     data = random.Random(4).randbytes(250_000)
     monkeypatch.setattr(sftp, "_probe_when_idle", holds_little)
-    with (
-        openssh(tmp_path, "RekeyLimit default 2s\n") as server,
-        FaultProxy(
-            server.peer.port,
-            lambda n: Fault("slow", 5_000, True, 1e9, pace=20_000),
-            is_bare=True,
-        ) as proxy,
-    ):
-        transport = connect_sftp(server.through(proxy.port, step_timeout_s=STEP_S))
+    with new_keys_on_a_slow_line(tmp_path) as (server, transport):
         monkeypatch.setattr(paramiko.transport, "time", Hasty(20.0))
         upload(server, transport, data)
-        assert proxy.connections == 1
-        transport.close()
 
 
 @pytest.mark.timeout(60)
@@ -149,18 +154,8 @@ def test_new_keys_that_take_longer_than_signs_of_life_are_apart(
     monkeypatch.setattr(sftp, "_SIGN_OF_LIFE_S", 0.5)
     monkeypatch.setattr(sftp, "_NEW_KEYS_S", 12.0)
     monkeypatch.setattr(sftp, "_probe_when_idle", holds_little)
-    with (
-        openssh(tmp_path, "RekeyLimit default 2s\n") as server,
-        FaultProxy(
-            server.peer.port,
-            lambda n: Fault("slow", 5_000, True, 1e9, pace=20_000),
-            is_bare=True,
-        ) as proxy,
-    ):
-        transport = connect_sftp(server.through(proxy.port, step_timeout_s=STEP_S))
+    with new_keys_on_a_slow_line(tmp_path) as (server, transport):
         upload(server, transport, data)
-        assert proxy.connections == 1
-        transport.close()
 
 
 def test_new_keys_now_and_then_while_packets_go_out_together(
